@@ -1,0 +1,123 @@
+#pragma once
+#include <cstdint>
+#include <map>
+#include <memory>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <unordered_map>
+#include <utility>
+#include <vector>
+
+#include "engine/core/endpoint.h"
+#include "engine/core/health.h"
+#include "engine/core/ids.h"
+#include "engine/core/time.h"
+
+namespace postrider {
+
+// The hash of an API token (`~tokens/<id>` facet): SHA-256 of the token's text, hex. The token is shown once.
+struct TokenFact {
+  std::string id;        // "tok_…"
+  std::string hash;
+  std::string scope;     // "admin" for now
+  std::int64_t created_at = 0;  // unix ms
+  bool revoked = false;
+  std::string unknown;
+  bool operator==(const TokenFact&) const = default;
+};
+
+// The log's identity (`~identity`), written once by `topics create` or by the embedded log under its lock.
+struct IdentityFact {
+  LogIdentity identity;
+  Environment environment;
+  std::string unknown;
+  bool operator==(const IdentityFact&) const = default;
+};
+
+// One endpoint as the registry has it now.
+struct Endpoint {
+  EndpointDef def;
+  std::vector<EndpointSecret> secrets;           // of this incarnation, newest first
+  std::map<Partition, HealthFact> health;        // void ones left out
+  std::uint64_t version = 0;                     // rises with every change: caches compare it
+
+  // The worst of def and every partition: why nothing is sent. `why` and `since` belong to it.
+  struct Stopped {
+    Stop stop = Stop::none;
+    std::string why;
+    std::int64_t since = 0;
+    std::string by;
+  };
+  Stopped stopped() const;
+  // What may sign at `now`: active and not yet expired ones, newest first.
+  std::vector<const EndpointSecret*> signing_secrets(LogTime now) const;
+};
+
+// registry = fold(facts of `endpoints` and `health`), in offset order. A value: every instance that has applied
+// the same records holds the same state. Deleted endpoints stay, so that their incarnation is known to be gone.
+class Registry {
+ public:
+  Registry() = default;
+  Registry(const Registry&) = delete;
+  Registry& operator=(const Registry&) = delete;
+
+  enum class Applied {
+    yes,
+    same,     // the current one again: harmless
+    ignored,  // lost to the current one; see mending()
+  };
+  // `raw` is the record's value as it stands on the log. A def is applied when it replaces the current
+  // revision, or when there is none (compaction took what it replaced).
+  Applied apply(const EndpointDef& def, std::string_view raw);
+  Applied apply(const EndpointSecret& secret, std::string_view raw);
+  Applied apply(const TokenFact& token, std::string_view raw);
+  Applied apply(const IdentityFact& identity, std::string_view raw);
+  void apply(const HealthFact& health);
+
+  // Keys whose newest record on the log was ignored, with the value that must be appended again: compaction
+  // keeps the last record, even if the fold ignored it (DESIGN §5). A key leaves once its current value was
+  // applied again (`same`).
+  std::vector<std::pair<std::string, std::string>> mending() const;
+
+  const Endpoint* find(const TenantId& tenant, const EndpointId& endpoint) const;  // nullptr: none, or deleted
+  const Endpoint* find_deleted(const TenantId& tenant, const EndpointId& endpoint) const;
+  // The living endpoint of that very incarnation.
+  const Endpoint* find(const TenantId& tenant, const Target& target) const;
+  std::vector<const Endpoint*> endpoints_of(const TenantId& tenant) const;  // living, by id
+  std::vector<const Endpoint*> all() const;                                 // living, by tenant and id
+  const std::optional<IdentityFact>& identity() const { return identity_; }
+  bool accepts_token(std::string_view token_hash_hex) const;  // known, not revoked; constant time per entry
+  bool has_tokens() const;
+  // Living, subscribed to `type`; of a replay: just its target, if it lives. Stopped ones included.
+  std::vector<const Endpoint*> route(const Event& event) const;
+
+ private:
+  struct Current {
+    std::string raw;
+    bool mend = false;
+  };
+  Applied note(const std::string& key, std::string_view raw, Applied applied);
+  using ByEndpoint = std::map<EndpointId, std::unique_ptr<Endpoint>>;
+  std::map<TenantId, ByEndpoint> tenants_;
+  // Secrets and health that came before their def (compaction keeps no order between keys).
+  std::map<std::string, std::vector<EndpointSecret>> secrets_;  // by tenant/endpoint/incarnation
+  std::map<std::string, std::map<Partition, HealthFact>> health_;
+  std::map<std::string, TokenFact> tokens_;
+  std::optional<IdentityFact> identity_;
+  std::unordered_map<std::string, Current> current_;
+  std::uint64_t changes_ = 0;
+};
+
+// "order.created" by "order.created", "order.*" (any deeper type too) or "*".
+bool matches_type(std::string_view pattern, std::string_view type);
+bool is_type_pattern(std::string_view pattern);
+
+// Record keys of `endpoints` and `health`.
+std::string def_key(const TenantId& tenant, const EndpointId& endpoint);
+std::string secret_key(const EndpointSecret& secret);
+std::string token_key(std::string_view id);
+std::string health_key(const HealthFact& fact);
+inline constexpr std::string_view kIdentityKey = "~identity";
+
+}  // namespace postrider

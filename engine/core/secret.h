@@ -1,0 +1,43 @@
+#pragma once
+#include <string>
+#include <string_view>
+#include <utility>
+
+#include "engine/core/result.h"
+
+namespace postrider {
+
+// Bytes that must never be shown. It has no formatter and no comparison; copies are explicit (clone()), and
+// its memory is cleansed when it goes.
+class Secret {
+ public:
+  Secret() = default;
+  explicit Secret(std::string bytes) : bytes_(std::move(bytes)) {}
+  Secret(const Secret&) = delete;
+  Secret& operator=(const Secret&) = delete;
+  Secret(Secret&& other) noexcept;
+  Secret& operator=(Secret&& other) noexcept;
+  ~Secret();
+  Secret clone() const { return Secret(bytes_); }
+  bool empty() const { return bytes_.empty(); }
+  // For the one call that needs the bytes; never keep or print it.
+  std::string_view reveal() const { return bytes_; }
+
+ private:
+  void cleanse();
+  std::string bytes_;
+};
+
+enum class SecretKind { hmac, ed25519 };
+
+// A signing secret as customers see it: "whsec_" + base64 of 24–64 bytes (HMAC), or "whsk_" + base64 of 64
+// bytes (an Ed25519 private key with its public half, as Standard Webhooks has it).
+struct SigningSecret {
+  SecretKind kind = SecretKind::hmac;
+  Secret key;  // decoded bytes
+};
+Result<SigningSecret> parse_signing_secret(std::string_view text);
+// "whsec_…" or "whsk_…": shown once, to the one who asked for it.
+Secret format_signing_secret(const SigningSecret& secret);
+
+}  // namespace postrider

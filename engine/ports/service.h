@@ -1,0 +1,89 @@
+#pragma once
+#include <functional>
+#include <string>
+#include <vector>
+
+#include "engine/core/delivery.h"
+#include "engine/core/endpoint.h"
+#include "engine/core/event.h"
+#include "engine/core/health.h"
+#include "engine/core/registry.h"
+#include "engine/core/result.h"
+#include "engine/core/secret.h"
+
+namespace postrider {
+
+// What a caller declares of an endpoint; everything else is ours to fill in.
+struct EndpointSpec {
+  TenantId tenant;
+  EndpointId id;
+  std::string url;  // whole, its query included
+  std::vector<std::string> types{"*"};
+  RetryPolicy retry;
+  Scheme scheme = Scheme::standard_webhooks;
+  BodyFormat format = BodyFormat::binary;
+  EndpointLimits limits;
+  // The signing secrets that shall be active. Empty: keep what there is; at creation one is made.
+  std::vector<SigningSecret> secrets;
+  std::string actor;
+  bool dry_run = false;
+  bool wait = true;  // answer once it is in force everywhere
+};
+
+struct ApplyAnswer {
+  enum class Change { created, updated, unchanged } change = Change::unchanged;
+  std::vector<std::string> differences;  // "url: https://a → https://b"; no secret, no query
+  Incarnation incarnation;
+  std::uint64_t revision = 0;
+  Secret new_secret;  // made by us: shown this once; else empty
+};
+
+struct EndpointView {
+  EndpointDef def;
+  HealthState health = HealthState::healthy;
+  Endpoint::Stopped stopped;
+  std::uint64_t held = 0;    // parked while stopped
+  std::uint64_t queued = 0;
+  std::vector<EndpointSecret> secrets;  // sealed bytes blanked
+};
+
+struct Published {
+  std::string event_id;
+  WebhookId webhook_id;
+  Position position;
+};
+
+struct Readiness {
+  bool log_reachable = false, registry_read = false, registry_fresh = false, store_open = false,
+       consuming = false;  // or waiting for an assignment
+  std::vector<std::string> complaints;  // sentences; empty: ready
+  bool ready() const { return complaints.empty(); }
+};
+
+// What the HTTP API asks of a running engine. Called on the API's thread; every answer comes back through the
+// callback, on the API's thread. main connects it to the shard's thread.
+class Service {
+ public:
+  template <class T>
+  using Answer = std::function<void(Result<T>)>;
+
+  virtual ~Service() = default;
+  virtual void publish(Event event, Answer<Published> answer) = 0;
+  virtual void apply_endpoint(EndpointSpec spec, Answer<ApplyAnswer> answer) = 0;
+  virtual void list_endpoints(TenantId tenant, Answer<std::vector<EndpointView>> answer) = 0;  // empty: all
+  virtual void show_endpoint(TenantId tenant, EndpointId id, Answer<EndpointView> answer) = 0;
+  virtual void disable_endpoint(TenantId tenant, EndpointId id, std::string why, std::string actor, bool wait,
+                                Answer<EndpointView> answer) = 0;
+  virtual void enable_endpoint(TenantId tenant, EndpointId id, std::string actor, bool wait,
+                               Answer<EndpointView> answer) = 0;
+  virtual void delete_endpoint(TenantId tenant, EndpointId id, std::string actor, bool wait,
+                               Answer<bool> answer) = 0;
+  // The delivery ids that the view knows under a webhook-id or an event id; a delivery id answers itself.
+  virtual void find_deliveries(std::string id, Answer<std::vector<DeliveryId>> answer) = 0;
+  virtual void show_delivery(DeliveryId id, Answer<Delivery> answer) = 0;  // not_found: look on the log
+  virtual void rotate_admin_token(Answer<Secret> answer) = 0;
+  virtual void accepts_token(std::string token_hash_hex, Answer<bool> answer) = 0;
+  virtual void readiness(Answer<Readiness> answer) = 0;
+};
+
+}  // namespace postrider

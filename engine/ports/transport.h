@@ -1,0 +1,40 @@
+#pragma once
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "engine/core/address_policy.h"
+#include "engine/core/event.h"
+#include "engine/core/outcome.h"
+#include "engine/core/url.h"
+
+namespace postrider {
+
+struct HttpRequest {
+  Url url;
+  // Vetted by the caller; tried in order until one connects, within the timeout. The transport judges again
+  // what it dials and what it reuses.
+  std::vector<IpAddress> addresses;
+  Headers headers;
+  std::shared_ptr<const std::string> body;  // shared: one body, many endpoints
+  Millis timeout{15000};                    // in all, body included
+};
+
+class TransportListener {
+ public:
+  virtual ~TransportListener() = default;
+  virtual void on_outcome(std::uint64_t token, Outcome outcome) = 0;
+};
+
+// Sends one HTTP POST per call, concurrently. Not thread-safe: the shard's thread. Never blocks.
+class Transport {
+ public:
+  virtual ~Transport() = default;
+  virtual void send(HttpRequest request, std::uint64_t token) = 0;  // on_outcome follows, exactly once
+  virtual void cancel_all() = 0;  // outcomes `ambiguous` follow from the next poll()
+  virtual std::size_t poll(TransportListener& listener) = 0;
+  virtual int wake_fd() const = 0;  // readable when poll() has something to do; -1: none
+};
+
+}  // namespace postrider

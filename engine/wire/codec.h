@@ -1,0 +1,61 @@
+#pragma once
+#include <optional>
+#include <string>
+#include <string_view>
+#include <variant>
+
+#include "engine/core/fact.h"
+#include "engine/core/health.h"
+#include "engine/core/registry.h"
+#include "engine/core/result.h"
+
+// Facts ↔ the bytes on the topics (schemas/postrider.proto). The only room that sees protobuf. Each decode checks
+// the environment: another one's record is Errc::denied, ENVIRONMENT_MISMATCH. Bytes that are no message of ours
+// are Errc::corrupt. Unknown fields survive decode and encode. A kind that this version does not know decodes
+// as std::monostate. Pure; any thread.
+namespace postrider::wire {
+
+using RegistryFact = std::variant<std::monostate, EndpointDef, EndpointSecret, TokenFact, IdentityFact>;
+using AttemptsFact = std::variant<std::monostate, AttemptFact, CancelledFact, NoMatchFact, RepeatFact,
+                                  SetAsideFact, SourceLostFact>;
+using ParkedFact = std::variant<std::monostate, ParkedState, OwnerMark>;
+using DeadLetterFact = std::variant<std::monostate, DeadLetter, DeadLetterMark>;
+
+std::string encode(const Environment& environment, const EndpointDef& fact);
+std::string encode(const Environment& environment, const EndpointSecret& fact);
+std::string encode(const Environment& environment, const TokenFact& fact);
+std::string encode(const Environment& environment, const IdentityFact& fact);
+std::string encode(const Environment& environment, const HealthFact& fact);
+std::string encode(const Environment& environment, const WrappedKeyFact& fact);
+std::string encode(const Environment& environment, const ParkedState& fact);
+std::string encode(const Environment& environment, const OwnerMark& fact);
+std::string encode(const Environment& environment, const AttemptFact& fact);
+std::string encode(const Environment& environment, const CancelledFact& fact);
+std::string encode(const Environment& environment, const NoMatchFact& fact);
+std::string encode(const Environment& environment, const RepeatFact& fact);
+std::string encode(const Environment& environment, const SetAsideFact& fact);
+std::string encode(const Environment& environment, const SourceLostFact& fact);
+std::string encode(const Environment& environment, const DeadLetter& fact);
+std::string encode(const Environment& environment, const DeadLetterMark& fact);
+std::string encode(const Environment& environment, const AuditFact& fact);
+
+Result<RegistryFact> decode_registry(const Environment& environment, std::string_view bytes);
+Result<HealthFact> decode_health(const Environment& environment, std::string_view bytes);
+Result<WrappedKeyFact> decode_key(const Environment& environment, std::string_view bytes);
+Result<ParkedFact> decode_parked(const Environment& environment, std::string_view bytes);
+Result<AttemptsFact> decode_attempts(const Environment& environment, std::string_view bytes);
+Result<DeadLetterFact> decode_dead_letter(const Environment& environment, std::string_view bytes);
+Result<AuditFact> decode_audit(const Environment& environment, std::string_view bytes);
+
+// A tombstone of `parked` has no value: its stamp stands in the headers "epoch" and "sequence" (decimal).
+Headers stamp_headers(Stamp stamp);
+std::optional<Stamp> read_stamp(const Headers& headers);
+
+// schemas' Sealed message as a value.
+struct SealedParts {
+  std::string key_id, wrapped_data_key, nonce, ciphertext;
+};
+std::string encode_sealed(const SealedParts& parts);
+Result<SealedParts> decode_sealed(std::string_view bytes);
+
+}  // namespace postrider::wire
