@@ -39,6 +39,9 @@ struct Event {
 };
 
 inline constexpr std::size_t kEventDataBytesMax = 256 * 1024;  // D5
+// Bounds of ours, so that attributes stay headers a receiver accepts: of each value, and of how many extensions.
+inline constexpr std::size_t kAttributeBytesMax = 4096;
+inline constexpr std::size_t kExtensionsMax = 64;
 
 // Why a record is no event of ours: the closed list of dead letters' reasons for bad events.
 enum class BadEvent { undecodable, oversize, no_tenant, bad_tenant, foreign_environment, bad_attribute };

@@ -74,7 +74,7 @@ std::optional<Partition> partition_of(std::string_view delivery_id);
 Hash128 repeat_key(const TenantId& tenant, std::string_view source, std::string_view event_id,
                    std::string_view target, const ReplayJobId& job);
 
-// "inc_…", "rpl_…", "log_…", "sec_…" from 128 random bits.
+// "inc_…", "rpl_…", "log_…", "sec_…" from 128 random bits. `prefix` with or without its '_'.
 std::string random_id(std::string_view prefix, std::uint64_t high, std::uint64_t low);
 
 }  // namespace postrider
