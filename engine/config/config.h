@@ -1,0 +1,120 @@
+#pragma once
+#include <cstdint>
+#include <map>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "engine/core/address_policy.h"
+#include "engine/core/ids.h"
+#include "engine/core/result.h"
+#include "engine/core/retry_policy.h"
+#include "engine/core/secret.h"
+#include "engine/core/time.h"
+
+// What the operator decides: read once at start from a TOML file and POSTRIDER_… variables, validated whole, and
+// never changed again. Each key is declared once, in keys.cc, with its reader, its printer and its sentence; the
+// fields here hold the defaults. Anything unknown, misspelt or out of range is refused by name and line, because
+// a setting that is silently ignored is found only when it is needed.
+namespace postrider {
+
+// Where the log lies: "kafka://host:port,host:port" or "embedded:DIR".
+struct LogPlace {
+  enum class Kind { none, kafka, embedded };
+  Kind kind = Kind::none;
+  std::string brokers;    // kafka: "host:port,host:port"
+  std::string directory;  // embedded
+};
+Result<LogPlace> parse_log_place(std::string_view text);
+std::string format_log_place(const LogPlace& place);
+
+// An address to listen on: an IP literal or "localhost", and a port. Port 0: any free one.
+struct ListenAddress {
+  std::string host = "127.0.0.1";  // an IPv6 literal without brackets
+  std::uint16_t port = 8080;
+  bool loopback() const;
+};
+Result<ListenAddress> parse_listen_address(std::string_view text);  // "127.0.0.1:8080", "[::1]:0"
+std::string format_listen_address(const ListenAddress& address);
+
+// A librdkafka property, its reference resolved.
+struct KafkaProperty {
+  std::string name;       // "sasl.password"
+  Secret value;
+  std::string reference;  // "env:NAME" or "file:PATH" as configured; empty: given literally
+  bool secret = false;    // never printed
+};
+
+struct Config {
+  Environment environment;  // required
+  LogPlace log;             // required
+  std::string data;         // required: the view's directory; may be deleted while the daemon is stopped
+  ListenAddress listen;
+  bool tenant_from_key = false;
+  std::string log_level = "info";
+
+  struct {
+    std::string service;  // required: "file:PATH"
+    // PATH of a file service.
+    std::string file() const { return service.substr(service.find(':') + 1); }
+  } keys;
+  struct {
+    std::vector<IpRange> allow;
+  } guard;
+  std::vector<KafkaProperty> kafka;  // by name
+  struct {
+    std::string cert, key;  // PEM files
+  } tls;
+  struct {
+    std::uint32_t partitions = 4;  // of `events`, when the embedded log is first made
+  } embedded;
+  struct {
+    std::uint64_t memory_bytes = 256ull << 20;
+    std::uint32_t window = 24000;
+  } limits;
+  struct {
+    Millis timeout = std::chrono::seconds(15);
+    Millis lifetime_max = kLifetimeMax;
+    bool retry_client_errors = false;
+    Millis repeat_window = std::chrono::hours(24);
+    std::string ca_file;  // empty: the system's
+  } delivery;
+  struct {
+    Millis ttl = std::chrono::hours(24 * 30);
+  } history;
+  struct {
+    RetryPolicy standard;  // key `retry.default`: of endpoints that name none
+  } retry;
+  struct {
+    Millis timeout = std::chrono::seconds(10);
+  } drain;
+  struct {
+    std::uint32_t connections = 4096;
+    Millis request_timeout = std::chrono::seconds(30);
+    Millis idle_timeout = std::chrono::seconds(120);
+  } api;
+
+  // Where each value came from: "line 4", "POSTRIDER_LISTEN". A key that is not here has its default.
+  std::map<std::string, std::string> sources;
+  // Sentences for the log: allowed, but worth a look.
+  std::vector<std::string> warnings;
+
+  bool development() const { return environment.str() == "development"; }
+  bool production() const { return environment.str() == "production"; }
+};
+
+// The process's variables, by name.
+using Variables = std::map<std::string, std::string>;
+Variables variables_of(const char* const* environment_block);  // `environ`
+
+// `file` empty: variables only. Errc::invalid with code INVALID_CONFIGURATION; the message names the key and the
+// line or variable, never a value that may be secret. Files that values refer to (file:PATH) are read here.
+Result<Config> load(const std::string& file, const Variables& variables);
+
+// The effective configuration as TOML, secrets absent, each value with its source.
+std::string print(const Config& config);
+
+// .env.example: every variable with its sentence and default.
+std::string env_example();
+
+}  // namespace postrider

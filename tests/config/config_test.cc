@@ -1,0 +1,338 @@
+#include "engine/config/config.h"
+
+#include <gtest/gtest.h>
+#include <unistd.h>
+
+#include <filesystem>
+#include <fstream>
+#include <sstream>
+
+namespace postrider {
+namespace {
+
+constexpr auto kLeast = R"(
+environment = "development"
+log = "embedded:/tmp/postrider-test/log"
+data = "/tmp/postrider-test/data"
+[keys]
+service = "file:/tmp/postrider-test/key"
+)";
+
+constexpr auto kKafkaLeast = R"(
+environment = "production"
+log = "kafka://a:9092,b:9093"
+data = "/tmp/postrider-test/data"
+keys.service = "file:/tmp/postrider-test/key"
+[kafka]
+security.protocol = "SASL_SSL"
+)";
+
+class ConfigFile : public ::testing::Test {
+ protected:
+  ConfigFile() {
+    std::string pattern = std::filesystem::temp_directory_path() / "config_test_XXXXXX";
+    directory_ = mkdtemp(pattern.data());
+  }
+  ~ConfigFile() override { std::filesystem::remove_all(directory_); }
+
+  std::string write(const std::string& name, const std::string& content) {
+    const auto path = directory_ / name;
+    std::ofstream(path) << content;
+    return path;
+  }
+  Result<Config> read(const std::string& content, const Variables& variables = {}) {
+    return load(write("config.toml", content), variables);
+  }
+  Error refusal(const std::string& content, const Variables& variables = {}) {
+    auto config = read(content, variables);
+    if (config) {
+      ADD_FAILURE() << "was accepted";
+      return {};
+    }
+    EXPECT_EQ(config.error().code, "INVALID_CONFIGURATION");
+    EXPECT_FALSE(config.error().suggestion.empty());
+    return config.error();
+  }
+
+  std::filesystem::path directory_;
+};
+
+#define EXPECT_CONTAINS(text, part) EXPECT_NE((text).find(part), std::string::npos) << (text)
+#define EXPECT_LACKS(text, part) EXPECT_EQ((text).find(part), std::string::npos) << (text)
+
+TEST_F(ConfigFile, TakesDefaultsForAllThatItDoesNotName) {
+  const auto config = read(kLeast);
+  ASSERT_TRUE(config) << config.error().message;
+  EXPECT_EQ(config->environment.str(), "development");
+  EXPECT_EQ(config->log.directory, "/tmp/postrider-test/log");
+  EXPECT_EQ(config->keys.file(), "/tmp/postrider-test/key");
+  EXPECT_EQ(format_listen_address(config->listen), "127.0.0.1:8080");
+  EXPECT_EQ(config->delivery.timeout, std::chrono::seconds(15));
+  EXPECT_EQ(config->delivery.lifetime_max, std::chrono::hours(96));
+  EXPECT_EQ(config->limits.memory_bytes, 256u << 20);
+  EXPECT_EQ(config->limits.window, 24000u);
+  EXPECT_FALSE(config->tenant_from_key);
+  EXPECT_TRUE(config->warnings.empty());
+}
+
+TEST_F(ConfigFile, SetsEveryKindOfValue) {
+  const auto config = read(std::string("listen = \"[::1]:0\"\ntenant_from_key = true\n") + kLeast + R"(
+[guard]
+allow = ["127.0.0.0/8", "10.1.0.0/16"]
+[limits]
+memory_bytes = "64MiB"
+window = 100
+[delivery]
+timeout = "2s"
+[retry]
+default = ["5s", "5m"]
+)");
+  ASSERT_TRUE(config) << config.error().message;
+  EXPECT_EQ(config->listen.host, "::1");
+  EXPECT_TRUE(config->tenant_from_key);
+  ASSERT_EQ(config->guard.allow.size(), 2u);
+  EXPECT_EQ(config->guard.allow[1].prefix_bits, 16);
+  EXPECT_EQ(config->limits.memory_bytes, 64u << 20);
+  EXPECT_EQ(config->limits.window, 100u);
+  EXPECT_EQ(config->delivery.timeout, std::chrono::seconds(2));
+  EXPECT_EQ(config->retry.standard.delays.size(), 2u);
+}
+
+TEST_F(ConfigFile, LetsAVariableBeatTheFile) {
+  const auto config = read(kLeast, {{"POSTRIDER_LISTEN", "127.0.0.1:9"},
+                                    {"POSTRIDER_GUARD_ALLOW", "127.0.0.0/8, 10.0.0.0/8"},
+                                    {"POSTRIDER_DELIVERY_RETRY_CLIENT_ERRORS", "true"},
+                                    {"POSTRIDER_LIMITS_WINDOW", "64"},
+                                    {"POSTRIDER_ENVIRONMENT", "staging"}});
+  ASSERT_TRUE(config) << config.error().message;
+  EXPECT_EQ(config->listen.port, 9);
+  EXPECT_EQ(config->guard.allow.size(), 2u);
+  EXPECT_TRUE(config->delivery.retry_client_errors);
+  EXPECT_EQ(config->limits.window, 64u);
+  EXPECT_EQ(config->environment.str(), "staging");
+  EXPECT_EQ(config->sources.at("listen"), "POSTRIDER_LISTEN");
+}
+
+TEST(Config, LoadsFromVariablesAlone) {
+  const auto config = load("", {{"POSTRIDER_ENVIRONMENT", "development"},
+                                {"POSTRIDER_LOG", "kafka://127.0.0.1:9092"},
+                                {"POSTRIDER_DATA", "/tmp/d"},
+                                {"POSTRIDER_KEYS_SERVICE", "file:/tmp/k"},
+                                {"POSTRIDER_KAFKA_SECURITY_PROTOCOL", "ssl"},
+                                {"POSTRIDER_KAFKA_SASL_PASSWORD", "env:POSTRIDER_BROKER_PASSWORD"},
+                                {"POSTRIDER_BROKER_PASSWORD", "hunter2"},
+                                {"POSTRIDER_TOKEN", "t"},
+                                {"PATH", "/bin"}});
+  ASSERT_TRUE(config) << config.error().message;
+  ASSERT_EQ(config->kafka.size(), 2u);
+  EXPECT_EQ(config->kafka[0].name, "sasl.password");
+  EXPECT_EQ(config->kafka[0].value.reveal(), "hunter2");
+  EXPECT_EQ(config->kafka[1].name, "security.protocol");
+}
+
+TEST_F(ConfigFile, NamesAnUnknownKeyWithItsLineAndTheNearestOne) {
+  const auto error = refusal(std::string(kLeast) + "[delivery]\ntimeuot = \"15s\"\n");
+  EXPECT_CONTAINS(error.message, "line 8");
+  EXPECT_CONTAINS(error.message, "delivery.timeuot");
+  EXPECT_CONTAINS(error.suggestion, "delivery.timeout");
+}
+
+TEST_F(ConfigFile, FindsAKeyThatStandsInTheWrongSection) {
+  EXPECT_CONTAINS(refusal(std::string(kLeast) + "[api]\nrepeat_window = \"1h\"\n").suggestion,
+                  "delivery.repeat_window");
+}
+
+TEST_F(ConfigFile, NamesAnUnknownVariableAndTheNearestOne) {
+  const auto error = refusal(kLeast, {{"POSTRIDER_DELIVERY_TIMEOTU", "15s"}});
+  EXPECT_CONTAINS(error.message, "POSTRIDER_DELIVERY_TIMEOTU");
+  EXPECT_CONTAINS(error.suggestion, "POSTRIDER_DELIVERY_TIMEOUT");
+}
+
+TEST_F(ConfigFile, RefusesWrongTypesUnitsAndRangesByName) {
+  const struct {
+    const char* line;
+    const char* key;
+  } cases[] = {
+      {"delivery.timeout = \"15 seconds\"", "delivery.timeout"},
+      {"delivery.timeout = 15", "delivery.timeout"},
+      {"delivery.timeout = \"2h\"", "delivery.timeout"},
+      {"delivery.retry_client_errors = \"yes\"", "delivery.retry_client_errors"},
+      {"delivery.retry_client_errors = \"true\"", "delivery.retry_client_errors"},
+      {"limits.window = 24001", "limits.window"},
+      {"limits.window = -1", "limits.window"},
+      {"limits.window = \"100\"", "limits.window"},
+      {"limits.memory_bytes = \"256MB\"", "limits.memory_bytes"},
+      {"limits.memory_bytes = 1", "limits.memory_bytes"},
+      {"guard.allow = [\"127.0.0.1/99\"]", "guard.allow"},
+      {"guard.allow = [1]", "guard.allow"},
+      {"listen = \"8080\"", "listen"},
+      {"listen = \"example.com:80\"", "listen"},
+      {"listen = \"127.0.0.1:65536\"", "listen"},
+      {"log_level = \"verbose\"", "log_level"},
+      {"retry.default = \"never\"", "retry.default"},
+      {"retry.default = [\"5s\", \"95h\", \"95h\"]", "retry.default"},
+  };
+  for (const auto& each : cases) {
+    const auto error = refusal(std::string(each.line) + "\n" + kLeast);
+    EXPECT_CONTAINS(error.message, "line 1: " + std::string(each.key));
+  }
+}
+
+TEST_F(ConfigFile, RefusesNamesAndPlacesThatAreNone) {
+  for (const auto& [key, value] :
+       std::vector<std::pair<std::string, std::string>>{{"POSTRIDER_ENVIRONMENT", "Production"},
+                                                        {"POSTRIDER_ENVIRONMENT", "1a"},
+                                                        {"POSTRIDER_LOG", "kafka://"},
+                                                        {"POSTRIDER_LOG", "kafka://host"},
+                                                        {"POSTRIDER_LOG", "kafka://host:0"},
+                                                        {"POSTRIDER_LOG", "kafka://a:1,"},
+                                                        {"POSTRIDER_LOG", "redis://a:1"},
+                                                        {"POSTRIDER_LOG", "embedded:"},
+                                                        {"POSTRIDER_KEYS_SERVICE", "vault"}})
+    EXPECT_CONTAINS(refusal(kLeast, {{key, value}}).message, key);
+}
+
+TEST_F(ConfigFile, TellsTheLineOfBrokenTomlAndNothingThatStandsThere) {
+  const auto error = refusal("environment = \"development\"\nlog = = hunter2\n");
+  EXPECT_CONTAINS(error.message, "line 2");
+  EXPECT_LACKS(error.message + error.suggestion, "hunter2");
+}
+
+TEST_F(ConfigFile, AsksForWhatIsRequired) {
+  const auto error = refusal("environment = \"development\"\nlog = \"embedded:/a\"\ndata = \"/b\"\n");
+  EXPECT_CONTAINS(error.message, "keys.service is not set");
+  EXPECT_CONTAINS(error.suggestion, "POSTRIDER_KEYS_SERVICE");
+}
+
+TEST(Config, SaysWhichFileCannotBeRead) {
+  const auto config = load("/nonexistent/postrider.toml", {});
+  ASSERT_FALSE(config);
+  EXPECT_CONTAINS(config.error().message, "/nonexistent/postrider.toml");
+}
+
+TEST_F(ConfigFile, ResolvesKafkaSecretsFromFilesAndVariables) {
+  const auto file = write("password", "hunter2\n");
+  const auto config = read(std::string(kKafkaLeast) + "sasl.password = \"file:" + file +
+                               "\"\nssl.key.password = \"env:KEY_PASSWORD\"\nsocket.nagle.disable = true\n" +
+                               "session.timeout.ms = 6000\n",
+                           {{"KEY_PASSWORD", "correct horse"}});
+  ASSERT_TRUE(config) << config.error().message;
+  ASSERT_EQ(config->kafka.size(), 5u);
+  EXPECT_EQ(config->kafka[0].name, "sasl.password");
+  EXPECT_EQ(config->kafka[0].value.reveal(), "hunter2");
+  EXPECT_EQ(config->kafka[2].value.reveal(), "6000");
+  EXPECT_EQ(config->kafka[3].value.reveal(), "true");
+  EXPECT_EQ(config->kafka[4].value.reveal(), "correct horse");
+  EXPECT_EQ(config->log.brokers, "a:9092,b:9093");
+}
+
+TEST_F(ConfigFile, RefusesASecretThatStandsInTheFileWithoutRepeatingIt) {
+  for (const auto* name : {"sasl.password", "ssl.key.password", "sasl.oauthbearer.client.secret", "ssl.key.pem"}) {
+    const auto error = refusal(std::string(kKafkaLeast) + name + " = \"hunter2\"\n");
+    EXPECT_CONTAINS(error.message, std::string("kafka.") + name);
+    EXPECT_LACKS(error.message + error.suggestion, "hunter2");
+  }
+}
+
+TEST_F(ConfigFile, SaysWhichReferenceLeadsNowhere) {
+  EXPECT_CONTAINS(refusal(std::string(kKafkaLeast) + "sasl.password = \"env:NO_SUCH\"\n").message, "NO_SUCH");
+  EXPECT_CONTAINS(refusal(std::string(kKafkaLeast) + "sasl.password = \"file:/no/such\"\n").message, "/no/such");
+}
+
+TEST_F(ConfigFile, KeepsForTheEngineWhatItsPromisesRestOn) {
+  for (const auto* line : {"group.id = \"x\"", "enable.auto.commit = true", "acks = 1", "auto.offset.reset = \"latest\"",
+                           "bootstrap.servers = \"x:1\""})
+    EXPECT_CONTAINS(refusal(std::string(kKafkaLeast) + line + "\n").message, "not free to set");
+}
+
+TEST_F(ConfigFile, RefusesPlainTextKafkaInProduction) {
+  const std::string text = kKafkaLeast;
+  const auto plain = text.substr(0, text.find("[kafka]"));
+  EXPECT_CONTAINS(refusal(plain).message, "plain text");
+  EXPECT_CONTAINS(refusal(plain + "[kafka]\nsecurity.protocol = \"SASL_PLAINTEXT\"\n").message, "line 7");
+  EXPECT_CONTAINS(refusal(text + "enable.ssl.certificate.verification = false\n").message, "verified");
+  EXPECT_TRUE(read(text));
+  EXPECT_TRUE(read(plain, {{"POSTRIDER_ENVIRONMENT", "development"}}));
+}
+
+TEST_F(ConfigFile, WarnsOfTheEmbeddedLogInProduction) {
+  const auto config = read(kLeast, {{"POSTRIDER_ENVIRONMENT", "production"}});
+  ASSERT_TRUE(config) << config.error().message;
+  ASSERT_EQ(config->warnings.size(), 1u);
+  EXPECT_CONTAINS(config->warnings[0], "no replication");
+}
+
+TEST_F(ConfigFile, ListensBeyondLoopbackOnlyWithTls) {
+  EXPECT_CONTAINS(refusal(kLeast, {{"POSTRIDER_LISTEN", "0.0.0.0:8080"}}).message, "loopback");
+  EXPECT_CONTAINS(refusal(kLeast, {{"POSTRIDER_LISTEN", "[::]:8080"}}).message, "loopback");
+  EXPECT_CONTAINS(refusal(kLeast, {{"POSTRIDER_TLS_CERT", "/c.pem"}}).message, "no key");
+  EXPECT_TRUE(read(kLeast, {{"POSTRIDER_LISTEN", "0.0.0.0:8080"},
+                            {"POSTRIDER_TLS_CERT", "/c.pem"},
+                            {"POSTRIDER_TLS_KEY", "/k.pem"}}));
+  EXPECT_TRUE(read(kLeast, {{"POSTRIDER_LISTEN", "localhost:8080"}}));
+}
+
+TEST_F(ConfigFile, KeepsTheLogAndTheKeyOutOfTheViewsDirectory) {
+  EXPECT_CONTAINS(refusal(kLeast, {{"POSTRIDER_LOG", "embedded:/tmp/postrider-test/data/log"}}).message, "within");
+  EXPECT_CONTAINS(refusal(kLeast, {{"POSTRIDER_LOG", "embedded:/tmp/postrider-test/data/../data/"}}).message,
+                  "within");
+  EXPECT_CONTAINS(refusal(kLeast, {{"POSTRIDER_LOG", "embedded:/tmp/postrider-test"}}).message, "within");
+  EXPECT_CONTAINS(refusal(kLeast, {{"POSTRIDER_KEYS_SERVICE", "file:/tmp/postrider-test/data/key"}}).message,
+                  "key file");
+  EXPECT_TRUE(read(kLeast, {{"POSTRIDER_LOG", "embedded:/tmp/postrider-test/data-log"}}));
+}
+
+TEST_F(ConfigFile, PrintsWhatIsInForceWithSourcesAndWithoutSecrets) {
+  const auto file = write("password", "hunter2");
+  const auto config =
+      read(std::string(kKafkaLeast) + "sasl.password = \"file:" + file + "\"\n", {{"POSTRIDER_LISTEN", "[::1]:1"}});
+  ASSERT_TRUE(config) << config.error().message;
+  const auto text = print(*config);
+  EXPECT_LACKS(text, "hunter2");
+  EXPECT_CONTAINS(text, "\"sasl.password\" = \"file:" + file);
+  EXPECT_CONTAINS(text, "listen = \"[::1]:1\"");
+  EXPECT_CONTAINS(text, "# POSTRIDER_LISTEN");
+  EXPECT_CONTAINS(text, "line 2");
+  EXPECT_CONTAINS(text, "timeout = \"15s\"");
+  EXPECT_CONTAINS(text, "# default");
+}
+
+TEST_F(ConfigFile, ReadsAgainWhatItPrints) {
+  const auto first = read(std::string("listen = \"[::1]:7\"\nretry.default = [\"5s\"]\n") + kLeast);
+  ASSERT_TRUE(first) << first.error().message;
+  auto again = read(print(*first));
+  ASSERT_TRUE(again) << again.error().message << print(*first);
+  EXPECT_EQ(format_listen_address(again->listen), "[::1]:7");
+  EXPECT_EQ(again->retry.standard, first->retry.standard);
+  EXPECT_EQ(again->keys.service, first->keys.service);
+}
+
+// POSTRIDER_TEST_WRITE=1 writes the file anew.
+TEST(EnvExample, IsWhatTheTableOfKeysSays) {
+  const std::string path = std::string(POSTRIDER_SOURCE_DIR) + "/.env.example";
+  if (getenv("POSTRIDER_TEST_WRITE")) std::ofstream(path) << env_example();
+  std::ifstream stream(path);
+  std::stringstream content;
+  content << stream.rdbuf();
+  EXPECT_EQ(content.str(), env_example());
+}
+
+TEST(EnvExample, LoadsOnceTheRequiredOnesAreFilled) {
+  Variables variables;
+  std::istringstream lines(env_example());
+  for (std::string line; std::getline(lines, line);) {
+    if (line.starts_with("#POSTRIDER_")) line.erase(0, 1);
+    const auto equals = line.find('=');
+    if (!line.starts_with("POSTRIDER_") || line.starts_with("POSTRIDER_KAFKA_")) continue;
+    if (equals + 1 < line.size()) variables[line.substr(0, equals)] = line.substr(equals + 1);
+  }
+  variables["POSTRIDER_ENVIRONMENT"] = "development";
+  variables["POSTRIDER_LOG"] = "embedded:/tmp/l";
+  variables["POSTRIDER_DATA"] = "/tmp/d";
+  variables["POSTRIDER_KEYS_SERVICE"] = "file:/tmp/k";
+  const auto config = load("", variables);
+  ASSERT_TRUE(config) << config.error().message << config.error().suggestion;
+}
+
+}  // namespace
+}  // namespace postrider
