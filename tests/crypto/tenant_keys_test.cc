@@ -1,0 +1,266 @@
+#include "engine/crypto/tenant_keys.h"
+
+#include <gtest/gtest.h>
+#include <sys/stat.h>
+
+#include <fstream>
+
+#include "engine/core/bytes.h"
+#include "engine/crypto/file_key_service.h"
+#include "engine/wire/codec.h"
+#include "tests/crypto/scratch_dir.h"
+
+namespace postrider::crypto {
+namespace {
+
+class FixedClock final : public Clock {
+ public:
+  WallTime wall() const override { return from_ms<WallTime>(now); }
+  SteadyTime steady() const override { return from_ms<SteadyTime>(now); }
+  std::int64_t now = 1'700'000'000'000;
+};
+
+// A key service that can be away.
+class FlakyService final : public KeyService {
+ public:
+  explicit FlakyService(KeyService& real) : real_(real) {}
+  const std::string& name() const override { return real_.name(); }
+  Result<std::string> wrap(std::string_view bytes, std::string_view associated) override {
+    if (away) return fail(Errc::unavailable, "KEY_SERVICE_AWAY", "away", "wait");
+    return real_.wrap(bytes, associated);
+  }
+  Result<Secret> unwrap(std::string_view wrapped, std::string_view associated) override {
+    ++unwraps;
+    if (away) return fail(Errc::unavailable, "KEY_SERVICE_AWAY", "away", "wait");
+    return real_.unwrap(wrapped, associated);
+  }
+  bool away = false;
+  int unwraps = 0;
+
+ private:
+  KeyService& real_;
+};
+
+class TenantKeysTest : public ::testing::Test {
+ protected:
+  void SetUp() override {
+    std::ofstream(dir_ / "key") << "postrider-key-v1 AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=\n";
+    ::chmod((dir_ / "key").c_str(), 0600);
+    file_ = open_file_key_service(dir_ / "key").value();
+    service_ = std::make_unique<FlakyService>(*file_);
+    keys_ = fresh();
+  }
+  std::unique_ptr<TenantKeys> fresh() {
+    return std::make_unique<TenantKeys>(Environment("development"), *service_, clock_);
+  }
+  WrappedKeyFact give_key(const char* tenant) {
+    WrappedKeyFact fact = keys_->make_key(TenantId(tenant)).value();
+    keys_->apply(fact);
+    return fact;
+  }
+  static SealContext context(const char* tenant = "acme") {
+    return {Environment("development"), TenantId(tenant), "orders", "payload"};
+  }
+
+  ScratchDir dir_;
+  FixedClock clock_;
+  std::unique_ptr<KeyService> file_;
+  std::unique_ptr<FlakyService> service_;
+  std::unique_ptr<TenantKeys> keys_;
+};
+
+TEST_F(TenantKeysTest, SealsAndOpensWhatIsOfOneContext) {
+  give_key("acme");
+  for (const std::size_t size : {0u, 1u, 15u, 16u, 1024u, 256u * 1024u}) {
+    const std::string plain(size, 'x');
+    const std::string sealed = keys_->seal(context(), plain).value();
+    EXPECT_EQ(keys_->open(context(), sealed).value().reveal(), plain);
+  }
+}
+
+TEST_F(TenantKeysTest, SealedBytesHoldNoPlaintext) {
+  const WrappedKeyFact fact = give_key("acme");
+  const std::string canary = "CANARY-4d1f-very-recognisable-payload";
+  std::string written = wire::encode(Environment("development"), fact);
+  for (int i = 0; i < 20; ++i) written += keys_->seal(context(), canary + std::to_string(i)).value();
+  EXPECT_EQ(written.find("CANARY"), std::string::npos);
+  EXPECT_EQ(written.find("recognisable"), std::string::npos);
+}
+
+TEST_F(TenantKeysTest, EachValueHasADataKeyAndNoncesOfItsOwn) {
+  give_key("acme");
+  const auto one = wire::decode_sealed(keys_->seal(context(), "same").value()).value();
+  const auto two = wire::decode_sealed(keys_->seal(context(), "same").value()).value();
+  EXPECT_EQ(one.key_id, two.key_id);
+  EXPECT_NE(one.nonce, two.nonce);
+  EXPECT_NE(one.wrapped_data_key.substr(0, 12), two.wrapped_data_key.substr(0, 12));
+  EXPECT_NE(one.ciphertext, two.ciphertext);
+  EXPECT_EQ(one.wrapped_data_key.size(), 12u + 32u + 16u);
+  EXPECT_EQ(one.nonce.size(), 12u);
+  EXPECT_EQ(one.ciphertext.size(), 4u + 16u);
+}
+
+TEST_F(TenantKeysTest, OpensInNoOtherContext) {
+  give_key("acme");
+  give_key("globex");
+  const std::string sealed = keys_->seal(context(), "for acme's orders").value();
+  SealContext other = context();
+  other.endpoint = "invoices";
+  EXPECT_EQ(keys_->open(other, sealed).error().code, "SEALED_VALUE_CORRUPT");
+  other = context();
+  other.purpose = "secret";
+  EXPECT_EQ(keys_->open(other, sealed).error().code, "SEALED_VALUE_CORRUPT");
+  // Lengths keep fields apart: "ordersp" + "ayload" is not "orders" + "payload".
+  other = context();
+  other.endpoint = "ordersp";
+  other.purpose = "ayload";
+  EXPECT_FALSE(keys_->open(other, sealed));
+  EXPECT_FALSE(keys_->open(context("globex"), sealed));
+  other = context();
+  other.environment = Environment("production");
+  EXPECT_EQ(keys_->open(other, sealed).error().code, "ENVIRONMENT_MISMATCH");
+  EXPECT_EQ(keys_->seal(other, "x").error().code, "ENVIRONMENT_MISMATCH");
+}
+
+TEST_F(TenantKeysTest, OpensForNoTenantThatTookOverTheKeyId) {
+  const WrappedKeyFact acme = give_key("acme");
+  const std::string sealed = keys_->seal(context(), "for acme").value();
+  WrappedKeyFact stolen = acme;
+  stolen.tenant = TenantId("globex");
+  keys_->apply(stolen);  // acme's wrapped key under globex's name: the wrapping is bound to the tenant
+  const auto refused = keys_->open(context("globex"), sealed);
+  ASSERT_FALSE(refused);
+  EXPECT_EQ(refused.error().errc, Errc::corrupt);
+}
+
+TEST_F(TenantKeysTest, AnyChangedByteIsSeen) {
+  give_key("acme");
+  const auto parts = wire::decode_sealed(keys_->seal(context(), "payload").value()).value();
+  for (std::string wire::SealedParts::*field :
+       {&wire::SealedParts::wrapped_data_key, &wire::SealedParts::nonce, &wire::SealedParts::ciphertext}) {
+    for (std::size_t i = 0; i < (parts.*field).size(); ++i) {
+      wire::SealedParts changed = parts;
+      (changed.*field)[i] = static_cast<char>((changed.*field)[i] ^ 1);
+      const auto refused = keys_->open(context(), wire::encode_sealed(changed));
+      ASSERT_FALSE(refused);
+      EXPECT_EQ(refused.error().errc, Errc::corrupt);
+    }
+    wire::SealedParts shorter = parts;
+    (shorter.*field).pop_back();
+    EXPECT_EQ(keys_->open(context(), wire::encode_sealed(shorter)).error().errc, Errc::corrupt);
+    (shorter.*field).clear();
+    EXPECT_EQ(keys_->open(context(), wire::encode_sealed(shorter)).error().errc, Errc::corrupt);
+  }
+}
+
+TEST_F(TenantKeysTest, NothingIsSealedUnderAKeyWhoseRecordWasNotApplied) {
+  const WrappedKeyFact made = keys_->make_key(TenantId("acme")).value();
+  EXPECT_FALSE(keys_->has_key(TenantId("acme")));
+  const auto early = keys_->seal(context(), "x");
+  ASSERT_FALSE(early);
+  EXPECT_EQ(early.error().code, "KEY_NOT_YET");
+  EXPECT_EQ(early.error().errc, Errc::unavailable);
+  keys_->apply(made);
+  EXPECT_TRUE(keys_->has_key(TenantId("acme")));
+  EXPECT_TRUE(keys_->seal(context(), "x"));
+}
+
+TEST_F(TenantKeysTest, UnknownKeyIdMeansNotYet) {
+  const WrappedKeyFact key = give_key("acme");
+  const std::string sealed = keys_->seal(context(), "x").value();
+  auto late = fresh();
+  EXPECT_EQ(late->open(context(), sealed).error().code, "KEY_NOT_YET");
+  late->apply(late->make_key(TenantId("acme")).value());
+  EXPECT_EQ(late->open(context(), sealed).error().errc, Errc::unavailable);
+  late->apply(key);
+  EXPECT_EQ(late->open(context(), sealed).value().reveal(), "x");
+}
+
+TEST_F(TenantKeysTest, DestroyedIsRefusedForEverWhateverComesLater) {
+  const WrappedKeyFact key = give_key("acme");
+  const std::string sealed = keys_->seal(context(), "x").value();
+  WrappedKeyFact destroyed = key;
+  destroyed.destroyed = true;
+  destroyed.wrapped.clear();
+  keys_->apply(destroyed);
+  EXPECT_FALSE(keys_->has_key(TenantId("acme")));
+  EXPECT_EQ(keys_->open(context(), sealed).error().code, "KEY_DESTROYED");
+  EXPECT_EQ(keys_->open(context(), sealed).error().errc, Errc::denied);
+  keys_->apply(key);  // a zombie's re-wrap, landing late
+  EXPECT_EQ(keys_->open(context(), sealed).error().errc, Errc::denied);
+  EXPECT_EQ(keys_->seal(context(), "x").error().code, "KEY_NOT_YET");
+  give_key("acme");  // the tenant came back: a new key, and the old values stay shut
+  EXPECT_TRUE(keys_->seal(context(), "x"));
+  EXPECT_EQ(keys_->open(context(), sealed).error().errc, Errc::denied);
+}
+
+TEST_F(TenantKeysTest, OfTwoKeysTheOneMadeFirstSealsInWhateverOrderTheyCome) {
+  const WrappedKeyFact first = keys_->make_key(TenantId("acme")).value();
+  clock_.now += 5;
+  const WrappedKeyFact second = keys_->make_key(TenantId("acme")).value();
+  for (const bool swapped : {false, true}) {
+    auto keys = fresh();
+    keys->apply(swapped ? second : first);
+    keys->apply(swapped ? first : second);
+    EXPECT_EQ(wire::decode_sealed(keys->seal(context(), "x").value()).value().key_id, first.key_id);
+    WrappedKeyFact destroyed = first;
+    destroyed.destroyed = true;
+    keys->apply(destroyed);
+    EXPECT_EQ(wire::decode_sealed(keys->seal(context(), "x").value()).value().key_id, second.key_id);
+  }
+}
+
+TEST_F(TenantKeysTest, AKeyIsUnwrappedOnceAndTheServiceMayBeAwayAfterwards) {
+  give_key("acme");
+  service_->away = true;
+  EXPECT_EQ(keys_->seal(context(), "x").error().code, "KEY_SERVICE_AWAY");
+  service_->away = false;
+  const std::string sealed = keys_->seal(context(), "x").value();
+  service_->away = true;
+  const int before = service_->unwraps;
+  EXPECT_TRUE(keys_->seal(context(), "y"));
+  EXPECT_TRUE(keys_->open(context(), sealed));
+  EXPECT_EQ(service_->unwraps, before);
+  EXPECT_EQ(keys_->make_key(TenantId("new")).error().errc, Errc::unavailable);
+}
+
+TEST_F(TenantKeysTest, AKeyOfAnotherKeyServiceSaysWhose) {
+  const WrappedKeyFact key = give_key("acme");
+  const std::string sealed = keys_->seal(context(), "x").value();
+  ASSERT_TRUE(make_key_file(dir_ / "other"));
+  auto other_service = open_file_key_service(dir_ / "other").value();
+  TenantKeys other(Environment("development"), *other_service, clock_);
+  other.apply(key);
+  const auto refused = other.open(context(), sealed);
+  ASSERT_FALSE(refused);
+  EXPECT_EQ(refused.error().code, "KEY_SERVICE_OTHER");
+  EXPECT_NE(refused.error().message.find(service_->name()), std::string::npos);
+}
+
+TEST_F(TenantKeysTest, TheEnvironmentHasAKeyOfItsOwn) {
+  give_key("");
+  SealContext bad_event{Environment("development"), TenantId(), "", "dead_letter"};
+  const std::string sealed = keys_->seal(bad_event, "raw").value();
+  EXPECT_EQ(keys_->open(bad_event, sealed).value().reveal(), "raw");
+}
+
+TEST_F(TenantKeysTest, StoredFormatsArePinned) {
+  WrappedKeyFact key;
+  key.tenant = TenantId("acme");
+  key.key_id = "key_0000000000000000000001";
+  key.service = service_->name();
+  key.wrapped =
+      base64_decode("AQICAgICAgICAgICArsJO5id/Bd846yI0x9U9Dws2J1foGFOxnpn6zhLVnf91Wg33o+gvKvYIpZGvKPJtQ==")
+          .value();
+  keys_->apply(key);
+  const std::string sealed =
+      base64_decode(
+          "CAESGmtleV8wMDAwMDAwMDAwMDAwMDAwMDAwMDAxGjwDAwMDAwMDAwMDAwN1kwUVrYVxm97rpS/"
+          "xc6WYkAD4nXnGNLDU+w3nhp/"
+          "rHTKTVGUsRVc5TNZGKYApA3QiDAQEBAQEBAQEBAQEBCoeyTV7QS4JTmsdJ4uORNQigYgZLk+kQoSrb8bUYmKu")
+          .value();
+  EXPECT_EQ(keys_->open(context(), sealed).value().reveal(), "golden payload");
+}
+
+}  // namespace
+}  // namespace postrider::crypto
