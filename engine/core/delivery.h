@@ -13,7 +13,7 @@ enum class DeliveryState { queued, sending, parked, delivered, dead, cancelled }
 std::string_view name_of(DeliveryState state);
 
 // delivery = fold(facts), in any order and with repeats: delivered > cancelled > dead > parked. A value; what
-// `deliveries show` prints.
+// `deliveries show` prints. Facts of another delivery than the first one's are left out.
 class Delivery {
  public:
   void apply(const AttemptFact& fact);
@@ -30,12 +30,18 @@ class Delivery {
   std::optional<CancelReason> cancel_reason() const { return cancelled_; }
 
  private:
+  bool is_ours(const DeliveryRef& delivery);
+  const AttemptFact* newest_attempt() const;  // by stamp
+
   std::optional<DeliveryRef> ref_;
   std::vector<AttemptFact> attempts_;
-  std::set<Stamp> seen_;
+  std::set<Stamp> seen_;  // of attempts: a repeat is one that is equal in it, whatever its number
   bool delivered_ = false;
+  // Of several the newest stamp speaks, so that the order in which they are read does not matter.
   std::optional<CancelReason> cancelled_;
+  Stamp cancelled_stamp_{-1, 0};
   std::optional<DeadReason> dead_;
+  Stamp dead_stamp_{-1, 0};
   std::optional<ParkedState> parked_;
   Stamp parked_stamp_{-1, 0};
 };

@@ -2,6 +2,7 @@
 #include <cstdint>
 #include <optional>
 #include <string>
+#include <string_view>
 #include <utility>
 #include <vector>
 
@@ -60,6 +61,7 @@ struct AttemptFact {
 // Closed list; spelling stored.
 enum class CancelReason { endpoint_deleted, target_gone, tenant_erased, by_operator };
 std::string_view reason_of(CancelReason reason);
+std::optional<CancelReason> parse_cancel_reason(std::string_view text);
 
 struct CancelledFact {
   Stamp stamp;

@@ -31,7 +31,7 @@ struct HealthFact {
 // nothing but failures.
 class EndpointHealth {
  public:
-  // What is known from the log (or nothing).
+  // What is known from the log; void when it is older than the last enable, and then all is forgotten.
   void restore(const HealthFact& fact, std::uint64_t current_enable_revision);
 
   // The changed state to record; nullopt when this outcome changes nothing.
@@ -42,12 +42,16 @@ class EndpointHealth {
     LogTime since{};
   };
   std::optional<Change> succeeded(LogTime now);
-  std::optional<Change> failed(LogTime now, bool unauthorized, bool gone);
+  // `answered`: there was a final status. Without one (timeout, connect) a run of 401/403 neither grows nor
+  // ends. After a stop nothing is a change any more, but for a quarantine that becomes a disable.
+  std::optional<Change> failed(LogTime now, bool unauthorized, bool gone, bool answered = true);
 
   // For people: of the last 100 attempts.
   double failure_share() const;
 
  private:
+  void remember(bool failure);
+  Change stopped(Stop stop, std::string why, LogTime now);
   Stop stop_ = Stop::none;
   bool failing_ = false;
   LogTime failing_since_{};

@@ -3,6 +3,7 @@
 #include <map>
 #include <memory>
 #include <optional>
+#include <set>
 #include <string>
 #include <string_view>
 #include <unordered_map>
@@ -10,6 +11,7 @@
 #include <vector>
 
 #include "engine/core/endpoint.h"
+#include "engine/core/event.h"
 #include "engine/core/health.h"
 #include "engine/core/ids.h"
 #include "engine/core/time.h"
@@ -68,11 +70,17 @@ class Registry {
     ignored,  // lost to the current one; see mending()
   };
   // `raw` is the record's value as it stands on the log. A def is applied when it replaces the current
-  // revision, or when there is none (compaction took what it replaced).
-  Applied apply(const EndpointDef& def, std::string_view raw);
+  // revision, or when compaction took what it replaced (there is none, or only an older one). A creation after a
+  // deletion has a new incarnation and replaces the deletion's revision (0 does too); an incarnation that was
+  // deleted never lives again.
+  // `restated`: the record was appended because mending() asked for it. It wins over a rival of its own revision:
+  // after compaction the loser may be the first of the two that a reader meets.
+  Applied apply(const EndpointDef& def, std::string_view raw, bool restated = false);
   Applied apply(const EndpointSecret& secret, std::string_view raw);
   Applied apply(const TokenFact& token, std::string_view raw);
-  Applied apply(const IdentityFact& identity, std::string_view raw);
+  Applied apply(const IdentityFact& identity, std::string_view raw, bool restated = false);
+  // Folded per partition: the newest enable revision counts, then the last one. So it does not matter how far
+  // `endpoints` was read when it came.
   void apply(const HealthFact& health);
 
   // Keys whose newest record on the log was ignored, with the value that must be appended again: compaction
@@ -93,24 +101,31 @@ class Registry {
   std::vector<const Endpoint*> route(const Event& event) const;
 
  private:
-  struct Current {
-    std::string raw;
-    bool mend = false;
+  // What is known of one incarnation, kept apart from its def: compaction keeps no order between keys.
+  struct Life {
+    std::vector<EndpointSecret> secrets;
+    std::map<Partition, HealthFact> health;
   };
-  Applied note(const std::string& key, std::string_view raw, Applied applied);
+  Applied note(std::string key, std::string_view raw, Applied applied);
+  bool is_current(const std::string& key, std::string_view raw) const;
+  const Endpoint* find_any(const TenantId& tenant, const EndpointId& endpoint) const;
+  // The endpoint whose present incarnation that is; nullptr: its def has not come, or is of another life.
+  Endpoint* endpoint_of(const TenantId& tenant, const EndpointId& endpoint, const Incarnation& incarnation);
+  void put(Endpoint& endpoint, const EndpointDef& def);
+
   using ByEndpoint = std::map<EndpointId, std::unique_ptr<Endpoint>>;
   std::map<TenantId, ByEndpoint> tenants_;
-  // Secrets and health that came before their def (compaction keeps no order between keys).
-  std::map<std::string, std::vector<EndpointSecret>> secrets_;  // by tenant/endpoint/incarnation
-  std::map<std::string, std::map<Partition, HealthFact>> health_;
+  std::map<std::string, Life> apart_;  // by tenant/endpoint/incarnation: def not yet seen, or another one current
   std::map<std::string, TokenFact> tokens_;
   std::optional<IdentityFact> identity_;
-  std::unordered_map<std::string, Current> current_;
+  std::unordered_map<std::string, std::string> current_;  // by key: the value that counts, as it is on the log
+  std::set<std::string> mending_;
   std::uint64_t changes_ = 0;
 };
 
 // "order.created" by "order.created", "order.*" (any deeper type too) or "*".
 bool matches_type(std::string_view pattern, std::string_view type);
+// At most 255 visible ASCII characters; '*' alone, or last after a dot.
 bool is_type_pattern(std::string_view pattern);
 
 // Record keys of `endpoints` and `health`.

@@ -13,24 +13,28 @@ namespace postrider {
 // records). A value; a partition of a shard owns one.
 class Watermark {
  public:
-  explicit Watermark(Offset next = 0) : base_(next), received_(next) {}
+  explicit Watermark(Offset next = 0) : received_(next) {}
 
   void received(Offset offset);  // rising; a lower one than the last is a broken invariant
   void settled(Offset offset);   // received before; twice is harmless
-  Offset next_to_commit() const { return base_; }
+  Offset next_to_commit() const { return window_.empty() ? received_ : window_.front().offset; }
   std::size_t unsettled() const { return unsettled_; }
   // The lowest unsettled offset; next_to_commit() when all is settled.
-  Offset lowest_unsettled() const { return base_; }
+  Offset lowest_unsettled() const { return next_to_commit(); }
 
   // Settled offsets above the watermark as a bitmap from next_to_commit(), base64, at most `chars_max`
   // characters (what does not fit is left out). It makes repeats after a crash rare; safety never needs it.
   std::string bitmap(std::size_t chars_max) const;
 
  private:
-  void advance();
-  Offset base_;      // everything below is settled
+  struct Slot {
+    Offset offset;
+    bool settled;
+  };
+  // Received offsets from the lowest unsettled one on, so that the front is never settled. Gaps take no room: after
+  // retention cut the source, one may span millions.
+  std::deque<Slot> window_;
   Offset received_;  // one above the highest received
-  std::deque<char> done_;  // done_[i]: offset base_ + i is settled (a gap counts as settled)
   std::size_t unsettled_ = 0;
 };
 
@@ -39,6 +43,7 @@ class SettledAbove {
  public:
   SettledAbove() = default;
   SettledAbove(Offset committed, std::string_view metadata);  // what cannot be read counts as empty
+  // False below the commit too: what is asked is whether a re-read event may be skipped.
   bool contains(Offset offset) const;
 
  private:
