@@ -78,7 +78,8 @@ class Loader {
   Result<void> take_variables() {
     std::vector<std::string> unknown;
     for (const auto& [name, text] : variables_) {
-      if (!name.starts_with("POSTRIDER_") || is_foreign_variable(name)) continue;
+      // Empty is unset: that is how compose files and .env files leave a variable out.
+      if (!name.starts_with("POSTRIDER_") || is_foreign_variable(name) || text.empty()) continue;
       Setting setting{{}, Value{.kind = Value::Kind::text, .text = text, .list = {}, .from_variable = true}, name};
       if (name.starts_with(kKafkaVariable)) setting.name = std::string(kKafkaSection) + kafka_name(name);
       else if (const auto* key = key_of_variable(name)) setting.name = key->name;

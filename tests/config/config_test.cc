@@ -103,6 +103,7 @@ TEST_F(ConfigFile, LetsAVariableBeatTheFile) {
                                     {"POSTRIDER_GUARD_ALLOW", "127.0.0.0/8, 10.0.0.0/8"},
                                     {"POSTRIDER_DELIVERY_RETRY_CLIENT_ERRORS", "true"},
                                     {"POSTRIDER_LIMITS_WINDOW", "64"},
+                                    {"POSTRIDER_DATA", ""},
                                     {"POSTRIDER_ENVIRONMENT", "staging"}});
   ASSERT_TRUE(config) << config.error().message;
   EXPECT_EQ(config->listen.port, 9);
@@ -110,6 +111,7 @@ TEST_F(ConfigFile, LetsAVariableBeatTheFile) {
   EXPECT_TRUE(config->delivery.retry_client_errors);
   EXPECT_EQ(config->limits.window, 64u);
   EXPECT_EQ(config->environment.str(), "staging");
+  EXPECT_EQ(config->data, "/tmp/postrider-test/data");
   EXPECT_EQ(config->sources.at("listen"), "POSTRIDER_LISTEN");
 }
 
