@@ -8,8 +8,8 @@
 
 // CloudEvents 1.0 as they come and go: the Kafka binding's three modes in, HTTP's two modes in and out. Pure; any
 // thread; throws nothing. Refused as Errc::invalid, UNDECODABLE_EVENT: batches, another specversion, attributes
-// that occur twice, are not UTF-8, hold control characters or go beyond event_attributes.h's bounds, JSON nested
-// deeper than 64. JSON data without a content type becomes application/json, as the specification asks.
+// that occur twice, are not UTF-8 or go beyond event_attributes.h's bounds, JSON nested deeper than 64. JSON data
+// without a content type becomes application/json, as the specification asks.
 namespace postrider::wire {
 
 inline constexpr std::string_view kStructuredJson = "application/cloudevents+json";
@@ -55,5 +55,7 @@ struct HttpMessage {
   std::string body;
 };
 HttpMessage format_http(const Event& event, BodyFormat format);
+// The whole event in HTTP binary mode, attributes of ours included: what a producer posts. decode_http reverses it.
+HttpMessage encode_http(const Event& event);
 
 }  // namespace postrider::wire

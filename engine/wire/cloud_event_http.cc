@@ -93,16 +93,12 @@ std::string body_type(const Event& event) {
   return type.empty() || !sendable ? "application/octet-stream" : type;
 }
 
-HttpMessage format_binary(const Event& event) {
-  HttpMessage message;
-  message.headers.push_back({"Content-Type", body_type(event)});
+void add_attribute_headers(Headers& headers, const Event& event, bool with_ours) {
   std::string target;
   for (const auto& [name, value] : attributes_of(event, target)) {
-    if (is_ours(name)) continue;
-    message.headers.push_back({std::string(kPrefix) + std::string(name), percent_encoded(value)});
+    if (!with_ours && is_ours(name)) continue;
+    headers.push_back({std::string(kPrefix) + std::string(name), percent_encoded(value)});
   }
-  message.body = event.data;
-  return message;
 }
 
 }  // namespace
@@ -123,10 +119,23 @@ Result<Event> decode_http(const Headers& headers, std::string_view body) {
 }
 
 HttpMessage format_http(const Event& event, BodyFormat format) {
-  if (format == BodyFormat::binary) return format_binary(event);
   HttpMessage message;
-  message.headers.push_back({"Content-Type", std::string(kStructuredJson) + "; charset=utf-8"});
-  message.body = format_json(event, false);
+  if (format == BodyFormat::structured) {
+    message.headers.push_back({"Content-Type", std::string(kStructuredJson) + "; charset=utf-8"});
+    message.body = format_json(event, false);
+    return message;
+  }
+  message.headers.push_back({"Content-Type", body_type(event)});
+  add_attribute_headers(message.headers, event, false);
+  message.body = event.data;
+  return message;
+}
+
+HttpMessage encode_http(const Event& event) {
+  HttpMessage message;
+  if (!event.datacontenttype.empty()) message.headers.push_back({"Content-Type", body_type(event)});
+  add_attribute_headers(message.headers, event, true);
+  message.body = event.data;
   return message;
 }
 

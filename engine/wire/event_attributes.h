@@ -9,18 +9,17 @@
 // What the modes of a CloudEvent have in common: its attributes, by name. Internal to this room. Pure.
 namespace postrider::wire {
 
-// Bounds of what is taken in. Attributes leave as HTTP headers, and receivers bound those to 8 KiB a line
-// (nginx, Apache): so ours stay well below, percent-encoding included for ordinary text.
-inline constexpr std::size_t kAttributesMax = 64;
+// Bounds of what is taken in at all. core's check() is stricter, and says bad_attribute: by then the tenant
+// is known.
+inline constexpr std::size_t kAttributesMax = 128;
 inline constexpr std::size_t kAttributeNameBytesMax = 64;
-inline constexpr std::size_t kAttributeBytesMax = 4096;
-inline constexpr std::size_t kAttributesBytesMax = 16 * 1024;
+inline constexpr std::size_t kAttributesBytesMax = 64 * 1024;
 
 tl::unexpected<Error> undecodable(std::string message, std::string suggestion = {});
 
-// Collects attributes into an event. Refuses (Errc::invalid) what CloudEvents 1.0 does not allow: names other
-// than [a-z0-9]+, text that is not UTF-8 or has control characters, a name that occurs twice, another
-// specversion; and what is over the bounds above.
+// Collects attributes into an event. Refuses (Errc::invalid) what could not be stored or would be ambiguous:
+// names other than [a-z0-9]+, text that is not UTF-8, a name that occurs twice, another specversion, a
+// datacontenttype that means one of our own modes; and what is over the bounds above.
 class AttributeCollector {
  public:
   Result<void> add(std::string_view name, std::string_view value);
