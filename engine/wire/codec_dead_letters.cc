@@ -21,6 +21,7 @@ DeadLetterFact decode_letter(const v1::DeadLetterRecord& record) {
   fact.sealed_payload = message.sealed_payload();
   fact.payload_bytes = message.payload_bytes();
   fact.payload_digest = message.payload_digest();
+  fact.event_source = message.event_source();
   fact.unknown = keep_unknown(record, {&message, &message.stamp(), &message.delivery()});
   return fact;
 }
@@ -57,6 +58,7 @@ std::string encode(const Environment& environment, const DeadLetter& fact) {
   message.set_sealed_payload(fact.sealed_payload);
   message.set_payload_bytes(fact.payload_bytes);
   message.set_payload_digest(fact.payload_digest);
+  message.set_event_source(fact.event_source);
   return serialize(record, fact.unknown);
 }
 
