@@ -15,6 +15,8 @@ namespace {
 constexpr double kFirstEpochSeconds = 1e9;
 constexpr double kFirstEpochMillis = 1e12;
 constexpr double kMostMillis = 1e15;
+// Nobody has more; a hostile header would.
+constexpr std::size_t kWindowsMax = 32;
 
 std::string lower(std::string_view text) {
   std::string result(text);
@@ -132,11 +134,21 @@ void read_structured(std::string_view value, WallTime now, std::vector<Window>& 
       read_parameter(parameters.front(), now, dictionary);
       continue;
     }
+    if (windows.size() >= kWindowsMax) return;
     Window item{.family = "ratelimit", .limit = {}, .remaining = {}, .reset = {}};
     for (const std::string_view parameter : parameters) read_parameter(parameter, now, item);
     windows.push_back(std::move(item));
   }
   windows.push_back(std::move(dictionary));
+}
+
+// RateLimit-Policy: `"default";q=100;w=60`, before -08 `100;w=60`. The first policy's limit.
+std::optional<std::int64_t> read_policy(std::string_view value, WallTime now) {
+  Window window{.family = {}, .limit = read_count(value), .remaining = {}, .reset = {}};
+  for (const std::string_view parameter : split(split(value, ',').front(), ';')) {
+    read_parameter(parameter, now, window);
+  }
+  return window.limit;
 }
 
 enum class Field { limit, remaining, reset };
@@ -166,6 +178,7 @@ void read_family(const std::string& name, std::string_view value, WallTime now,
     if (!name.ends_with(spelling.ending)) continue;
     const std::string prefix = name.substr(0, name.size() - spelling.ending.size());
     if (!prefix.empty() && prefix.back() != '-') continue;
+    if (windows.size() >= kWindowsMax) return;
     Window& window = window_of(windows, prefix + "*");
     if (spelling.field == Field::limit && !window.limit) window.limit = read_count(value);
     if (spelling.field == Field::remaining && !window.remaining) window.remaining = read_count(value);
@@ -179,16 +192,19 @@ void read_family(const std::string& name, std::string_view value, WallTime now,
 RateLimit read_rate_limit(const Headers& headers, WallTime now) {
   RateLimit result;
   std::vector<Window> windows;
+  std::optional<std::int64_t> policy;
   for (const Header& header : headers) {
     const std::string name = lower(header.name);
     if (name == "retry-after" && !result.retry_after) result.retry_after = read_moment(header.value, now);
     if (name == "ratelimit") read_structured(header.value, now, windows);
+    if (name == "ratelimit-policy") policy = read_policy(header.value, now);
     read_family(name, header.value, now, windows);
   }
   // Several windows: the one that will stop us first.
   const auto tightest = std::min_element(windows.begin(), windows.end(), is_tighter);
+  result.limit = policy;
   if (tightest == windows.end()) return result;
-  result.limit = tightest->limit;
+  if (tightest->limit) result.limit = tightest->limit;
   result.remaining = tightest->remaining;
   if (tightest->reset) result.reset_seconds = seconds_up(*tightest->reset);
   return result;
