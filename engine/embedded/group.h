@@ -1,0 +1,50 @@
+#pragma once
+#include <functional>
+#include <map>
+#include <memory>
+#include <optional>
+#include <set>
+#include <span>
+#include <vector>
+
+#include "engine/core/ids.h"
+#include "engine/core/time.h"
+#include "engine/embedded/inbox.h"
+
+namespace postrider::embedded {
+
+// The consumer group of one process: at most one member owns the partitions, all of them, and the newest to join
+// gets them. The former is asked to release them, and loses them after `patience`. A value without locks: the
+// writer's thread owns it, so that a commit and a release have an order.
+class Group {
+ public:
+  using Member = std::shared_ptr<Inbox>;
+  // Asked at the moment of the hand-over, when every commit made before stands.
+  using Assignments = std::function<std::vector<Assignment>()>;
+
+  Group(Partition partitions, Millis patience, Assignments assignments);
+
+  void join(Member member, SteadyTime now);
+  void release(const Member& member, std::span<const Partition> partitions);
+  // Its shard is gone.
+  void leave(const Member& member);
+  // Takes the partitions from a member that did not release them in time.
+  void tick(SteadyTime now);
+  // When tick() has something to do.
+  std::optional<SteadyTime> deadline() const;
+
+  // The epoch's check: only an owner's commit is made.
+  bool owns(const Inbox* member, Partition partition) const;
+
+ private:
+  void hand_over();
+
+  const Partition partitions_;
+  const Millis patience_;
+  const Assignments assignments_;
+  Member owner_, next_;
+  std::set<Partition> owned_;  // by owner_
+  SteadyTime revoked_at_{};
+};
+
+}  // namespace postrider::embedded

@@ -1,0 +1,363 @@
+#include "engine/embedded/storage.h"
+
+#include <rocksdb/cache.h>
+#include <rocksdb/convenience.h>
+#include <rocksdb/db.h>
+#include <rocksdb/options.h>
+#include <rocksdb/table.h>
+#include <rocksdb/write_batch.h>
+
+#include <algorithm>
+
+#include "engine/embedded/wal_check.h"
+
+namespace postrider::embedded {
+namespace {
+
+std::string_view view_of(const rocksdb::Slice& slice) { return {slice.data(), slice.size()}; }
+
+bool has_compression(rocksdb::CompressionType type) {
+  const auto supported = rocksdb::GetSupportedCompressions();
+  return std::find(supported.begin(), supported.end(), type) != supported.end();
+}
+
+rocksdb::Options rocksdb_options(bool create) {
+  rocksdb::Options options;
+  options.create_if_missing = create;
+  options.error_if_exists = create;
+  options.paranoid_checks = true;
+  options.force_consistency_checks = true;
+  options.track_and_verify_wals_in_manifest = true;
+  // check_wals() has judged the write-ahead logs before: what it let pass is at most an unfinished tail, which
+  // this mode (and not kTolerateCorruptedTailRecords) accepts in all its forms, half-written blocks included.
+  options.wal_recovery_mode = rocksdb::WALRecoveryMode::kPointInTimeRecovery;
+  options.recycle_log_file_num = 0;  // check_wal() relies on it
+  options.write_buffer_size = 64 << 20;
+  options.max_total_wal_size = 256 << 20;
+  options.max_background_jobs = 2;
+  options.bytes_per_sync = 1 << 20;
+  options.keep_log_file_num = 3;
+  options.max_log_file_size = 4 << 20;
+  options.info_log_level = rocksdb::InfoLogLevel::WARN_LEVEL;
+  options.compression =
+      has_compression(rocksdb::kLZ4Compression) ? rocksdb::kLZ4Compression : rocksdb::kNoCompression;
+  rocksdb::BlockBasedTableOptions table;
+  table.block_cache = rocksdb::NewLRUCache(32 << 20);
+  table.cache_index_and_filter_blocks = true;
+  table.format_version = 5;
+  options.table_factory.reset(rocksdb::NewBlockBasedTableFactory(table));
+  return options;
+}
+
+rocksdb::ReadOptions read_options() {
+  rocksdb::ReadOptions options;
+  options.verify_checksums = true;
+  return options;
+}
+
+rocksdb::WriteOptions synced() {
+  rocksdb::WriteOptions options;
+  options.sync = true;
+  return options;
+}
+
+tl::unexpected<Error> damaged(std::string what) {
+  return fail(Errc::corrupt, "LOG_DAMAGED", std::move(what),
+              "restore the log's directory from a backup, and have the disk checked");
+}
+
+// One iterator over one partition's records.
+struct Cursor {
+  Cursor(rocksdb::DB& database, Place place)
+      : upper_bytes(records_end(place)), lower_bytes(records_begin(place)), upper(upper_bytes), lower(lower_bytes) {
+    rocksdb::ReadOptions options = read_options();
+    options.iterate_upper_bound = &upper;
+    options.iterate_lower_bound = &lower;
+    iterator.reset(database.NewIterator(options));
+  }
+  std::string upper_bytes, lower_bytes;
+  rocksdb::Slice upper, lower;
+  std::unique_ptr<rocksdb::Iterator> iterator;
+};
+
+}  // namespace
+
+bool is_compacted(Topic topic) {
+  return topic == Topic::endpoints || topic == Topic::health || topic == Topic::keys || topic == Topic::parked;
+}
+
+Error error_of(const rocksdb::Status& status, std::string_view doing) {
+  const std::string message = "the embedded log failed while " + std::string(doing) + ": " + status.ToString();
+  if (status.IsCorruption())
+    return {Errc::corrupt, "LOG_DAMAGED", message,
+            "restore the log's directory from a backup, and have the disk checked"};
+  if (status.IsNoSpace())
+    return {Errc::unavailable, "LOG_DISK_FULL", message, "make room on the disk of the log's directory"};
+  return {Errc::unavailable, "LOG_UNAVAILABLE", message, "check the disk of the log's directory"};
+}
+
+Storage::Storage(Partition partitions)
+    : partitions_(partitions), states_(static_cast<std::size_t>(partitions) * 3 + 5) {}
+
+Result<std::unique_ptr<Storage>> Storage::open(const Options& options, bool create) {
+  if (!create) {
+    if (auto sound = check_wals(options.directory); !sound) return fail(std::move(sound.error()));
+  }
+  std::unique_ptr<Storage> storage(new Storage(options.partitions));
+  rocksdb::DB* database = nullptr;
+  const rocksdb::Status opened = rocksdb::DB::Open(rocksdb_options(create), options.directory, &database);
+  storage->database_.reset(database);
+  if (!opened.ok()) {
+    // A file that is missing or unreadable is damage too: nothing but a full or failing disk is "try again".
+    Error error = error_of(opened, "opening " + options.directory);
+    if (!opened.IsNoSpace() && !create) error.errc = Errc::corrupt, error.code = "LOG_DAMAGED";
+    return fail(std::move(error));
+  }
+  if (auto loaded = storage->load(); !loaded) return fail(std::move(loaded.error()));
+  return storage;
+}
+
+Storage::~Storage() {
+  if (!database_) return;
+  database_->Flush({});
+  database_->Close();
+}
+
+Partition Storage::partitions(Topic topic) const {
+  return topic == Topic::events || topic == Topic::parked || topic == Topic::attempts ? partitions_ : 1;
+}
+
+std::size_t Storage::index(Place place) const {
+  const auto at = static_cast<std::size_t>(place.partition), n = static_cast<std::size_t>(partitions_);
+  switch (place.topic) {
+    case Topic::events: return at;
+    case Topic::parked: return n + at;
+    case Topic::attempts: return 2 * n + at;
+    case Topic::endpoints: return 3 * n;
+    case Topic::health: return 3 * n + 1;
+    case Topic::keys: return 3 * n + 2;
+    case Topic::dead_letters: return 3 * n + 3;
+    case Topic::audit: return 3 * n + 4;
+  }
+  std::abort();
+}
+
+std::vector<Place> Storage::places() const {
+  std::vector<Place> all;
+  for (std::uint8_t number = 1; number <= kStoredTopics; ++number) {
+    const Topic topic = *topic_of(number);
+    for (Partition p = 0; p < partitions(topic); ++p) all.push_back({topic, p});
+  }
+  return all;
+}
+
+Result<void> Storage::load() {
+  if (auto loaded = load_ends(); !loaded) return loaded;
+  return verify();
+}
+
+Result<void> Storage::load_ends() {
+  const auto number = [&](std::string_view key) -> Result<std::optional<std::int64_t>> {
+    std::string bytes;
+    const auto status = database_->Get(read_options(), rocksdb::Slice(key.data(), key.size()), &bytes);
+    if (status.IsNotFound()) return std::optional<std::int64_t>();
+    if (!status.ok()) return fail(error_of(status, "reading its ends"));
+    const auto value = decode_number(bytes);
+    if (!value) return damaged("a number of the embedded log is not eight bytes long");
+    return value;
+  };
+  for (const Place place : places()) {
+    const auto begin = number(begin_key(place));
+    if (!begin) return fail(begin.error());
+    const auto end = number(end_key(place));
+    if (!end) return fail(end.error());
+    state(place).begin = begin->value_or(0);
+    state(place).end = end->value_or(0);
+  }
+  const auto clock = number(kClockKey);
+  if (!clock) return fail(clock.error());
+  newest_ = from_ms<LogTime>(clock->value_or(0));
+  std::string identity;
+  const auto status = database_->Get(read_options(), std::string(kIdentityRow), &identity);
+  if (status.ok()) identity_ = std::move(identity);
+  return {};
+}
+
+// Reads every record once. Sequential, without filling the cache: the price of never serving a damaged log.
+Result<void> Storage::verify() {
+  rocksdb::ReadOptions options = read_options();
+  options.fill_cache = false;
+  options.readahead_size = 4 << 20;
+  const std::unique_ptr<rocksdb::Iterator> iterator(database_->NewIterator(options));
+  std::vector<Offset> next(states_.size());
+  for (const Place place : places()) next[index(place)] = begin(place);
+  const auto missing = [](Place place, Offset offset) {
+    return damaged("record " + std::to_string(offset) + " of " + describe(place) + " is missing");
+  };
+  for (iterator->Seek(std::string(kAllRecordsBegin)); iterator->Valid(); iterator->Next()) {
+    const std::string_view key = view_of(iterator->key());
+    if (key >= kAllRecordsEnd) break;
+    const auto at = parse_record_key(key);
+    if (!at || !has(at->place)) return damaged("the embedded log holds a record that is none of its own");
+    const auto record = read_record(key, view_of(iterator->value()));
+    if (!record) return fail(record.error());
+    Offset& expected = next[index(at->place)];
+    if (at->offset < expected || at->offset >= end(at->place))
+      return damaged("record " + std::to_string(at->offset) + " of " + describe(at->place) + " is out of place");
+    if (!is_compacted(at->place.topic) && at->offset != expected) return missing(at->place, expected);
+    if (record->appended > newest_)
+      return damaged("record " + std::to_string(at->offset) + " of " + describe(at->place) +
+                     " is newer than the log's clock");
+    expected = at->offset + 1;
+    if (is_compacted(at->place.topic)) ++state(at->place).appended;
+  }
+  if (!iterator->status().ok()) return fail(error_of(iterator->status(), "reading it through"));
+  for (const Place place : places())
+    if (!is_compacted(place.topic) && next[index(place)] != end(place)) return missing(place, next[index(place)]);
+  return {};
+}
+
+std::uint64_t Storage::sequence() const { return database_->GetLatestSequenceNumber(); }
+
+Result<void> Storage::scan(Place place, Offset from, Offset to, const std::function<bool(Record)>& each) const {
+  Offset expected = std::max(from, begin(place));
+  to = std::min(to, end(place));  // before the iterator's snapshot, which then holds all of them
+  Cursor cursor(*database_, place);
+  for (cursor.iterator->Seek(record_key(place, expected)); cursor.iterator->Valid(); cursor.iterator->Next()) {
+    const auto at = parse_record_key(view_of(cursor.iterator->key()));
+    if (at && at->offset >= to) return {};
+    auto record = decode_record(view_of(cursor.iterator->key()), view_of(cursor.iterator->value()),
+                                cipher_for(place.topic));
+    if (!record) return fail(std::move(record.error()));
+    // Retention may have passed by since begin() was read.
+    if (!is_compacted(place.topic) && record->offset != expected && expected >= begin(place))
+      return damaged("record " + std::to_string(expected) + " of " + describe(place) + " is missing");
+    expected = record->offset + 1;
+    if (!each(std::move(*record))) return {};
+  }
+  if (!cursor.iterator->status().ok())
+    return fail(error_of(cursor.iterator->status(), "reading " + describe(place)));
+  if (!is_compacted(place.topic) && expected < to && expected >= begin(place))
+    return damaged("record " + std::to_string(expected) + " of " + describe(place) + " is missing");
+  return {};
+}
+
+Result<void> Storage::scan_back(Place place, const std::function<bool(Offset, const RecordView&)>& each) const {
+  Cursor cursor(*database_, place);
+  for (cursor.iterator->SeekToLast(); cursor.iterator->Valid(); cursor.iterator->Prev()) {
+    const std::string_view key = view_of(cursor.iterator->key());
+    const auto record = read_record(key, view_of(cursor.iterator->value()));
+    if (!record) return fail(record.error());
+    const Offset offset = parse_record_key(key)->offset;
+    if (offset >= end(place)) continue;  // written, not acknowledged yet
+    if (!each(offset, *record)) return {};
+  }
+  if (!cursor.iterator->status().ok())
+    return fail(error_of(cursor.iterator->status(), "reading " + describe(place)));
+  return {};
+}
+
+Result<Record> Storage::get(Place place, Offset offset) const {
+  const auto none = [&] {
+    return fail(Errc::not_found, "RECORD_NOT_FOUND",
+                "the log holds no record " + std::to_string(offset) + " of " + describe(place),
+                "it was never written, or retention or compaction took it");
+  };
+  if (!has(place) || offset < begin(place) || offset >= end(place)) return none();
+  const std::string key = record_key(place, offset);
+  rocksdb::PinnableSlice value;
+  const auto status = database_->Get(read_options(), database_->DefaultColumnFamily(), key, &value);
+  if (status.IsNotFound()) {
+    if (is_compacted(place.topic) || offset < begin(place)) return none();
+    return damaged("record " + std::to_string(offset) + " of " + describe(place) + " is missing");
+  }
+  if (!status.ok()) return fail(error_of(status, "reading " + describe(place)));
+  return decode_record(key, view_of(value), cipher_for(place.topic));
+}
+
+// Append times never fall, so that the place can be searched by halves, holes or not.
+Result<Offset> Storage::offset_at(Place place, LogTime time) const {
+  const Offset last = end(place);
+  Cursor cursor(*database_, place);
+  Offset low = begin(place), high = last;
+  while (low < high) {
+    const Offset middle = low + (high - low) / 2;
+    cursor.iterator->Seek(record_key(place, middle));
+    if (!cursor.iterator->Valid()) {
+      if (!cursor.iterator->status().ok())
+        return fail(error_of(cursor.iterator->status(), "reading " + describe(place)));
+      high = middle;
+      continue;
+    }
+    const std::string_view key = view_of(cursor.iterator->key());
+    const auto record = read_record(key, view_of(cursor.iterator->value()));
+    if (!record) return fail(record.error());
+    if (record->appended >= time)
+      high = middle;
+    else
+      low = parse_record_key(key)->offset + 1;
+  }
+  // `low` may be a hole: the record is the next one that is there.
+  cursor.iterator->Seek(record_key(place, low));
+  if (!cursor.iterator->Valid()) return last;
+  return std::min(parse_record_key(view_of(cursor.iterator->key()))->offset, last);
+}
+
+Result<std::optional<Storage::Commit>> Storage::committed(Partition partition) const {
+  std::string bytes;
+  const auto status = database_->Get(read_options(), commit_key(partition), &bytes);
+  if (status.IsNotFound()) return std::optional<Commit>();
+  if (!status.ok()) return fail(error_of(status, "reading a commit"));
+  const auto offset = decode_number(std::string_view(bytes).substr(0, 8));
+  if (!offset) return damaged("the commit of events/" + std::to_string(partition) + " is damaged");
+  return std::optional<Commit>(Commit{*offset, bytes.substr(8)});
+}
+
+rocksdb::Status Storage::write(rocksdb::WriteBatch& batch) { return database_->Write(synced(), &batch); }
+
+rocksdb::Status Storage::resume() { return database_->Resume(); }
+
+void Storage::publish_end(Place place, Offset end) {
+  State& of = state(place);
+  of.appended += static_cast<std::uint64_t>(end - of.end.load(std::memory_order_relaxed));
+  of.end.store(end, std::memory_order_release);
+}
+
+rocksdb::Status Storage::move_begin(Place place, Offset begin) {
+  const std::string from = records_begin(place), to = record_key(place, begin);
+  rocksdb::WriteBatch batch;
+  batch.DeleteRange(from, to);
+  batch.Put(begin_key(place), encode_number(begin));
+  // Readers first: what they still find below is theirs to use, what is gone is not missed.
+  const Offset before = this->begin(place);
+  state(place).begin.store(begin, std::memory_order_release);
+  const auto status = write(batch);
+  if (!status.ok()) {
+    state(place).begin.store(before, std::memory_order_release);
+    return status;
+  }
+  const rocksdb::Slice low(from), high(to);
+  return rocksdb::DeleteFilesInRange(database_.get(), database_->DefaultColumnFamily(), &low, &high, false);
+}
+
+rocksdb::Status Storage::remove(Place place, const std::vector<Offset>& offsets) {
+  constexpr std::size_t kAtOnce = 1000;
+  for (std::size_t at = 0; at < offsets.size(); at += kAtOnce) {
+    rocksdb::WriteBatch batch;
+    for (std::size_t i = at; i < std::min(offsets.size(), at + kAtOnce); ++i)
+      batch.Delete(record_key(place, offsets[i]));
+    if (const auto status = write(batch); !status.ok()) return status;
+  }
+  return rocksdb::Status::OK();
+}
+
+rocksdb::Status Storage::purge(Place place) {
+  const std::string from = records_begin(place), to = records_end(place);
+  const rocksdb::Slice low(from), high(to);
+  if (const auto status = database_->Flush({}); !status.ok()) return status;
+  rocksdb::CompactRangeOptions options;
+  options.bottommost_level_compaction = rocksdb::BottommostLevelCompaction::kForceOptimized;
+  return database_->CompactRange(options, &low, &high);
+}
+
+}  // namespace postrider::embedded
