@@ -1,0 +1,65 @@
+#pragma once
+#include <cstddef>
+#include <memory>
+#include <string>
+
+#include "engine/core/address_policy.h"
+#include "engine/core/result.h"
+#include "engine/core/time.h"
+#include "engine/ports/transport.h"
+
+// The Transport over libcurl's multi interface, driven by one epoll loop of its own: wake_fd() is that loop's
+// descriptor, which the shard puts into its own epoll and, when it is readable, calls poll(). send() starts
+// the request at once. All on the shard's thread; the first create() of a process must not run beside other
+// threads' first use of libcurl or OpenSSL.
+//
+// What leaves: one HTTP/1.1 POST to one pinned address of request.addresses (the next is tried when a
+// connection does not come about, within the same timeout). TLS ≥ 1.2, chain and host name verified. No
+// redirects, cookies, netrc, proxies, content decoding or 100-continue. Plain http only to an allowed
+// loopback address, and only with `allow_plain_http_loopback`.
+//
+// Besides the request's headers libcurl sends Host, Accept: */* and Content-Length. A header that must not be
+// sent (header_list.h), a URL that our own parser reads otherwise, an address that the guard refuses: an
+// outcome `denied`, no byte sent. The request's time begins when it is started: requests beyond
+// `connections_max` wait before, in order, and phases.queue tells how long.
+//
+// OpenSSL writes to sockets whose peer has gone, which raises SIGPIPE: create() ignores that signal for the
+// process, unless somebody has set a handler.
+namespace postrider {
+
+class CurlTransport final : public Transport {
+ public:
+  struct Options {
+    AddressPolicy policy;
+    bool allow_plain_http_loopback = false;
+    std::string ca_file;  // PEM, instead of the system's authorities; empty: the system's
+    std::size_t response_header_bytes_max = 32 * 1024;
+    std::size_t response_body_bytes_max = 64 * 1024;
+    std::size_t connections_max =
+        4096;  // requests on their way at once; idle connections kept: as many again
+    std::size_t hosts_per_multi = 128;
+    std::size_t idle_handles_max = 2048;  // about 9 KB each
+    Millis connection_idle_max{90'000};
+    Millis connection_lifetime_max{300'000};  // so that a host that moved is resolved and vetted again
+  };
+
+  static Result<std::unique_ptr<CurlTransport>> create(Options options);
+  ~CurlTransport() override;  // requests on their way end without an outcome
+
+  void send(HttpRequest request, std::uint64_t token) override;
+  void cancel_all() override;
+  std::size_t poll(TransportListener& listener) override;
+  int wake_fd() const override;
+
+  // Judges from the next connection or request on, open connections included.
+  void set_policy(AddressPolicy policy);
+  std::size_t in_flight() const;     // started, and waiting to be
+  std::size_t open_sockets() const;  // busy and idle
+
+ private:
+  struct Impl;
+  explicit CurlTransport(std::unique_ptr<Impl> impl);
+  std::unique_ptr<Impl> impl_;
+};
+
+}  // namespace postrider

@@ -1,0 +1,33 @@
+#pragma once
+#include <curl/curl.h>
+
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "engine/core/event.h"
+
+// The request's headers as libcurl wants them: a curl_slist whose nodes and text live in two buffers that are
+// kept from request to request, so that a request allocates nothing here.
+namespace postrider {
+
+// libcurl sends CR and LF in header values as they are, so every header is judged again here: a token as name
+// (RFC 9110 §5.6.2), a value without control bytes other than tab, and none of the names with which the
+// message itself is framed or routed (Content-Length, Transfer-Encoding, Connection, Host, Expect, …): those
+// are ours.
+bool may_send(const Header& header);
+
+class HeaderList {
+ public:
+  // False: a header may not be sent, and the list is empty. The list is valid until the next build().
+  bool build(const Headers& headers);
+  curl_slist* list() { return nodes_.empty() ? nullptr : nodes_.data(); }
+
+ private:
+  std::string text_;
+  std::vector<curl_slist> nodes_;
+};
+
+bool equal_ignoring_case(std::string_view left, std::string_view right);  // ASCII
+
+}  // namespace postrider

@@ -1,0 +1,139 @@
+#include "engine/curl/origin_table.h"
+
+#include <algorithm>
+
+namespace postrider {
+
+namespace {
+
+// How far to look for an idle handle that has the URL set already; another one costs about a microsecond
+// more.
+constexpr std::size_t kHandlesLookedAt = 8;
+
+int on_socket(CURL*, curl_socket_t socket, int what, void* lane_pointer, void*) {
+  auto* lane = static_cast<Lane*>(lane_pointer);
+  if (what == CURL_POLL_REMOVE) {
+    lane->poller->rest(socket);
+    return 0;
+  }
+  const std::uint32_t events =
+      ((what & CURL_POLL_IN) != 0 ? EPOLLIN : 0U) | ((what & CURL_POLL_OUT) != 0 ? EPOLLOUT : 0U);
+  // A refusal of the kernel (out of memory) leaves the transfer to its timeout: -1 would end the whole multi.
+  lane->poller->watch(socket, events, lane);
+  return 0;
+}
+
+int on_timer(CURLM*, long timeout_ms, void* lane_pointer) {
+  auto* lane = static_cast<Lane*>(lane_pointer);
+  if (timeout_ms < 0) {
+    lane->deadline.reset();
+  } else {
+    lane->deadline = std::chrono::steady_clock::now() + Millis(timeout_ms);
+  }
+  return 0;
+}
+
+}  // namespace
+
+std::unique_ptr<Transfer> OriginTable::acquire(const Url& url) {
+  Origin* origin = find_or_make(url);
+  if (origin == nullptr) return nullptr;
+  std::unique_ptr<Transfer> transfer;
+  if (!origin->idle.empty()) {
+    const std::size_t looked_at = std::min(origin->idle.size(), kHandlesLookedAt);
+    const auto last = origin->idle.rbegin() + static_cast<std::ptrdiff_t>(looked_at);
+    const auto found =
+        std::find_if(origin->idle.rbegin(), last, [&](const auto& t) { return t->has_url(url); });
+    if (found != last) std::swap(*found, origin->idle.back());
+    transfer = std::move(origin->idle.back());
+    origin->idle.pop_back();
+    --idle_handles_;
+  } else {
+    transfer = std::make_unique<Transfer>(context_);
+    if (transfer->easy() == nullptr) return nullptr;
+    transfer->origin = origin;
+    transfer->lane = origin->lane;
+  }
+  if (origin->active++ == 0) resting_.erase(origin->resting);
+  return transfer;
+}
+
+void OriginTable::release(std::unique_ptr<Transfer> transfer) {
+  Origin* origin = transfer->origin;
+  transfer->release();
+  origin->idle.push_back(std::move(transfer));
+  ++idle_handles_;
+  if (--origin->active == 0) {
+    resting_.push_front(origin);
+    origin->resting = resting_.begin();
+  }
+  if (resting_.size() > limits_.idle_origins_max) evict_longest_idle();
+  if (idle_handles_ <= limits_.idle_handles_max) return;
+  if (!resting_.empty()) {
+    evict_longest_idle();
+  } else {
+    origin->idle.pop_back();
+    --idle_handles_;
+  }
+}
+
+Origin* OriginTable::find_or_make(const Url& url) {
+  key_.assign(url.scheme).append("://").append(url.host).append(1, ':').append(std::to_string(url.port));
+  const auto found = origins_.find(key_);
+  if (found != origins_.end()) return found->second.get();
+  Lane* lane = lane_with_room();
+  if (lane == nullptr) return nullptr;
+  auto origin = std::make_unique<Origin>();
+  origin->key = key_;
+  origin->lane = lane;
+  ++lane->hosts;
+  resting_.push_front(origin.get());
+  origin->resting = resting_.begin();
+  return origins_.emplace(key_, std::move(origin)).first->second.get();
+}
+
+// Its pooled connections stay in the lane until they are too old: a few idle sockets, counted in MAXCONNECTS.
+void OriginTable::evict_longest_idle() {
+  Origin* origin = resting_.back();
+  resting_.pop_back();
+  idle_handles_ -= origin->idle.size();
+  --origin->lane->hosts;
+  const std::string key = origin->key;
+  origins_.erase(key);
+}
+
+Lane* OriginTable::lane_with_room() {
+  for (const auto& lane : lanes_) {
+    if (lane->hosts < limits_.hosts_per_lane) return lane.get();
+  }
+  auto lane = make_lane();
+  if (!lane) return nullptr;
+  lanes_.push_back(std::move(lane));
+  share_connections();
+  return lanes_.back().get();
+}
+
+std::unique_ptr<Lane> OriginTable::make_lane() {
+  auto lane = std::make_unique<Lane>();
+  lane->multi.reset(curl_multi_init());
+  if (!lane->multi) return nullptr;
+  lane->poller = context_.poller;
+  CURLM* multi = lane->multi.get();
+  curl_multi_setopt(multi, CURLMOPT_SOCKETFUNCTION, &on_socket);
+  curl_multi_setopt(multi, CURLMOPT_SOCKETDATA, lane.get());
+  curl_multi_setopt(multi, CURLMOPT_TIMERFUNCTION, &on_timer);
+  curl_multi_setopt(multi, CURLMOPT_TIMERDATA, lane.get());
+  curl_multi_setopt(multi, CURLMOPT_PIPELINING, static_cast<long>(CURLPIPE_NOTHING));
+  return lane;
+}
+
+// MAXCONNECTS counts busy connections too, and over it each finished one is closed: so a lane's share is
+// never below two a host.
+void OriginTable::share_connections() {
+  const std::size_t share = std::max(2 * limits_.hosts_per_lane, limits_.connections_max / lanes_.size());
+  for (const auto& lane : lanes_) {
+    curl_multi_setopt(lane->multi.get(), CURLMOPT_MAXCONNECTS, static_cast<long>(share));
+  }
+}
+
+}  // namespace postrider

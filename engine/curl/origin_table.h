@@ -1,0 +1,76 @@
+#pragma once
+#include <curl/curl.h>
+
+#include <cstddef>
+#include <list>
+#include <memory>
+#include <optional>
+#include <string>
+#include <unordered_map>
+#include <vector>
+
+#include "engine/core/url.h"
+#include "engine/curl/poller.h"
+#include "engine/curl/transfer.h"
+
+// Which curl multi serves which origin (scheme, host and port), and the idle handles kept for each. libcurl's
+// cost a request grows with the hosts of a multi (34 µs at 64 hosts, 379 µs at 5,000), so each multi, a
+// `Lane` here, gets at most `hosts_per_lane` of them; all lanes share one Poller. Owned by the transport, its
+// thread.
+namespace postrider {
+
+struct FreeMulti {
+  void operator()(CURLM* multi) const { curl_multi_cleanup(multi); }
+};
+
+// One curl multi: its connections, and when libcurl wants to be called.
+struct Lane {
+  Poller* poller = nullptr;
+  std::optional<PollTime> deadline;
+  std::size_t hosts = 0;
+  std::unique_ptr<CURLM, FreeMulti> multi;  // last: its end calls back
+};
+
+struct Origin {
+  std::string key;
+  Lane* lane = nullptr;
+  std::size_t active = 0;              // transfers on their way
+  std::optional<IpAddress> preferred;  // connected last: its pooled connections are found only under it
+  std::vector<std::unique_ptr<Transfer>> idle;
+  std::list<Origin*>::iterator resting;  // its place among the idle origins, when active is 0
+};
+
+struct OriginLimits {
+  std::size_t hosts_per_lane = 128;
+  std::size_t idle_handles_max = 2048;  // about 9 KB each
+  std::size_t idle_origins_max = 16384;
+  std::size_t connections_max = 4096;
+};
+
+class OriginTable {
+ public:
+  OriginTable(TransferContext& context, OriginLimits limits) : context_(context), limits_(limits) {}
+
+  // A handle for that URL, its origin's count of active transfers raised; nullptr: out of memory.
+  std::unique_ptr<Transfer> acquire(const Url& url);
+  void release(std::unique_ptr<Transfer> transfer);
+
+  std::vector<std::unique_ptr<Lane>>& lanes() { return lanes_; }
+
+ private:
+  Origin* find_or_make(const Url& url);
+  Lane* lane_with_room();
+  std::unique_ptr<Lane> make_lane();
+  void share_connections();
+  void evict_longest_idle();
+
+  TransferContext& context_;
+  OriginLimits limits_;
+  std::vector<std::unique_ptr<Lane>> lanes_;
+  std::unordered_map<std::string, std::unique_ptr<Origin>> origins_;
+  std::list<Origin*> resting_;  // origins without active transfers; the longest idle last
+  std::size_t idle_handles_ = 0;
+  std::string key_;  // scratch, kept for its capacity
+};
+
+}  // namespace postrider
