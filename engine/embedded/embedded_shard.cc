@@ -18,13 +18,6 @@ struct Overloaded : F... {
 template <class... F>
 Overloaded(F...) -> Overloaded<F...>;
 
-Appended refused(Error error) {
-  Appended answer;
-  answer.status = Appended::Status::refused;
-  answer.error = std::move(error);
-  return answer;
-}
-
 }  // namespace
 
 std::size_t bytes_of(const NewRecord& record) {
@@ -33,7 +26,19 @@ std::size_t bytes_of(const NewRecord& record) {
   return bytes;
 }
 
-Result<Partition> place_of(const Storage& storage, const NewRecord& record) {
+Appended refused(Error error) {
+  Appended answer;
+  answer.status = Appended::Status::refused;
+  answer.error = std::move(error);
+  return answer;
+}
+
+Result<Partition> place_of(const Storage& storage, const Limits& limits, const NewRecord& record) {
+  if (const std::size_t bytes = bytes_of(record); bytes > limits.record_bytes_max)
+    return fail(Errc::invalid, "RECORD_TOO_LARGE",
+                "a record of " + std::to_string(bytes) + " bytes is above the log's limit of " +
+                    std::to_string(limits.record_bytes_max),
+                "make it smaller");
   const Partition partition =
       record.partition.value_or(murmur2_partition(record.key, storage.partitions(record.topic)));
   if (storage.has({record.topic, partition})) return partition;
@@ -135,25 +140,23 @@ std::size_t EmbeddedShard::read_one(LogListener& listener, Readers& readers, Pla
     records.push_back(std::move(record));
     return records.size() < max_records;
   });
-  if (records.size() < max_records && read) reader->next = end;  // compaction may have left nothing at the end
   std::size_t handed_over = 0;
-  const Offset after = reader->next;
   for (Record& record : records) {
-    if (!(reader = same_reader(readers, place, generation))) break;
-    if (is_event && held_) {
-      reader->next = record.offset;
-      return handed_over;
-    }
-    reader->next = std::max(after, record.offset + 1);
+    reader = same_reader(readers, place, generation);
+    if (!reader || (is_event && held_)) return handed_over;
+    reader->next = record.offset + 1;
     ++handed_over;
     is_event ? listener.on_event(std::move(record)) : listener.on_tail(std::move(record));
   }
-  if (!read && (reader = same_reader(readers, place, generation))) stop_reading(listener, *reader, read.error());
+  reader = same_reader(readers, place, generation);
+  if (reader && !read) stop_reading(listener, *reader, read.error());
+  // Compaction may have left nothing between the last record and the end.
+  if (reader && read && handed_over < max_records) reader->next = std::max(reader->next, end);
   return handed_over;
 }
 
-// Not now (a key service that is down): once more in a second. Anything else: never, what cannot be read must not
-// be passed over.
+// Not now (a key service that is down): once more in a second, by a poll() that comes anyhow. Anything else: never,
+// for what cannot be read must not be passed over.
 void EmbeddedShard::stop_reading(LogListener& listener, Reader& reader, const Error& error) {
   if (error.retryable())
     reader.retry_at = steady_() + kRetryReadAfter;
@@ -168,9 +171,10 @@ EmbeddedShard::Reader* EmbeddedShard::same_reader(Readers& readers, Place place,
 }
 
 bool EmbeddedShard::more_to_read() const {
+  const SteadyTime now = steady_();
   const auto any = [&](const Readers& readers) {
     return std::any_of(readers.begin(), readers.end(), [&](const auto& each) {
-      return !each.second.failed && each.second.next < storage_.end(each.first);
+      return !each.second.failed && each.second.retry_at <= now && each.second.next < storage_.end(each.first);
     });
   };
   return any(tails_) || (!held_ && any(events_));
@@ -222,14 +226,7 @@ bool EmbeddedShard::can_append(std::size_t bytes) const {
 void EmbeddedShard::append(NewRecord record, std::uint64_t token) {
   const std::size_t bytes = bytes_of(record);
   unacknowledged_bytes_ += bytes;
-  if (bytes > limits_.record_bytes_max + kRecordOverheadBytes) {
-    inbox_->answered(token, bytes, refused({Errc::invalid, "RECORD_TOO_LARGE",
-                                            "a record of " + std::to_string(bytes) + " bytes is above the limit of " +
-                                                std::to_string(limits_.record_bytes_max),
-                                            "make it smaller"}));
-    return;
-  }
-  const auto partition = place_of(storage_, record);
+  const auto partition = place_of(storage_, limits_, record);
   if (!partition) {
     inbox_->answered(token, bytes, refused(partition.error()));
     return;

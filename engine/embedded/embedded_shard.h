@@ -79,7 +79,8 @@ class EmbeddedShard : public Log {
 };
 
 std::size_t bytes_of(const NewRecord& record);
-// The partition that a record goes to; Errc::invalid: there is none such.
-Result<Partition> place_of(const Storage& storage, const NewRecord& record);
+// The partition that a record goes to; Errc::invalid: there is none such, or it is too large.
+Result<Partition> place_of(const Storage& storage, const Limits& limits, const NewRecord& record);
+Appended refused(Error error);
 
 }  // namespace postrider::embedded
