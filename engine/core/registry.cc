@@ -10,19 +10,13 @@ std::string life_key(const TenantId& tenant, const EndpointId& endpoint, const I
   return tenant.str() + "/" + endpoint.str() + "/" + incarnation.str();
 }
 
-// Whether `next` takes the place of `current` (DESIGN §5).
+// Whether `next` takes the place of `current` (DESIGN §5). Revisions rise through all lives of a name, so they alone
+// decide. A honest loser replaces less than the current revision; whoever replaces more has seen what compaction has
+// taken from us.
 bool supersedes(const EndpointDef& next, const EndpointDef& current, bool restated) {
   if (next.revision <= next.replaces) return false;
-  const bool same_life = next.incarnation == current.incarnation;
-  if (next.revision == current.revision && next.replaces == current.replaces) return restated;
-  if (current.deleted) {
-    if (same_life) return next.deleted && next.replaces >= current.revision;
-    // A creation that knew of no predecessor. Restated, it is the late echo of an older life.
-    if (next.replaces == 0) return !restated;
-    return next.replaces >= current.revision;
-  }
-  if (next.replaces == current.revision) return same_life;
-  return next.replaces > current.revision;
+  if (next.revision == current.revision) return restated;
+  return next.replaces >= current.revision;
 }
 
 // Secrets only move forward: active, expiring (and then ever sooner), revoked. An equal one may be sealed anew.
@@ -132,7 +126,7 @@ void Registry::put(Endpoint& endpoint, const EndpointDef& def) {
   endpoint.version = ++changes_;
 }
 
-Registry::Applied Registry::apply(const EndpointSecret& secret, std::string_view raw) {
+Registry::Applied Registry::apply(const EndpointSecret& secret, std::string_view raw, bool /*restated*/) {
   std::string key = secret_key(secret);
   if (is_current(key, raw)) return note(std::move(key), raw, Applied::same);
   Endpoint* endpoint = endpoint_of(secret.tenant, secret.endpoint, secret.incarnation);
@@ -144,7 +138,7 @@ Registry::Applied Registry::apply(const EndpointSecret& secret, std::string_view
   return note(std::move(key), raw, Applied::yes);
 }
 
-Registry::Applied Registry::apply(const TokenFact& token, std::string_view raw) {
+Registry::Applied Registry::apply(const TokenFact& token, std::string_view raw, bool /*restated*/) {
   std::string key = token_key(token.id);
   if (is_current(key, raw)) return note(std::move(key), raw, Applied::same);
   const auto [known, is_new] = tokens_.try_emplace(token.id, token);

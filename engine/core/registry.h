@@ -70,14 +70,14 @@ class Registry {
     ignored,  // lost to the current one; see mending()
   };
   // `raw` is the record's value as it stands on the log. A def is applied when it replaces the current
-  // revision, or when compaction took what it replaced (there is none, or only an older one). A creation after a
-  // deletion has a new incarnation and replaces the deletion's revision (0 does too); an incarnation that was
-  // deleted never lives again.
+  // revision, or when compaction took what it replaced (there is none, or only an older one). Revisions rise
+  // through all lives of a name: a creation after a deletion replaces the deletion's revision, under a new
+  // incarnation. Secrets and tokens only move forward; of identities the first one counts.
   // `restated`: the record was appended because mending() asked for it. It wins over a rival of its own revision:
   // after compaction the loser may be the first of the two that a reader meets.
   Applied apply(const EndpointDef& def, std::string_view raw, bool restated = false);
-  Applied apply(const EndpointSecret& secret, std::string_view raw);
-  Applied apply(const TokenFact& token, std::string_view raw);
+  Applied apply(const EndpointSecret& secret, std::string_view raw, bool restated = false);
+  Applied apply(const TokenFact& token, std::string_view raw, bool restated = false);
   Applied apply(const IdentityFact& identity, std::string_view raw, bool restated = false);
   // Folded per partition: the newest enable revision counts, then the last one. So it does not matter how far
   // `endpoints` was read when it came.
