@@ -1,0 +1,243 @@
+#include "engine/rocks/rocks_store.h"
+
+#include <rocksdb/cache.h>
+#include <rocksdb/convenience.h>
+#include <rocksdb/db.h>
+#include <rocksdb/write_batch.h>
+#include <rocksdb/write_buffer_manager.h>
+#include <unistd.h>
+
+#include <atomic>
+#include <filesystem>
+#include <vector>
+
+#include "engine/rocks/expiry_filter.h"
+#include "engine/rocks/rocks_options.h"
+#include "engine/rocks/rocks_status.h"
+#include "engine/rocks/small_file.h"
+
+namespace postrider::rocks {
+namespace {
+
+// DIR/postrider.view: "postrider-view <format> <environment>\n". STORED: raise the format when an older
+// version must not read a view any more; it is then rebuilt.
+constexpr std::string_view kMarkFile = "/postrider.view";
+constexpr std::string_view kMarkStart = "postrider-view ";
+constexpr std::string_view kFormat = "1 ";
+constexpr std::string_view kLogKey = "log";  // in the default column family
+
+rocksdb::Slice slice(std::string_view bytes) {
+  return {bytes.data(), bytes.size()};
+}
+std::string_view view(const rocksdb::Slice& bytes) {
+  return {bytes.data(), bytes.size()};
+}
+
+tl::unexpected<Error> not_ours(const std::string& directory) {
+  return fail(Errc::denied, "DATA_NOT_OURS", directory + " holds files, but no view of ours",
+              "name an empty directory as data");
+}
+
+// Nothing there but perhaps a mark that was never finished.
+bool is_empty(const std::string& directory) {
+  std::error_code failed;
+  for (const auto& entry : std::filesystem::directory_iterator(directory, failed)) {
+    if (entry.path().string() != directory + std::string(kMarkFile) + ".new") return false;
+  }
+  return !failed;
+}
+
+// Judges the mark, or makes it in an empty directory.
+Result<void> check_mark(const std::string& directory, const Environment& environment) {
+  const std::string file = directory + std::string(kMarkFile);
+  const Result<std::optional<std::string>> mark = read_small_file(file);
+  if (!mark) return fail(mark.error());
+  if (!*mark) {
+    if (!is_empty(directory)) return not_ours(directory);
+    return write_small_file(file,
+                            std::string(kMarkStart).append(kFormat).append(environment.str()).append("\n"));
+  }
+  std::string_view found = std::string_view(**mark).substr(0, (*mark)->find('\n'));
+  if (!found.starts_with(kMarkStart)) return not_ours(directory);
+  found.remove_prefix(kMarkStart.size());
+  const std::string_view theirs = found.substr(found.find(' ') + 1);
+  if (theirs != environment.str()) {
+    return fail(Errc::denied, "DATA_OTHER_ENVIRONMENT",
+                "the view in " + directory + " belongs to environment " + std::string(theirs) + ", not to " +
+                    environment.str(),
+                "name another directory as data, or set the environment that this one belongs to");
+  }
+  if (!found.starts_with(kFormat)) {
+    return fail(Errc::corrupt, "DATA_OTHER_FORMAT",
+                "the view in " + directory + " was written by another version", "it is rebuilt from the log");
+  }
+  return {};
+}
+
+}  // namespace
+
+struct RocksStore::Database {
+  std::atomic<std::int64_t> log_time_ms{0};  // until it is set nothing expires
+  ExpiryFilter expiry{log_time_ms};
+  std::shared_ptr<rocksdb::Cache> cache;
+  std::vector<rocksdb::ColumnFamilyHandle*> families;  // the default one first
+  std::unique_ptr<rocksdb::DB> db;
+  std::atomic<bool> write_failed{false};
+
+  rocksdb::ColumnFamilyHandle* of(Family family) const {
+    return families[static_cast<std::size_t>(family) + 1];
+  }
+  bool hides(Family family, std::string_view value) const {
+    return has_ttl(family) && expired(value, log_time_ms.load(std::memory_order_relaxed));
+  }
+
+  ~Database() {
+    if (!db) return;
+    for (rocksdb::ColumnFamilyHandle* family : families) db->DestroyColumnFamilyHandle(family);
+    db->Close();  // compactions end before the filter goes
+  }
+};
+
+Result<std::unique_ptr<RocksStore>> RocksStore::open(const RocksStoreOptions& options) {
+  if (Result<void> made = make_directory(options.directory); !made) return fail(made.error());
+  if (Result<void> good = check_mark(options.directory, options.environment); !good)
+    return fail(good.error());
+
+  RocksStoreOptions bounded = options;
+  bounded.memory_bytes = std::max<std::size_t>(options.memory_bytes, std::size_t{8} << 20);
+  auto database = std::make_unique<Database>();
+  database->cache = rocksdb::NewLRUCache(bounded.memory_bytes);
+  rocksdb::DB* db = nullptr;
+  const rocksdb::Status status =
+      rocksdb::DB::Open(database_options(bounded, database->cache), options.directory,
+                        family_options(bounded, database->cache, database->expiry), &database->families, &db);
+  database->db.reset(db);
+  if (!status.ok()) return failure(status, "open the view in " + options.directory);
+  return std::unique_ptr<RocksStore>(new RocksStore(std::move(database)));
+}
+
+RocksStore::RocksStore(std::unique_ptr<Database> database) : database_(std::move(database)) {}
+RocksStore::~RocksStore() = default;
+
+Result<void> RocksStore::belongs_to(const LogIdentity& log) {
+  std::string kept;
+  const rocksdb::Status status = database_->db->Get({}, slice(kLogKey), &kept);
+  if (status.IsNotFound()) {
+    rocksdb::WriteOptions synced;
+    synced.sync = true;
+    const rocksdb::Status written = database_->db->Put(synced, slice(kLogKey), log.str());
+    if (!written.ok()) return failure(written, "write to the view");
+    return {};
+  }
+  if (!status.ok()) return failure(status, "read the view");
+  if (kept == log.str()) return {};
+  return fail(Errc::corrupt, "DATA_OTHER_LOG", "the view belongs to log " + kept + ", not to " + log.str(),
+              "it is rebuilt from the log; or set the log that the data directory was used with");
+}
+
+Result<std::optional<std::string>> RocksStore::get(Family family, std::string_view key) {
+  rocksdb::PinnableSlice value;
+  const rocksdb::Status status =
+      database_->db->Get(rocksdb::ReadOptions(), database_->of(family), slice(key), &value);
+  if (status.IsNotFound()) return std::nullopt;
+  if (!status.ok()) return failure(status, "read the view");
+  if (database_->hides(family, view(value))) return std::nullopt;
+  return value.ToString();
+}
+
+Result<void> RocksStore::write(const StoreBatch& batch, bool sync) {
+  rocksdb::WriteBatch changes;
+  for (const StoreBatch::Op& op : batch.ops) {
+    rocksdb::ColumnFamilyHandle* const family = database_->of(op.family);
+    const rocksdb::Status added =
+        op.value ? changes.Put(family, op.key, *op.value) : changes.Delete(family, op.key);
+    if (!added.ok()) return failure(added, "write to the view");
+  }
+  // After a failed write RocksDB takes no more until it is told to try again.
+  if (database_->write_failed.load(std::memory_order_relaxed)) {
+    const rocksdb::Status resumed = database_->db->Resume();
+    if (!resumed.ok()) return failure(resumed, "write to the view");
+    database_->write_failed.store(false, std::memory_order_relaxed);
+  }
+  rocksdb::WriteOptions options;
+  options.sync = sync;
+  const rocksdb::Status status = database_->db->Write(options, &changes);
+  if (status.ok()) return {};
+  database_->write_failed.store(true, std::memory_order_relaxed);
+  return failure(status, "write to the view");
+}
+
+Result<void> RocksStore::scan(Family family, std::string_view from, std::string_view to,
+                              const std::function<bool(std::string_view key, std::string_view value)>& each) {
+  if (!to.empty() && to <= from) return {};
+  const rocksdb::Slice upper = slice(to);
+  rocksdb::ReadOptions options;
+  // Bounded, so that it does not wade through tombstones beyond the range.
+  if (!to.empty()) options.iterate_upper_bound = &upper;
+  const std::unique_ptr<rocksdb::Iterator> row(database_->db->NewIterator(options, database_->of(family)));
+  for (row->Seek(slice(from)); row->Valid(); row->Next()) {
+    const std::string_view value = view(row->value());
+    if (database_->hides(family, value)) continue;
+    if (!each(view(row->key()), value)) return {};
+  }
+  if (!row->status().ok()) return failure(row->status(), "read the view");
+  return {};
+}
+
+Result<void> RocksStore::erase_range(Family family, std::string_view from, std::string_view to) {
+  rocksdb::ColumnFamilyHandle* const handle = database_->of(family);
+  std::string end(to);
+  if (to.empty()) {
+    const std::unique_ptr<rocksdb::Iterator> row(database_->db->NewIterator({}, handle));
+    row->SeekToLast();
+    if (!row->status().ok()) return failure(row->status(), "read the view");
+    if (!row->Valid()) return {};
+    end = row->key().ToString();
+    end.push_back('\0');  // the last key too
+  }
+  if (end <= from) return {};
+  rocksdb::WriteBatch changes;
+  rocksdb::Status status = changes.DeleteRange(handle, slice(from), end);
+  if (status.ok()) status = database_->db->Write(rocksdb::WriteOptions(), &changes);
+  if (status.ok() && has_ttl(family)) {
+    // Whole time buckets go at once: files inside the range need no compaction to leave.
+    const rocksdb::Slice begin = slice(from), limit(end);
+    status = rocksdb::DeleteFilesInRange(database_->db.get(), handle, &begin, &limit, false);
+  }
+  if (!status.ok()) return failure(status, "erase from the view");
+  return {};
+}
+
+void RocksStore::set_log_time(LogTime now) {
+  database_->log_time_ms.store(to_ms(now), std::memory_order_relaxed);
+}
+
+Result<void> RocksStore::compact(Family family) {
+  rocksdb::CompactRangeOptions options;
+  options.bottommost_level_compaction = rocksdb::BottommostLevelCompaction::kForceOptimized;
+  const rocksdb::Status status =
+      database_->db->CompactRange(options, database_->of(family), nullptr, nullptr);
+  if (!status.ok()) return failure(status, "compact the view");
+  return {};
+}
+
+std::size_t RocksStore::memory_bytes() const {
+  return database_->cache->GetUsage();
+}
+
+Result<void> wipe(const std::string& directory) {
+  std::error_code failed;
+  if (!std::filesystem::exists(directory, failed) || is_empty(directory)) return {};
+  const std::string mark = directory + std::string(kMarkFile);
+  const Result<std::optional<std::string>> found = read_small_file(mark);
+  if (!found) return fail(found.error());
+  if (!*found || !(*found)->starts_with(kMarkStart)) return not_ours(directory);
+  const rocksdb::Status status = rocksdb::DestroyDB(directory, rocksdb::Options());
+  if (!status.ok()) return failure(status, "remove the view in " + directory);
+  // The mark goes last: an interrupted wipe can be done again.
+  ::unlink(mark.c_str());
+  ::rmdir(directory.c_str());  // stays when somebody put a file of theirs there
+  return {};
+}
+
+}  // namespace postrider::rocks
