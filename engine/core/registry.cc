@@ -247,6 +247,12 @@ bool Registry::accepts_token(std::string_view token_hash_hex) const {
   return accepted;
 }
 
+std::vector<TokenFact> Registry::tokens() const {
+  std::vector<TokenFact> all;
+  for (const auto& [id, token] : tokens_) all.push_back(token);
+  return all;
+}
+
 bool Registry::has_tokens() const {
   return std::any_of(tokens_.begin(), tokens_.end(), [](const auto& one) { return !one.second.revoked; });
 }

@@ -97,6 +97,7 @@ class Registry {
   const std::optional<IdentityFact>& identity() const { return identity_; }
   bool accepts_token(std::string_view token_hash_hex) const;  // known, not revoked; constant time per entry
   bool has_tokens() const;
+  std::vector<TokenFact> tokens() const;  // revoked ones included
   // Living, subscribed to `type`; of a replay: just its target, if it lives. Stopped ones included.
   std::vector<const Endpoint*> route(const Event& event) const;
 

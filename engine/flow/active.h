@@ -1,0 +1,89 @@
+#pragma once
+#include <absl/container/flat_hash_map.h>
+
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "engine/core/event.h"
+#include "engine/core/fact.h"
+#include "engine/core/outcome.h"
+
+namespace postrider::flow {
+
+// An event held in memory because one of its deliveries is at work.
+struct ActiveEvent {
+  Position position;
+  std::uint64_t generation = 0;  // of the partition's assignment
+  LogTime appended{};
+  Event event;
+  WebhookId webhook_id;
+  std::uint32_t fan_out = 0;
+  std::uint32_t unrecorded = 0;  // deliveries whose end or parking is not on the log yet
+  bool counts = false;           // came from `events`: its offset settles when unrecorded reaches 0
+  bool claimed = false;          // its claim check stands in the view
+  bool has_payload = true;       // false: nowhere to be found any more
+  std::size_t bytes = 0;         // charged to the byte budget
+  std::vector<std::uint64_t> deliveries;  // serials; the ended ones are skipped
+  // What goes out, made once for all endpoints of a format. Shared with the transport while it sends.
+  struct Body {
+    Headers headers;
+    std::shared_ptr<const std::string> bytes;
+    std::string digest;  // first 16 bytes of SHA-256
+  };
+  std::optional<Body> binary, structured;
+};
+
+
+// A delivery held in memory: queued, sending or being recorded.
+struct ActiveDelivery {
+  std::uint64_t serial = 0;
+  std::uint64_t generation = 0;
+  // Shared with the event's other deliveries; the last one drops the body.
+  std::shared_ptr<ActiveEvent> event;
+  DeliveryRef ref;
+  std::uint32_t attempts = 0;         // charged so far
+  bool parked = false;                // a state stands on `parked`: its end writes a tombstone
+  // Offset of a foreign record of `parked` seen meanwhile: our last word must lie above it.
+  Offset foreign_at = -1;
+  std::optional<std::int64_t> due_row;  // the due row it was loaded from or parked under
+  enum class Stage { queued, sending, recording } stage = Stage::queued;
+  SteadyTime queued_at{};
+  std::int32_t last_status = 0;
+  AttemptError last_error = AttemptError::none;
+};
+
+// Deliveries by serial: whoever holds only a serial (a queue, an answer under way) finds out here whether the
+// delivery is still ours.
+class ActiveTable {
+ public:
+  ActiveDelivery& add(std::unique_ptr<ActiveDelivery> delivery);
+  ActiveDelivery* find(std::uint64_t serial);
+  bool has(const DeliveryId& id) const { return by_id_.contains(id); }
+  ActiveDelivery* find(const DeliveryId& id);
+  void remove(std::uint64_t serial);
+  std::size_t size() const { return deliveries_.size(); }
+  std::uint64_t next_serial() { return ++last_serial_; }
+
+  // The event under that position, while a delivery of it is active.
+  std::shared_ptr<ActiveEvent> event_at(Position position);
+  std::size_t bytes() const { return bytes_; }
+
+  // Serials of one partition's deliveries.
+  std::vector<std::uint64_t> of_partition(Partition partition) const;
+
+ private:
+  std::uint64_t last_serial_ = 0;
+  std::size_t bytes_ = 0;
+  absl::flat_hash_map<std::uint64_t, std::unique_ptr<ActiveDelivery>> deliveries_;
+  absl::flat_hash_map<DeliveryId, std::uint64_t> by_id_;
+  struct Held {
+    std::weak_ptr<ActiveEvent> event;
+    std::uint32_t deliveries = 0;
+  };
+  absl::flat_hash_map<std::uint64_t, Held> events_;  // by position, packed
+};
+
+}  // namespace postrider::flow

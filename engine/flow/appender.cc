@@ -1,0 +1,50 @@
+#include "engine/flow/appender.h"
+
+#include <utility>
+
+namespace postrider::flow {
+namespace {
+
+std::size_t size_of(const NewRecord& record) {
+  std::size_t bytes = record.key.size() + (record.value ? record.value->size() : 0) + 64;
+  for (const Header& header : record.headers) bytes += header.name.size() + header.value.size();
+  return bytes;
+}
+
+}  // namespace
+
+void Appender::append(NewRecord record, Answer answer) {
+  const std::uint64_t token = ++last_token_;
+  answers_.emplace(token, std::move(answer));
+  const std::size_t bytes = size_of(record);
+  if (waiting_.empty() && context_.ports.log.can_append(bytes)) {
+    context_.ports.log.append(std::move(record), token);
+    return;
+  }
+  waiting_bytes_ += bytes;
+  waiting_.push_back({std::move(record), token});
+}
+
+void Appender::pump() {
+  while (!waiting_.empty()) {
+    const std::size_t bytes = size_of(waiting_.front().record);
+    if (!context_.ports.log.can_append(bytes)) return;
+    Waiting next = std::move(waiting_.front());
+    waiting_.pop_front();
+    waiting_bytes_ -= bytes;
+    context_.ports.log.append(std::move(next.record), next.token);
+  }
+}
+
+void Appender::on_appended(std::uint64_t token, const Appended& appended) {
+  auto at = answers_.find(token);
+  if (at == answers_.end()) return;
+  Answer answer = std::move(at->second);
+  answers_.erase(at);
+  if (appended.status == Appended::Status::acknowledged) {
+    context_.log_time.acknowledged(appended.appended, context_.steady());
+  }
+  answer(appended);
+}
+
+}  // namespace postrider::flow

@@ -1,0 +1,502 @@
+#include "engine/flow/commands.h"
+
+#include <algorithm>
+#include <utility>
+
+#include "engine/wire/cloud_event.h"
+#include "engine/wire/codec.h"
+
+namespace postrider::flow {
+namespace {
+
+constexpr std::uint64_t kLookupBit = 1ull << 63;
+// Until then every instance has either seen the change or holds (DESIGN §5).
+constexpr Millis kEverywhereAfter = RegistryView::kFreshFor;
+
+tl::unexpected<Error> not_found(std::string_view what) {
+  return fail(Errc::not_found, "NOT_FOUND", "there is no such " + std::string(what),
+              "list what there is with `postrider-ops endpoints list`");
+}
+
+tl::unexpected<Error> conflict() {
+  return fail(Errc::conflict, "CONFLICT", "somebody changed this endpoint at the same time",
+              "look at it again with `postrider-ops endpoints show`, then repeat the command");
+}
+
+tl::unexpected<Error> invalid(std::string message, std::string suggestion) {
+  return fail(Errc::invalid, "INVALID_REQUEST", std::move(message), std::move(suggestion));
+}
+
+std::string joined(const std::vector<std::string>& words) {
+  std::string text;
+  for (const std::string& word : words) text += (text.empty() ? "" : ", ") + word;
+  return text;
+}
+
+void difference(std::vector<std::string>& differences, const std::string& name, const std::string& before,
+                const std::string& after) {
+  if (before != after) differences.push_back(name + ": " + before + " → " + after);
+}
+
+std::string limits_text(const EndpointLimits& limits) {
+  return "concurrency " + std::to_string(limits.concurrency) + ", queue " + std::to_string(limits.queue_max) +
+         ", rate " + std::to_string(limits.rate_per_second) + "/s";
+}
+
+Result<void> check_spec(const EndpointSpec& spec, const ShardConfig& config) {
+  if (!is_tenant_or_endpoint_id(spec.tenant.str()) || !is_tenant_or_endpoint_id(spec.id.str())) {
+    return invalid("tenant and endpoint ids are 1 to 64 of A–Z, a–z, 0–9, '_' and '-'", "choose another id");
+  }
+  if (spec.types.empty() || !std::all_of(spec.types.begin(), spec.types.end(), is_type_pattern)) {
+    return invalid("a subscribed type is a type, a prefix such as order.*, or *", "correct `types`");
+  }
+  if (spec.limits.concurrency < 1 || spec.limits.concurrency > 1000 || spec.limits.queue_max < 1 ||
+      spec.limits.queue_max > 100000 || spec.limits.rate_per_second < 0) {
+    return invalid("limits: concurrency is 1 to 1000, queue_max 1 to 100000, rate not negative", "correct the limits");
+  }
+  if (spec.retry.longest() > config.lifetime) {
+    return invalid("the retry schedule takes longer than an event lives (" + format_duration(config.lifetime) + ")",
+                   "shorten the schedule");
+  }
+  for (const SigningSecret& secret : spec.secrets) {
+    if (spec.scheme == Scheme::x_webhook && secret.kind != SecretKind::hmac) {
+      return invalid("the x-webhook scheme signs with HMAC secrets only", "give a whsec_ secret");
+    }
+  }
+  return {};
+}
+
+}  // namespace
+
+struct Commands::Apply {
+  EndpointSpec spec;
+  Answer<ApplyAnswer> answer;
+  Url url;
+  ApplyAnswer result;
+  EndpointDef def;
+  bool write_def = false;
+  std::deque<std::pair<std::string, std::string>> writes;  // key, value; the def last
+};
+
+Commands::Commands(Context& context, Appender& appender, RegistryView& registry, Dispatch& dispatch, View& view,
+                   ActiveTable& active)
+    : context_(context),
+      appender_(appender),
+      registry_(registry),
+      dispatch_(dispatch),
+      view_(view),
+      active_(active) {}
+
+std::string Commands::random_name(std::string_view prefix) {
+  const std::uint64_t high = context_.ports.random.next();
+  return random_id(prefix, high, context_.ports.random.next());
+}
+
+void Commands::after_everywhere(bool wait, std::function<void()> then) {
+  if (!wait) {
+    then();
+    return;
+  }
+  later_.push_back({context_.steady() + kEverywhereAfter, std::move(then)});
+}
+
+void Commands::tick(SteadyTime now) {
+  std::vector<Later> ready_now;
+  std::erase_if(later_, [&](Later& later) {
+    if (later.at > now) return false;
+    ready_now.push_back(std::move(later));
+    return true;
+  });
+  for (Later& later : ready_now) later.then();
+}
+
+SteadyTime Commands::next_wake(SteadyTime now) const {
+  SteadyTime next = now + std::chrono::hours(1);
+  for (const Later& later : later_) next = std::min(next, later.at);
+  return next;
+}
+
+// --- publishing
+
+void Commands::publish(Event event, Answer<Published> answer) {
+  if (auto bad = check(event, context_.config.environment)) {
+    answer(invalid("the event is refused: " + std::string(reason_of(*bad)),
+                   "see README, \"What an event is\": id, source, type and tenant, at most 256 KiB of data"));
+    return;
+  }
+  if (event.target || !event.replay_job.empty()) {
+    answer(invalid("target and replayjob are ours to set", "leave them out, or use `postrider-ops replay`"));
+    return;
+  }
+  wire::KafkaMessage message = wire::encode_kafka(event);
+  Published published;
+  published.event_id = event.id;
+  published.webhook_id = webhook_id(event.tenant, event.source, event.id);
+  NewRecord record{.topic = Topic::events,
+                   .partition = std::nullopt,
+                   .key = std::move(message.key),
+                   .value = std::move(message.value),
+                   .headers = std::move(message.headers)};
+  appender_.append(std::move(record), [published, answer](const Appended& appended) mutable {
+    if (appended.status != Appended::Status::acknowledged) {
+      answer(fail(Errc::unavailable, "SERVICE_UNAVAILABLE", "the log did not acknowledge the event",
+                  "publish it again under the same id: a repeat is dropped"));
+      return;
+    }
+    published.position = {appended.partition, appended.offset};
+    answer(std::move(published));
+  });
+}
+
+// --- endpoints apply
+
+void Commands::apply_endpoint(EndpointSpec spec, Answer<ApplyAnswer> answer) {
+  auto job = std::make_shared<Apply>();
+  job->answer = std::move(answer);
+  if (auto good = check_spec(spec, context_.config); !good) return job->answer(fail(good.error()));
+  auto url = parse_url(spec.url);
+  if (!url) return job->answer(fail(url.error()));
+  if (url->scheme == "http" && context_.config.environment.str() != "development") {
+    return job->answer(fail(Errc::invalid, "INVALID_ENDPOINT_URL", "the URL is not https",
+                            "use https; http is for loopback in development only"));
+  }
+  job->url = *std::move(url);
+  job->spec = std::move(spec);
+  check_address(job);
+}
+
+void Commands::check_address(const Job& job) {
+  const std::uint64_t token = kLookupBit | ++last_token_;
+  lookups_.emplace(token, job);
+  context_.ports.resolver.resolve(job->url.host, token);
+}
+
+void Commands::on_resolved(std::uint64_t token, const Result<Resolved>& resolved) {
+  auto at = lookups_.find(token);
+  if (at == lookups_.end()) return;
+  const Job job = std::move(at->second);
+  lookups_.erase(at);
+  if (resolved) {
+    // A name that has no answer today may have one tomorrow; one that leads inside is refused now and later.
+    for (const IpAddress& address : resolved->addresses) {
+      const auto refusal = context_.config.addresses.refusal(address);
+      const bool plain_outside = job->url.scheme == "http" && !context_.config.addresses.is_allowed_loopback(address);
+      if (!refusal && !plain_outside) continue;
+      job->answer(fail(Errc::invalid, "TARGET_DENIED",
+                       job->url.host + " leads to " + format_ip(address) + ", which is " +
+                           (refusal ? std::string(*refusal) : std::string("not loopback: plain http is refused")),
+                       "use a public https address, or allow the range under [guard] allow"));
+      return;
+    }
+  }
+  registry_.ensure_key(job->spec.tenant, [this, job](Result<void> done) {
+    if (!done) return job->answer(fail(done.error()));
+    plan(job);
+  });
+}
+
+void Commands::plan(const Job& job) {
+  const Endpoint* current = registry_.registry().find(job->spec.tenant, job->spec.id);
+  if (auto done = plan_def(*job, current); !done) return job->answer(fail(done.error()));
+  if (auto done = plan_secrets(*job, current); !done) return job->answer(fail(done.error()));
+  using Change = ApplyAnswer::Change;
+  job->result.incarnation = job->def.incarnation;
+  job->result.change = !current ? Change::created
+                       : job->result.differences.empty() ? Change::unchanged : Change::updated;
+  job->result.revision = job->write_def ? job->def.revision : current->def.revision;
+  if (job->result.change == Change::unchanged || job->spec.dry_run) {
+    if (job->spec.dry_run) job->result.new_secret = Secret();
+    return job->answer(std::move(job->result));
+  }
+  // Secrets first: once the def stands, the endpoint is whole.
+  if (job->write_def) {
+    job->writes.emplace_back(def_key(job->def.tenant, job->def.id), wire::encode(context_.config.environment, job->def));
+  }
+  write_next(job);
+}
+
+Result<void> Commands::plan_def(Apply& job, const Endpoint* current) {
+  const EndpointSpec& spec = job.spec;
+  EndpointDef& def = job.def;
+  if (current) def = current->def;
+  const Endpoint* deleted = registry_.registry().find_deleted(spec.tenant, spec.id);
+  const std::uint64_t before = current ? current->def.revision : deleted ? deleted->def.revision : 0;
+  def.tenant = spec.tenant;
+  def.id = spec.id;
+  if (!current) def.incarnation = Incarnation(random_name("inc_"));
+  const SealContext query_context{context_.config.environment, spec.tenant,
+                                  format_target({def.id, def.incarnation}), "query"};
+  std::string old_query;
+  if (current && !current->def.sealed_query.empty()) {
+    auto opened = context_.ports.keys.open(query_context, current->def.sealed_query);
+    if (!opened) return fail(opened.error());
+    old_query = std::string(opened->reveal());
+  }
+  auto& differences = job.result.differences;
+  difference(differences, "url", current ? current->def.url : "", job.url.without_query());
+  if (old_query != job.url.query) differences.push_back("url's query: changed");
+  difference(differences, "types", current ? joined(current->def.types) : "", joined(spec.types));
+  difference(differences, "retry", current ? joined(format_retry_policy(current->def.retry)) : "",
+             joined(format_retry_policy(spec.retry)));
+  const auto scheme_name = [](Scheme scheme) { return scheme == Scheme::x_webhook ? "x-webhook" : "standard-webhooks"; };
+  const auto format_name = [](BodyFormat format) { return format == BodyFormat::structured ? "structured" : "binary"; };
+  difference(differences, "scheme", current ? scheme_name(current->def.scheme) : "", scheme_name(spec.scheme));
+  difference(differences, "format", current ? format_name(current->def.format) : "", format_name(spec.format));
+  difference(differences, "limits", current ? limits_text(current->def.limits) : "", limits_text(spec.limits));
+  job.write_def = !current || !differences.empty();
+  if (!job.write_def) return {};
+
+  def.replaces = before;
+  def.revision = before + 1;
+  if (!current) def.enable_revision = def.revision;
+  def.deleted = false;
+  def.url = job.url.without_query();
+  def.sealed_query.clear();
+  if (!job.url.query.empty()) {
+    auto sealed = context_.ports.keys.seal(query_context, job.url.query);
+    if (!sealed) return fail(sealed.error());
+    def.sealed_query = *std::move(sealed);
+  }
+  def.types = spec.types;
+  def.retry = spec.retry;
+  def.scheme = spec.scheme;
+  def.format = spec.format;
+  def.limits = spec.limits;
+  def.changed_by = spec.actor;
+  def.changed_at = to_ms(context_.ports.clock.wall());
+  return {};
+}
+
+Result<EndpointSecret> Commands::seal_secret(const Apply& job, const SigningSecret& secret) {
+  EndpointSecret fact;
+  fact.tenant = job.def.tenant;
+  fact.endpoint = job.def.id;
+  fact.incarnation = job.def.incarnation;
+  fact.id = random_name("sec_");
+  fact.created_at = to_ms(context_.ports.clock.wall());
+  const Digest digest = sha256(job.def.incarnation.str() + "." + std::string(secret.key.reveal()));
+  fact.digest = hex_encode({reinterpret_cast<const char*>(digest.data()), digest.size()});
+  auto sealed = context_.ports.keys.seal({context_.config.environment, fact.tenant,
+                                          format_target({fact.endpoint, fact.incarnation}), "secret"},
+                                         format_signing_secret(secret).reveal());
+  if (!sealed) return fail(sealed.error());
+  fact.sealed = *std::move(sealed);
+  return fact;
+}
+
+// The declared secrets shall be the active ones: new ones are added, the others are revoked at once. For an overlap
+// both stand in the file until the customer has changed over.
+Result<void> Commands::plan_secrets(Apply& job, const Endpoint* current) {
+  std::vector<EndpointSecret> facts;
+  std::vector<SigningSecret> made;
+  const std::vector<SigningSecret>* declared = &job.spec.secrets;
+  if (declared->empty() && current) return {};
+  if (declared->empty()) {
+    std::string key;
+    for (int i = 0; i < 4; ++i) {
+      const std::uint64_t word = context_.ports.random.next();
+      key.append(reinterpret_cast<const char*>(&word), sizeof word);
+    }
+    made.push_back({SecretKind::hmac, Secret(std::move(key))});
+    job.result.new_secret = format_signing_secret(made.front());
+    declared = &made;
+  }
+  std::vector<std::string> wanted;
+  for (const SigningSecret& secret : *declared) {
+    auto fact = seal_secret(job, secret);
+    if (!fact) return fail(fact.error());
+    wanted.push_back(fact->digest);
+    const bool known = current && std::any_of(current->secrets.begin(), current->secrets.end(), [&](const auto& old) {
+                         return old.digest == fact->digest && old.state == SecretState::active;
+                       });
+    if (known) continue;
+    job.result.differences.push_back("secrets: one added");
+    facts.push_back(*std::move(fact));
+  }
+  for (const EndpointSecret& old : current ? current->secrets : std::vector<EndpointSecret>()) {
+    if (old.state == SecretState::revoked || std::find(wanted.begin(), wanted.end(), old.digest) != wanted.end()) {
+      continue;
+    }
+    EndpointSecret revoked = old;
+    revoked.state = SecretState::revoked;
+    revoked.sealed.clear();
+    job.result.differences.push_back("secrets: " + old.id + " revoked");
+    facts.push_back(std::move(revoked));
+  }
+  for (const EndpointSecret& fact : facts) {
+    job.writes.emplace_back(secret_key(fact), wire::encode(context_.config.environment, fact));
+  }
+  return {};
+}
+
+void Commands::write_next(const Job& job) {
+  if (job->writes.empty()) {
+    after_everywhere(job->spec.wait, [job] { job->answer(std::move(job->result)); });
+    return;
+  }
+  auto [key, value] = std::move(job->writes.front());
+  job->writes.pop_front();
+  registry_.write(std::move(key), std::move(value), [this, job](Result<bool> applied) {
+    if (!applied) return job->answer(fail(applied.error()));
+    if (!*applied) return job->answer(conflict());
+    write_next(job);
+  });
+}
+
+// --- endpoints
+
+EndpointView Commands::view_of(const Endpoint& endpoint) {
+  EndpointView view;
+  view.def = endpoint.def;
+  view.def.sealed_query.clear();
+  view.secrets = endpoint.secrets;
+  for (EndpointSecret& secret : view.secrets) secret.sealed.clear();
+  view.stopped = endpoint.stopped();
+  EndpointState* state = dispatch_.known(endpoint.def.incarnation);
+  double share = 0;
+  CircuitBreaker::State breaker = CircuitBreaker::State::closed;
+  Stop stop = view.stopped.stop;
+  if (state) {
+    for (const auto& [partition, health] : state->health) share = std::max(share, health.failure_share());
+    breaker = state->breaker.state(context_.steady());
+    view.held = state->held;
+    view.queued = state->queue.size();
+    stop = dispatch_.stop_of(endpoint, *state);
+  }
+  view.health = health_state(stop, breaker, share);
+  return view;
+}
+
+void Commands::list_endpoints(TenantId tenant, Answer<std::vector<EndpointView>> answer) {
+  std::vector<EndpointView> views;
+  const Registry& registry = registry_.registry();
+  for (const Endpoint* endpoint : tenant.empty() ? registry.all() : registry.endpoints_of(tenant)) {
+    views.push_back(view_of(*endpoint));
+  }
+  answer(std::move(views));
+}
+
+void Commands::show_endpoint(TenantId tenant, EndpointId id, Answer<EndpointView> answer) {
+  const Endpoint* endpoint = registry_.registry().find(tenant, id);
+  if (!endpoint) return answer(not_found("endpoint"));
+  answer(view_of(*endpoint));
+}
+
+void Commands::change(TenantId tenant, EndpointId id, bool wait, std::function<void(EndpointDef&)> edit,
+                      Answer<EndpointDef> answer) {
+  const Endpoint* endpoint = registry_.registry().find(tenant, id);
+  if (!endpoint) return answer(not_found("endpoint"));
+  EndpointDef def = endpoint->def;
+  def.replaces = def.revision;
+  ++def.revision;
+  def.changed_at = to_ms(context_.ports.clock.wall());
+  edit(def);
+  std::string value = wire::encode(context_.config.environment, def);
+  registry_.write(def_key(tenant, id), std::move(value), [this, wait, def, answer](Result<bool> applied) {
+    if (!applied) return answer(fail(applied.error()));
+    if (!*applied) return answer(conflict());
+    after_everywhere(wait, [def, answer] { answer(def); });
+  });
+}
+
+void Commands::disable_endpoint(TenantId tenant, EndpointId id, std::string why, std::string actor, bool wait,
+                                Answer<EndpointView> answer) {
+  change(tenant, id, wait,
+         [&](EndpointDef& def) {
+           def.disabled = true;
+           def.disabled_why = std::move(why);
+           def.changed_by = std::move(actor);
+         },
+         [this, tenant, id, answer](Result<EndpointDef> def) {
+           if (!def) return answer(fail(def.error()));
+           context_.ports.observer.endpoint_changed(tenant, id, Stop::disabled, def->disabled_why);
+           show_endpoint(tenant, id, answer);
+         });
+}
+
+void Commands::enable_endpoint(TenantId tenant, EndpointId id, std::string actor, bool wait,
+                               Answer<EndpointView> answer) {
+  change(tenant, id, wait,
+         [&](EndpointDef& def) {
+           def.disabled = false;
+           def.disabled_why.clear();
+           def.enable_revision = def.revision;
+           def.changed_by = std::move(actor);
+         },
+         [this, tenant, id, answer](Result<EndpointDef> def) {
+           if (!def) return answer(fail(def.error()));
+           context_.ports.observer.endpoint_changed(tenant, id, Stop::none, "enabled");
+           show_endpoint(tenant, id, answer);
+         });
+}
+
+void Commands::delete_endpoint(TenantId tenant, EndpointId id, std::string actor, bool wait, Answer<bool> answer) {
+  change(tenant, id, wait,
+         [&](EndpointDef& def) {
+           def.deleted = true;
+           def.changed_by = std::move(actor);
+         },
+         [answer](Result<EndpointDef> def) {
+           if (!def) return answer(fail(def.error()));
+           answer(true);
+         });
+}
+
+// --- deliveries
+
+void Commands::find_deliveries(std::string id, Answer<std::vector<DeliveryId>> answer) {
+  if (partition_of(id)) return answer(std::vector<DeliveryId>{DeliveryId(std::move(id))});
+  answer(view_.deliveries_of(id));
+}
+
+void Commands::show_delivery(DeliveryId id, Answer<Delivery> answer) {
+  Delivery delivery;
+  const View::History history = view_.history(id);
+  const Environment& environment = context_.config.environment;
+  for (const std::string& bytes : history.attempts) {
+    auto fact = wire::decode_attempts(environment, bytes);
+    if (!fact) continue;
+    if (const auto* attempt = std::get_if<AttemptFact>(&*fact)) delivery.apply(*attempt);
+    if (const auto* cancelled = std::get_if<CancelledFact>(&*fact)) delivery.apply(*cancelled);
+  }
+  if (history.dead) {
+    auto fact = wire::decode_dead_letter(environment, *history.dead);
+    if (fact && std::holds_alternative<DeadLetter>(*fact)) delivery.apply(std::get<DeadLetter>(*fact));
+  }
+  if (auto parked = view_.parked(id)) delivery.apply(*parked);
+  if (!delivery.ref()) {
+    return answer(fail(Errc::not_found, "NOT_FOUND", "this instance's view knows no such delivery",
+                       "it may be another partition's, or older than its history"));
+  }
+  answer(std::move(delivery));
+}
+
+// --- tokens
+
+void Commands::rotate_admin_token(Answer<Secret> answer) {
+  auto token = std::make_shared<Secret>(random_name("ptk_") + random_name(""));  // shared with the answers below
+  TokenFact fact;
+  fact.id = random_name("tok_");
+  const Digest digest = sha256(token->reveal());
+  fact.hash = hex_encode({reinterpret_cast<const char*>(digest.data()), digest.size()});
+  fact.scope = "admin";
+  fact.created_at = to_ms(context_.ports.clock.wall());
+  std::vector<TokenFact> old = registry_.registry().tokens();
+  registry_.write(token_key(fact.id), wire::encode(context_.config.environment, fact),
+                  [this, token, old, answer](Result<bool> applied) {
+                    if (!applied) return answer(fail(applied.error()));
+                    for (TokenFact before : old) {
+                      if (before.revoked || before.scope != "admin") continue;
+                      before.revoked = true;
+                      registry_.write(token_key(before.id), wire::encode(context_.config.environment, before),
+                                      [](const Result<bool>&) {});
+                    }
+                    answer(std::move(*token));
+                  });
+}
+
+void Commands::accepts_token(std::string token_hash_hex, Answer<bool> answer) {
+  answer(registry_.registry().accepts_token(token_hash_hex));
+}
+
+}  // namespace postrider::flow

@@ -1,0 +1,81 @@
+#pragma once
+#include <absl/container/flat_hash_map.h>
+
+#include <deque>
+#include <functional>
+#include <memory>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "engine/flow/active.h"
+#include "engine/flow/appender.h"
+#include "engine/flow/dispatch.h"
+#include "engine/flow/registry_view.h"
+#include "engine/flow/view.h"
+#include "engine/ports/service.h"
+
+namespace postrider::flow {
+
+// What operators and producers ask over HTTP, done on the shard's thread: publishing, the registry's commands, and
+// what the view knows of a delivery. Owned by the shard.
+class Commands : public Service {
+ public:
+  Commands(Context& context, Appender& appender, RegistryView& registry, Dispatch& dispatch, View& view,
+           ActiveTable& active);
+
+  void publish(Event event, Answer<Published> answer) override;
+  void apply_endpoint(EndpointSpec spec, Answer<ApplyAnswer> answer) override;
+  void list_endpoints(TenantId tenant, Answer<std::vector<EndpointView>> answer) override;
+  void show_endpoint(TenantId tenant, EndpointId id, Answer<EndpointView> answer) override;
+  void disable_endpoint(TenantId tenant, EndpointId id, std::string why, std::string actor, bool wait,
+                        Answer<EndpointView> answer) override;
+  void enable_endpoint(TenantId tenant, EndpointId id, std::string actor, bool wait,
+                       Answer<EndpointView> answer) override;
+  void delete_endpoint(TenantId tenant, EndpointId id, std::string actor, bool wait, Answer<bool> answer) override;
+  void find_deliveries(std::string id, Answer<std::vector<DeliveryId>> answer) override;
+  void show_delivery(DeliveryId id, Answer<Delivery> answer) override;
+  void rotate_admin_token(Answer<Secret> answer) override;
+  void accepts_token(std::string token_hash_hex, Answer<bool> answer) override;
+  void readiness(Answer<Readiness> answer) override { answer(ready()); }
+
+  // Set by the shard.
+  std::function<Readiness()> ready = [] { return Readiness(); };
+
+  void tick(SteadyTime now);
+  SteadyTime next_wake(SteadyTime now) const;
+  // Lookups of ours have the token's highest bit set.
+  static bool is_lookup(std::uint64_t token) { return (token >> 63) != 0; }
+  void on_resolved(std::uint64_t token, const Result<Resolved>& resolved);
+
+ private:
+  struct Apply;  // one apply_endpoint on its way
+  using Job = std::shared_ptr<Apply>;  // shared by the answers it waits for
+  void check_address(const Job& job);
+  void plan(const Job& job);
+  Result<void> plan_def(Apply& job, const Endpoint* current);
+  Result<void> plan_secrets(Apply& job, const Endpoint* current);
+  Result<EndpointSecret> seal_secret(const Apply& job, const SigningSecret& secret);
+  void write_next(const Job& job);
+  void change(TenantId tenant, EndpointId id, bool wait, std::function<void(EndpointDef&)> edit,
+              Answer<EndpointDef> answer);
+  EndpointView view_of(const Endpoint& endpoint);
+  void after_everywhere(bool wait, std::function<void()> then);
+  std::string random_name(std::string_view prefix);
+
+  Context& context_;
+  Appender& appender_;
+  RegistryView& registry_;
+  Dispatch& dispatch_;
+  View& view_;
+  ActiveTable& active_;
+  struct Later {
+    SteadyTime at;
+    std::function<void()> then;
+  };
+  std::vector<Later> later_;
+  std::uint64_t last_token_ = 0;
+  absl::flat_hash_map<std::uint64_t, Job> lookups_;
+};
+
+}  // namespace postrider::flow

@@ -1,0 +1,61 @@
+#pragma once
+#include <cstdint>
+#include <string>
+
+#include "engine/core/address_policy.h"
+#include "engine/core/circuit_breaker.h"
+#include "engine/core/ids.h"
+#include "engine/core/time.h"
+#include "engine/flow/log_time.h"
+#include "engine/ports/clock.h"
+#include "engine/ports/keys.h"
+#include "engine/ports/log.h"
+#include "engine/ports/observer.h"
+#include "engine/ports/random.h"
+#include "engine/ports/resolver.h"
+#include "engine/ports/store.h"
+#include "engine/ports/transport.h"
+
+// What every part of a shard may touch: its ports, its limits, and the log's time.
+namespace postrider::flow {
+
+struct Ports {
+  Log& log;
+  Transport& transport;
+  Resolver& resolver;
+  Store& store;
+  Clock& clock;
+  Random& random;
+  Keys& keys;
+  Observer& observer;
+};
+
+struct ShardConfig {
+  Environment environment;
+  std::string instance;             // random, for life of the data directory
+  bool tenant_from_key = false;
+  bool retry_client_errors = false;
+  Millis attempt_timeout{15000};
+  Millis lifetime = kLifetimeMax;
+  Millis repeat_window = std::chrono::hours(24);  // 0: off
+  Millis history_ttl = std::chrono::hours(24 * 30);
+  std::size_t bytes_max = 256u << 20;   // fetched, queued and in flight
+  std::size_t window_max = 24000;       // unsettled offsets of one partition
+  std::size_t in_flight_max = 10000;    // attempts at once
+  std::size_t due_loaded_max = 4000;    // parked deliveries in memory at once
+  Millis drain{2000};
+  Millis stale_view = std::chrono::hours(12);  // half of `parked`'s delete.retention.ms
+  AddressPolicy addresses;
+  BreakerLimits breaker;
+};
+
+struct Context {
+  Ports ports;
+  ShardConfig config;
+  LogTimeEstimate log_time;
+
+  SteadyTime steady() const { return ports.clock.steady(); }
+  LogTime log_now() const { return log_time.at(ports.clock.steady()); }
+};
+
+}  // namespace postrider::flow

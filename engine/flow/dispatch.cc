@@ -1,0 +1,522 @@
+#include "engine/flow/dispatch.h"
+
+#include <algorithm>
+#include <utility>
+
+#include "engine/core/signature.h"
+#include "engine/wire/cloud_event.h"
+
+namespace postrider::flow {
+namespace {
+
+constexpr std::size_t kSendsPerTurn = 4;     // of one endpoint, before the next has its turn
+constexpr std::size_t kSendsPerPump = 2000;  // then answers are looked at again
+constexpr Millis kQueueFullWait{5000};
+constexpr Millis kLookAgain{50};
+constexpr Millis kNoSecretWait{30000};
+constexpr Millis kBadNameWait{5000};
+constexpr Millis kStoppedWait{1000};
+constexpr Millis kRateEvery{100};
+
+Outcome failed_outcome(AttemptError error) {
+  Outcome outcome;
+  outcome.error = error;
+  return outcome;
+}
+
+std::int32_t ms_between(SteadyTime from, SteadyTime to) {
+  return static_cast<std::int32_t>(std::clamp<std::int64_t>((to - from).count(), 0, 1'000'000'000));
+}
+
+}  // namespace
+
+Dispatch::Dispatch(Context& context, RegistryView& registry, Ownership& ownership, Settle& settle,
+                   ActiveTable& active)
+    : context_(context), registry_(registry), ownership_(ownership), settle_(settle), active_(active) {}
+
+// --- endpoints
+
+EndpointState& Dispatch::state(const TenantId& tenant, const Target& target) {
+  auto& slot = states_[target.incarnation];
+  if (!slot) {
+    slot = std::make_unique<EndpointState>();
+    slot->tenant = tenant;
+    slot->target = target;
+    slot->breaker = CircuitBreaker(context_.config.breaker);
+  }
+  return *slot;
+}
+
+EndpointState* Dispatch::known(const Incarnation& incarnation) {
+  auto at = states_.find(incarnation);
+  return at == states_.end() ? nullptr : at->second.get();
+}
+
+// Enabling forgives: what was seen before it is void.
+void Dispatch::adopt(EndpointState& state, const Endpoint& endpoint) {
+  if (state.enable_revision == endpoint.def.enable_revision) return;
+  state.enable_revision = endpoint.def.enable_revision;
+  state.local_stop = Stop::none;
+  state.health.clear();
+  state.breaker = CircuitBreaker(context_.config.breaker);
+}
+
+Stop Dispatch::stop_of(const Endpoint& endpoint, EndpointState& state) const {
+  const Stop known = endpoint.stopped().stop;
+  if (known != Stop::none) return known;
+  return state.enable_revision == endpoint.def.enable_revision ? state.local_stop : Stop::none;
+}
+
+Millis Dispatch::spread(Millis wait) {
+  const auto tenth = static_cast<std::uint64_t>(wait.count() / 5 + 1);
+  return wait + Millis(static_cast<std::int64_t>(context_.ports.random.next() % tenth));
+}
+
+Dispatch::Room Dispatch::room(const TenantId& tenant, const Target& target, SteadyTime now) {
+  const Endpoint* endpoint = registry_.registry().find(tenant, target);
+  if (!endpoint) return {Room::Kind::gone, {}};
+  EndpointState& at = state(tenant, target);
+  adopt(at, *endpoint);
+  if (stop_of(*endpoint, at) != Stop::none) return {Room::Kind::stopped, kStoppedWait};
+  if (at.breaker.state(now) == CircuitBreaker::State::open) {
+    return {Room::Kind::later, spread(std::max(at.breaker.reopens_at(now) - now, Millis(1)))};
+  }
+  if (at.queue.size() >= endpoint->def.limits.queue_max) return {Room::Kind::later, spread(kQueueFullWait)};
+  return {Room::Kind::yes, {}};
+}
+
+void Dispatch::admit(ActiveDelivery& delivery) {
+  const Room has = room(delivery.ref.tenant, delivery.ref.target, context_.steady());
+  switch (has.kind) {
+    case Room::Kind::gone:
+      settle_.cancel(delivery, CancelReason::endpoint_deleted);
+      return;
+    case Room::Kind::stopped:
+    case Room::Kind::later:
+      settle_.park(delivery, context_.log_now() + has.wait);
+      return;
+    case Room::Kind::yes:
+      break;
+  }
+  EndpointState& at = state(delivery.ref.tenant, delivery.ref.target);
+  delivery.stage = ActiveDelivery::Stage::queued;
+  delivery.queued_at = context_.steady();
+  at.queue.push_back(delivery.serial);
+  ++queued_;
+  if (at.queue.size() * 2 >= at.limits.queue_max) half_full_.insert(&at);
+  list(at);
+}
+
+void Dispatch::list(EndpointState& state) {
+  if (state.listed || state.queue.empty()) return;
+  state.listed = true;
+  round_.push_back(&state);
+}
+
+// --- sending
+
+void Dispatch::pump(SteadyTime now) {
+  if (stopped_ || !registry_.fresh(now)) return;
+  std::erase_if(waiting_, [&](const Waiting& waiting) {
+    if (waiting.until > now) return false;
+    round_.push_back(waiting.state);
+    return true;
+  });
+  for (std::size_t sent = 0; !round_.empty() && sent < kSendsPerPump; sent += kSendsPerTurn) {
+    if (flights_.size() >= context_.config.in_flight_max) return;
+    EndpointState* state = round_.front();
+    round_.pop_front();
+    const Pumped pumped = pump_endpoint(*state, now);
+    switch (pumped.kind) {
+      case Pumped::Kind::more:
+        round_.push_back(state);
+        break;
+      case Pumped::Kind::wait:
+        waiting_.push_back({pumped.until, state});
+        break;
+      case Pumped::Kind::idle:
+        state->listed = false;
+        break;
+    }
+  }
+}
+
+ActiveDelivery* Dispatch::front(EndpointState& state) {
+  while (!state.queue.empty()) {
+    ActiveDelivery* delivery = active_.find(state.queue.front());
+    if (delivery && delivery->stage == ActiveDelivery::Stage::queued) return delivery;
+    pop_front(state);  // parked under pressure, or its partition went away
+  }
+  return nullptr;
+}
+
+void Dispatch::pop_front(EndpointState& state) {
+  state.queue.pop_front();
+  --queued_;
+}
+
+Dispatch::Pumped Dispatch::pump_endpoint(EndpointState& state, SteadyTime now) {
+  for (std::size_t turn = 0; turn < kSendsPerTurn; ++turn) {
+    ActiveDelivery* delivery = front(state);
+    if (!delivery) return {Pumped::Kind::idle, {}};
+    const Pumped pumped = pump_front(state, *delivery, now);
+    if (pumped.kind != Pumped::Kind::more) return pumped;
+  }
+  return {Pumped::Kind::more, {}};
+}
+
+Dispatch::Pumped Dispatch::pump_front(EndpointState& state, ActiveDelivery& delivery, SteadyTime now) {
+  using Kind = Pumped::Kind;
+  const Endpoint* endpoint = registry_.registry().find(state.tenant, state.target);
+  if (!endpoint) {
+    pop_front(state);
+    settle_.cancel(delivery, CancelReason::endpoint_deleted);
+    return {Kind::more, {}};
+  }
+  adopt(state, *endpoint);
+  if (stop_of(*endpoint, state) != Stop::none) {
+    park_all(state, kStoppedWait);
+    return {Kind::idle, {}};
+  }
+  if (!prepare(state, *endpoint)) {
+    park_all(state, kNoSecretWait);
+    return {Kind::idle, {}};
+  }
+  OwnedPartition* partition = ownership_.find(delivery.ref.position.partition, delivery.generation);
+  if (!partition || !ownership_.may_act(*partition, now)) return {Kind::wait, now + kLookAgain};
+  if (partition->phase != OwnedPartition::Phase::running) return {Kind::wait, now + kLookAgain};
+  if (state.in_flight >= state.limits.concurrency) return {Kind::idle, {}};
+  const Addresses found = addresses(state, now);
+  if (found == Addresses::pending) return {Kind::idle, {}};
+  if (SteadyTime next = state.limiter.next(now); next > now) return {Kind::wait, next};
+  if (!state.breaker.admit(now)) {
+    if (state.breaker.state(now) == CircuitBreaker::State::open) {
+      park_all(state, std::max(state.breaker.reopens_at(now) - now, Millis(1)));
+    }
+    return {Kind::idle, {}};  // a probe is in flight: its outcome lists us again
+  }
+  state.limiter.admit(now);
+  pop_front(state);
+  if (found == Addresses::none) {
+    AttemptMade made;
+    made.signed_at = to_ms(context_.ports.clock.wall()) / 1000;
+    made.url = state.shown_url;
+    made.registry_version = registry_.version();
+    made.queue_ms = ms_between(delivery.queued_at, now);
+    made.attempts_max = state.retry.attempts_max();
+    settle_outcome(state, delivery, failed_outcome(state.no_address.value_or(AttemptError::dns)), made);
+    return {Kind::more, {}};
+  }
+  send(state, delivery, now);
+  return {Kind::more, {}};
+}
+
+bool Dispatch::prepare(EndpointState& state, const Endpoint& endpoint) {
+  const bool expired = state.signer_until && context_.log_now() >= *state.signer_until;
+  if (state.prepared && state.version == endpoint.version && !expired) return true;
+  state.prepared = false;
+  const std::string target = format_target(state.target);
+  Keys& keys = context_.ports.keys;
+
+  std::string whole = endpoint.def.url;
+  if (!endpoint.def.sealed_query.empty()) {
+    auto query = keys.open({context_.config.environment, state.tenant, target, "query"}, endpoint.def.sealed_query);
+    if (!query) return false;
+    whole += query->reveal();
+  }
+  auto url = parse_url(whole);
+  if (!url) return false;
+
+  std::vector<SigningSecret> secrets;
+  std::vector<std::string> ids;
+  state.signer_until.reset();
+  for (const EndpointSecret* secret : endpoint.signing_secrets(context_.log_now())) {
+    auto text = keys.open({context_.config.environment, state.tenant, target, "secret"}, secret->sealed);
+    if (!text) return false;
+    auto parsed = parse_signing_secret(text->reveal());
+    if (!parsed) continue;
+    if (endpoint.def.scheme == Scheme::x_webhook && parsed->kind != SecretKind::hmac) continue;
+    if (secret->state == SecretState::expiring) {
+      const auto until = from_ms<LogTime>(secret->expires_at);
+      state.signer_until = state.signer_until ? std::min(*state.signer_until, until) : until;
+    }
+    secrets.push_back(*std::move(parsed));
+    ids.push_back(secret->id);
+  }
+  if (secrets.empty()) return false;  // there is no unsigned mode
+  auto signer = keys.signer(secrets);
+  if (!signer) return false;
+
+  if (state.url.host != url->host || state.url.scheme != url->scheme) state.resolved_until = {};
+  if (state.limits.rate_per_second != endpoint.def.limits.rate_per_second) {
+    state.limiter = RateLimiter(endpoint.def.limits.rate_per_second);
+  }
+  state.url = *std::move(url);
+  state.shown_url = endpoint.def.url;
+  state.signer = *std::move(signer);
+  state.secret_ids = std::move(ids);
+  state.scheme = endpoint.def.scheme;
+  state.format = endpoint.def.format;
+  state.retry = endpoint.def.retry;
+  state.limits = endpoint.def.limits;
+  state.version = endpoint.version;
+  state.prepared = true;
+  return true;
+}
+
+Dispatch::Addresses Dispatch::addresses(EndpointState& state, SteadyTime now) {
+  if (state.resolving) return Addresses::pending;
+  if (now < state.resolved_until) return state.no_address ? Addresses::none : Addresses::ready;
+  state.resolving = true;
+  const std::uint64_t token = ++last_token_;
+  lookups_.emplace(token, state.target.incarnation);
+  context_.ports.resolver.resolve(state.url.host, token);
+  return Addresses::pending;
+}
+
+void Dispatch::on_resolved(std::uint64_t token, const Result<Resolved>& resolved) {
+  auto at = lookups_.find(token);
+  if (at == lookups_.end()) return;
+  EndpointState* state = known(at->second);
+  lookups_.erase(at);
+  if (!state) return;
+  state->resolving = false;
+  state->addresses.clear();
+  state->no_address.reset();
+  const SteadyTime now = context_.steady();
+  if (!resolved) {
+    state->no_address = AttemptError::dns;
+    state->resolved_until = now + kBadNameWait;
+  } else {
+    // Every answer is judged, and only those that pass may be dialled.
+    const AddressPolicy& policy = context_.config.addresses;
+    for (const IpAddress& address : resolved->addresses) {
+      const bool plain = state->url.scheme == "http";
+      const bool may_be_plain =
+          context_.config.environment.str() == "development" && policy.is_allowed_loopback(address);
+      if (!policy.refusal(address) && (!plain || may_be_plain)) state->addresses.push_back(address);
+    }
+    if (state->addresses.empty()) state->no_address = AttemptError::denied;
+    state->resolved_until = now + (state->addresses.empty() ? kBadNameWait : resolved->ttl);
+  }
+  list(*state);
+}
+
+const ActiveEvent::Body& Dispatch::body(ActiveEvent& event, BodyFormat format) const {
+  auto& slot = format == BodyFormat::binary ? event.binary : event.structured;
+  if (!slot) {
+    wire::HttpMessage message = wire::format_http(event.event, format);
+    ActiveEvent::Body made;
+    made.headers = std::move(message.headers);
+    const Digest digest = sha256(message.body);
+    made.digest.assign(digest.begin(), digest.begin() + 16);
+    made.bytes = std::make_shared<const std::string>(std::move(message.body));
+    slot = std::move(made);
+  }
+  return *slot;
+}
+
+void Dispatch::send(EndpointState& state, ActiveDelivery& delivery, SteadyTime now) {
+  ActiveEvent& event = *delivery.event;
+  const ActiveEvent::Body& out = body(event, state.format);
+  // Stamped and signed with the time of this attempt: receivers refuse anything older than 300 s.
+  const std::int64_t seconds = to_ms(context_.ports.clock.wall()) / 1000;
+  const std::string prefix = signed_prefix(state.scheme, delivery.ref.webhook_id, seconds);
+  HttpRequest request;
+  request.url = state.url;
+  request.addresses = state.addresses;
+  request.headers = out.headers;
+  for (Header& header : signature_headers(state.scheme, delivery.ref.webhook_id, seconds,
+                                          state.signer->sign(prefix, *out.bytes))) {
+    request.headers.push_back(std::move(header));
+  }
+  request.headers.push_back({"User-Agent", "Postrider/0.1"});
+  for (const auto& [name, value] : event.event.extensions) {
+    if (name == "traceparent") request.headers.push_back({"traceparent", value});
+  }
+  request.body = out.bytes;
+  request.timeout = context_.config.attempt_timeout;
+
+  Flight flight;
+  flight.incarnation = state.target.incarnation;
+  flight.serial = delivery.serial;
+  flight.partition = delivery.ref.position.partition;
+  flight.made.signed_at = seconds;
+  flight.made.url = state.shown_url;
+  flight.made.secret_ids = state.secret_ids;
+  flight.made.body_digest = out.digest;
+  flight.made.registry_version = registry_.version();
+  flight.made.queue_ms = ms_between(delivery.queued_at, now);
+  flight.made.attempts_max = state.retry.attempts_max();
+  const std::uint64_t token = ++last_token_;
+  flights_.emplace(token, std::move(flight));
+  ++state.in_flight;
+  delivery.stage = ActiveDelivery::Stage::sending;
+  context_.ports.transport.send(std::move(request), token);
+}
+
+// --- outcomes
+
+void Dispatch::on_outcome(std::uint64_t token, const Outcome& outcome) {
+  auto at = flights_.find(token);
+  if (at == flights_.end()) return;
+  Flight flight = std::move(at->second);
+  flights_.erase(at);
+  EndpointState* state = known(flight.incarnation);
+  if (!state) return;
+  --state->in_flight;
+  ++state->done_since;
+  ActiveDelivery* delivery = flight.abandoned ? nullptr : active_.find(flight.serial);
+  if (!delivery) {
+    state->breaker.abandoned();
+  } else {
+    settle_outcome(*state, *delivery, outcome, flight.made);
+  }
+  list(*state);
+}
+
+void Dispatch::settle_outcome(EndpointState& state, ActiveDelivery& delivery, const Outcome& outcome,
+                              const AttemptMade& made) {
+  Situation situation;
+  situation.attempts = delivery.attempts + 1;
+  situation.now = context_.log_now();
+  situation.appended = delivery.event->appended;
+  situation.wall_now = context_.ports.clock.wall();
+  situation.retry_client_errors = context_.config.retry_client_errors;
+  situation.lifetime = context_.config.lifetime;
+  situation.chance = context_.ports.random.next();
+  const Verdict verdict = decide(outcome, state.retry, situation);
+  if (verdict.charged) ++delivery.attempts;
+  note_breaker(state, outcome, verdict);
+  const Partition partition = delivery.ref.position.partition;
+  settle_.conclude(delivery, outcome, verdict, made);
+  note_health(state, partition, outcome, verdict);
+}
+
+void Dispatch::note_breaker(EndpointState& state, const Outcome& outcome, const Verdict& verdict) {
+  const SteadyTime now = context_.steady();
+  if (verdict.kind == Verdict::Kind::success) {
+    state.breaker.succeeded();
+  } else if (verdict.counts_for_breaker && outcome.error != AttemptError::ambiguous) {
+    state.breaker.failed(now);
+  } else {
+    state.breaker.abandoned();
+  }
+  const bool open = state.breaker.state(now) != CircuitBreaker::State::closed;
+  if (open == state.breaker_was_open) return;
+  state.breaker_was_open = open;
+  context_.ports.observer.breaker_changed(state.tenant, state.target.endpoint, open);
+  if (open) park_all(state, std::max(state.breaker.reopens_at(now) - now, Millis(1)));
+}
+
+EndpointHealth& Dispatch::health_of(EndpointState& state, Partition partition) {
+  auto [at, added] = state.health.try_emplace(partition);
+  if (added) {
+    if (const Endpoint* endpoint = registry_.registry().find(state.tenant, state.target)) {
+      auto fact = endpoint->health.find(partition);
+      if (fact != endpoint->health.end()) at->second.restore(fact->second, endpoint->def.enable_revision);
+    }
+  }
+  return at->second;
+}
+
+void Dispatch::note_health(EndpointState& state, Partition partition, const Outcome& outcome,
+                           const Verdict& verdict) {
+  if (verdict.kind == Verdict::Kind::defer || outcome.error == AttemptError::ambiguous) return;
+  EndpointHealth& health = health_of(state, partition);
+  const LogTime now = context_.log_now();
+  const auto change = verdict.kind == Verdict::Kind::success
+                          ? health.succeeded(now)
+                          : health.failed(now, verdict.counts_as_unauthorized, verdict.disable_endpoint);
+  if (!change) return;
+  HealthFact fact;
+  fact.tenant = state.tenant;
+  fact.endpoint = state.target.endpoint;
+  fact.incarnation = state.target.incarnation;
+  fact.partition = partition;
+  fact.enable_revision = state.enable_revision;
+  fact.stop = change->stop;
+  fact.failing = change->failing;
+  fact.why = change->why;
+  fact.since = to_ms(change->since);
+  registry_.write_health(fact);
+  if (change->stop == state.local_stop) return;
+  state.local_stop = change->stop;
+  context_.ports.observer.endpoint_changed(state.tenant, state.target.endpoint, change->stop, change->why);
+  if (change->stop != Stop::none) park_all(state, kStoppedWait);
+}
+
+void Dispatch::park_all(EndpointState& state, Millis wait) {
+  while (ActiveDelivery* delivery = front(state)) {
+    pop_front(state);
+    settle_.park(*delivery, context_.log_now() + spread(wait));
+  }
+}
+
+void Dispatch::park_queued(const ActiveEvent& event, Millis wait) {
+  const auto serials = event.deliveries;  // parking may end the event
+  for (std::uint64_t serial : serials) {
+    ActiveDelivery* delivery = active_.find(serial);
+    if (delivery && delivery->stage == ActiveDelivery::Stage::queued) {
+      settle_.park(*delivery, context_.log_now() + spread(wait));
+    }
+  }
+}
+
+bool Dispatch::wants_pause(SteadyTime now) {
+  bool pause = false;
+  absl::erase_if(half_full_, [&](EndpointState* state) {
+    if (state->queue.size() * 2 < state->limits.queue_max) return true;
+    const Millis span = now - state->counted_at;
+    if (span >= kRateEvery) {
+      const double rate = static_cast<double>(state->done_since) * 1000.0 / static_cast<double>(span.count());
+      state->done_per_second = span > 10 * kRateEvery ? rate : (state->done_per_second + rate) / 2;
+      state->done_since = 0;
+      state->counted_at = now;
+    }
+    pause |= state->done_per_second >= static_cast<double>(state->queue.size());
+    return false;
+  });
+  return pause;
+}
+
+// --- drain
+
+std::size_t Dispatch::in_flight(Partition partition) const {
+  return static_cast<std::size_t>(std::count_if(flights_.begin(), flights_.end(), [&](const auto& flight) {
+    return flight.second.partition == partition && !flight.second.abandoned;
+  }));
+}
+
+void Dispatch::give_up_in_flight(Partition partition) {
+  std::vector<std::uint64_t> tokens;
+  for (auto& [token, flight] : flights_) {
+    if (flight.partition == partition && !flight.abandoned) tokens.push_back(token);
+  }
+  for (std::uint64_t token : tokens) {
+    Flight& flight = flights_.at(token);
+    flight.abandoned = true;
+    EndpointState* state = known(flight.incarnation);
+    ActiveDelivery* delivery = active_.find(flight.serial);
+    if (!state || !delivery) continue;
+    // It may have arrived: charged, told as ambiguous, and tried again by the next owner.
+    const AttemptMade made = flight.made;
+    Situation situation;
+    situation.attempts = ++delivery->attempts;
+    situation.now = context_.log_now();
+    situation.appended = delivery->event->appended;
+    situation.lifetime = context_.config.lifetime;
+    situation.chance = context_.ports.random.next();
+    const Outcome outcome = failed_outcome(AttemptError::ambiguous);
+    settle_.conclude(*delivery, outcome, decide(outcome, state->retry, situation), made);
+  }
+}
+
+SteadyTime Dispatch::next_wake(SteadyTime now) const {
+  if (!round_.empty()) return now;
+  SteadyTime next = now + std::chrono::hours(1);
+  for (const Waiting& waiting : waiting_) next = std::min(next, waiting.until);
+  return next;
+}
+
+}  // namespace postrider::flow

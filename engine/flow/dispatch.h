@@ -1,0 +1,109 @@
+#pragma once
+#include <absl/container/flat_hash_map.h>
+#include <absl/container/flat_hash_set.h>
+
+#include <cstdint>
+#include <deque>
+#include <memory>
+#include <vector>
+
+#include "engine/flow/active.h"
+#include "engine/flow/endpoint_state.h"
+#include "engine/flow/ownership.h"
+#include "engine/flow/registry_view.h"
+#include "engine/flow/settle.h"
+
+namespace postrider::flow {
+
+// Admits deliveries into their endpoints' queues and sends them: signed with the time of this attempt, to an
+// address that was vetted, within the endpoint's limits. Owned by the shard.
+class Dispatch {
+ public:
+  Dispatch(Context& context, RegistryView& registry, Ownership& ownership, Settle& settle, ActiveTable& active);
+
+  // Into the queue, or parked without an attempt: endpoint stopped, breaker open or queue full (DESIGN §2 step 4).
+  void admit(ActiveDelivery& delivery);
+  // Whether a due delivery of that endpoint would be admitted; else when to look again.
+  struct Room {
+    enum class Kind { yes, later, stopped, gone } kind = Kind::yes;
+    Millis wait{0};
+  };
+  Room room(const TenantId& tenant, const Target& target, SteadyTime now);
+
+  // Sends what may be sent.
+  void pump(SteadyTime now);
+  void on_outcome(std::uint64_t token, const Outcome& outcome);
+  void on_resolved(std::uint64_t token, const Result<Resolved>& resolved);
+
+  // The drain is over: the partition's attempts under way count as ambiguous.
+  void give_up_in_flight(Partition partition);
+  // A queue is half full and empties within about a second: better to wait with new events than to park them.
+  bool wants_pause(SteadyTime now);
+  void stop_sending(bool stopped) { stopped_ = stopped; }
+  // Parks what is queued (not in flight) of one event: pressure on the head of a window.
+  void park_queued(const ActiveEvent& event, Millis wait);
+
+  EndpointState& state(const TenantId& tenant, const Target& target);
+  EndpointState* known(const Incarnation& incarnation);
+  const absl::flat_hash_map<Incarnation, std::unique_ptr<EndpointState>>& states() const { return states_; }
+  std::size_t in_flight() const { return flights_.size(); }
+  std::size_t in_flight(Partition partition) const;
+  std::size_t queued() const { return queued_; }
+  // Stopped by the registry, or by what we have seen ourselves and not yet read back.
+  Stop stop_of(const Endpoint& endpoint, EndpointState& state) const;
+  SteadyTime next_wake(SteadyTime now) const;
+
+ private:
+  struct Flight {
+    Incarnation incarnation;
+    std::uint64_t serial = 0;
+    Partition partition = 0;
+    AttemptMade made;
+    bool abandoned = false;  // already recorded as ambiguous
+  };
+
+  void list(EndpointState& state);
+  // Sends at most a few. `idle`: until something happens to the endpoint; `wait`: look again then.
+  struct Pumped {
+    enum class Kind { more, idle, wait } kind = Kind::idle;
+    SteadyTime until{};
+  };
+  Pumped pump_endpoint(EndpointState& state, SteadyTime now);
+  Pumped pump_front(EndpointState& state, ActiveDelivery& delivery, SteadyTime now);
+  ActiveDelivery* front(EndpointState& state);
+  void pop_front(EndpointState& state);
+  bool prepare(EndpointState& state, const Endpoint& endpoint);
+  enum class Addresses { ready, pending, none };
+  Addresses addresses(EndpointState& state, SteadyTime now);
+  void send(EndpointState& state, ActiveDelivery& delivery, SteadyTime now);
+  const ActiveEvent::Body& body(ActiveEvent& event, BodyFormat format) const;
+  void settle_outcome(EndpointState& state, ActiveDelivery& delivery, const Outcome& outcome,
+                      const AttemptMade& made);
+  void note_health(EndpointState& state, Partition partition, const Outcome& outcome, const Verdict& verdict);
+  void note_breaker(EndpointState& state, const Outcome& outcome, const Verdict& verdict);
+  void park_all(EndpointState& state, Millis wait);
+  void adopt(EndpointState& state, const Endpoint& endpoint);
+  EndpointHealth& health_of(EndpointState& state, Partition partition);
+  Millis spread(Millis wait);
+
+  Context& context_;
+  RegistryView& registry_;
+  Ownership& ownership_;
+  Settle& settle_;
+  ActiveTable& active_;
+  absl::flat_hash_map<Incarnation, std::unique_ptr<EndpointState>> states_;
+  std::deque<EndpointState*> round_;  // endpoints with queued deliveries, in turn
+  absl::flat_hash_map<std::uint64_t, Flight> flights_;
+  absl::flat_hash_map<std::uint64_t, Incarnation> lookups_;
+  std::uint64_t last_token_ = 0;
+  std::size_t queued_ = 0;
+  bool stopped_ = false;
+  absl::flat_hash_set<EndpointState*> half_full_;
+  struct Waiting {
+    SteadyTime until;
+    EndpointState* state;
+  };
+  std::vector<Waiting> waiting_;  // for a rate, a lease or a key
+};
+
+}  // namespace postrider::flow

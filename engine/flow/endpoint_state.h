@@ -1,0 +1,64 @@
+#pragma once
+#include <cstdint>
+#include <deque>
+#include <map>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "engine/core/address_policy.h"
+#include "engine/core/circuit_breaker.h"
+#include "engine/core/endpoint.h"
+#include "engine/core/health.h"
+#include "engine/core/outcome.h"
+#include "engine/core/rate_limiter.h"
+#include "engine/core/url.h"
+#include "engine/ports/keys.h"
+
+namespace postrider::flow {
+
+// What a shard keeps of one endpoint incarnation while it has to do with it: queue, breaker, limits, signer,
+// addresses. Plain state without locks; Dispatch moves it.
+struct EndpointState {
+  TenantId tenant;
+  Target target;
+
+  std::deque<std::uint64_t> queue;  // serials; the ones that are gone are skipped
+  std::uint32_t in_flight = 0;
+  bool listed = false;              // stands in Dispatch's round
+  // Attempts that came back, smoothed: an endpoint that empties its queue within a second is waited for.
+  double done_per_second = 0;
+  std::uint32_t done_since = 0;
+  SteadyTime counted_at{};
+  CircuitBreaker breaker;
+  bool breaker_was_open = false;
+  RateLimiter limiter;
+  std::map<Partition, EndpointHealth> health;
+  std::uint64_t held = 0;           // parked while stopped, of our partitions
+  bool draining_held = false;
+  // A stop that we saw ourselves and that the registry may not have told back yet; void after an enable.
+  Stop local_stop = Stop::none;
+  std::uint64_t enable_revision = 0;
+
+  // Prepared from the registry; anew when the endpoint's version there changes.
+  std::uint64_t version = 0;
+  Url url;
+  std::string shown_url;            // without query
+  std::unique_ptr<Signer> signer;
+  std::vector<std::string> secret_ids;
+  std::optional<LogTime> signer_until;  // an expiring secret among them
+  Scheme scheme = Scheme::standard_webhooks;
+  BodyFormat format = BodyFormat::binary;
+  RetryPolicy retry;
+  EndpointLimits limits;
+  bool prepared = false;
+
+  // Vetted addresses of url.host.
+  std::vector<IpAddress> addresses;
+  SteadyTime resolved_until{};
+  bool resolving = false;
+  std::optional<AttemptError> no_address;  // dns or denied, until resolved_until
+};
+
+}  // namespace postrider::flow

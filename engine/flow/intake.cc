@@ -1,0 +1,196 @@
+#include "engine/flow/intake.h"
+
+#include <algorithm>
+#include <utility>
+
+#include "engine/wire/cloud_event.h"
+
+namespace postrider::flow {
+namespace {
+
+constexpr Millis kSealedAgain{500};
+constexpr std::size_t kEventOverhead = 1024;
+
+std::size_t size_of(const Record& record) { return (record.value ? record.value->size() : 0) + kEventOverhead; }
+
+std::string target_word(const Event& event) { return event.target ? format_target(*event.target) : std::string(); }
+
+}  // namespace
+
+Intake::Intake(Context& context, RegistryView& registry, Ownership& ownership, Dispatch& dispatch, Settle& settle,
+               View& view, ActiveTable& active)
+    : context_(context),
+      registry_(registry),
+      ownership_(ownership),
+      dispatch_(dispatch),
+      settle_(settle),
+      view_(view),
+      active_(active) {}
+
+void Intake::on_event(Record record) {
+  waiting_bytes_ += size_of(record);
+  queue_.push_back(std::move(record));
+}
+
+void Intake::pump(SteadyTime now) {
+  if (!registry_.fresh(now)) return;
+  retry_sealed(now);
+  while (!queue_.empty()) {
+    Record record = std::move(queue_.front());
+    queue_.pop_front();
+    waiting_bytes_ -= size_of(record);
+    OwnedPartition* partition = ownership_.find(record.partition);
+    // Of a partition that went away, or one that its adapter handed out again.
+    if (!partition || partition->phase != OwnedPartition::Phase::running) continue;
+    if (record.offset < partition->next_event) continue;
+    ownership_.received(*partition, record.offset);
+    if (partition->settled_above.contains(record.offset)) {
+      ownership_.settled(*partition, record.offset);
+      continue;
+    }
+    take(*partition, record);
+  }
+}
+
+void Intake::retry_sealed(SteadyTime now) {
+  if (sealed_.empty() || now < next_sealed_) return;
+  next_sealed_ = now + kSealedAgain;
+  for (Record& record : std::exchange(sealed_, {})) {
+    OwnedPartition* partition = ownership_.find(record.partition);
+    if (partition && partition->phase == OwnedPartition::Phase::running) take(*partition, record);
+  }
+}
+
+void Intake::drop(const OwnedPartition& partition) {
+  std::erase_if(sealed_, [&](const Record& record) { return record.partition == partition.number; });
+  std::erase_if(queue_, [&](const Record& record) {
+    if (record.partition != partition.number) return false;
+    waiting_bytes_ -= size_of(record);
+    return true;
+  });
+}
+
+void Intake::take(OwnedPartition& partition, Record& record) {
+  std::optional<Event> event = decode(partition, record);
+  if (!event) return;
+  if (is_repeat(partition, record, *event)) return;
+  const std::vector<const Endpoint*> endpoints = registry_.registry().route(*event);
+  if (!endpoints.empty()) {
+    note_first(partition, record, *event);
+    make_deliveries(partition, record, *std::move(event), endpoints);
+    return;
+  }
+  if (!event->target) {
+    context_.ports.observer.no_match(event->tenant);
+    settle_.no_match(partition, record.offset, registry_.version());
+    return;
+  }
+  CancelledFact gone;
+  const Position position{record.partition, record.offset};
+  const WebhookId webhook = webhook_id(event->tenant, event->source, event->id);
+  gone.delivery = {delivery_id(ownership_.identity(), position, webhook, event->target->incarnation, event->replay_job),
+                   webhook, event->id, event->type, event->tenant, *event->target, position, event->replay_job};
+  gone.reason = CancelReason::target_gone;
+  gone.at = to_ms(context_.log_now());
+  settle_.target_gone(partition, gone);
+}
+
+std::optional<Event> Intake::decode(OwnedPartition& partition, Record& record) {
+  auto decoded = wire::decode_kafka(record.key, record.headers, record.value.value_or(""),
+                                    context_.config.tenant_from_key);
+  if (!decoded || (decoded->sealed && !decoded->event.target)) {
+    settle_.set_aside(partition, record, DeadReason::undecodable);
+    return std::nullopt;
+  }
+  Event event = std::move(decoded->event);
+  if (decoded->sealed) {
+    // A replay carries its dead letter's payload unopened.
+    auto bytes = context_.ports.keys.open(
+        {context_.config.environment, event.tenant, format_target(*event.target), "dead_letter"}, event.data);
+    if (!bytes && bytes.error().errc == Errc::unavailable) {
+      sealed_.push_back(std::move(record));
+      return std::nullopt;
+    }
+    auto inner = bytes ? wire::parse_protobuf(bytes->reveal()) : Result<Event>(fail(bytes.error()));
+    if (!inner) {
+      settle_.set_aside(partition, record, DeadReason::undecodable);
+      return std::nullopt;
+    }
+    inner->target = event.target;
+    inner->replay_job = event.replay_job;
+    inner->tenant = event.tenant;
+    event = *std::move(inner);
+  }
+  if (auto bad = check(event, context_.config.environment)) {
+    settle_.set_aside(partition, record, dead_reason(*bad));
+    return std::nullopt;
+  }
+  return event;
+}
+
+// An event is never a repeat of itself: the index keeps first positions, so that one read again after a crash is
+// delivered (DESIGN §4).
+bool Intake::is_repeat(OwnedPartition& partition, const Record& record, const Event& event) {
+  if (context_.config.repeat_window <= Millis(0)) return false;
+  const Hash128 key = repeat_key(event.tenant, event.source, event.id, target_word(event), event.replay_job);
+  const auto first = view_.first_position(partition.number, key);
+  if (!first || first->offset >= record.offset) return false;
+  if (record.appended - first->appended >= context_.config.repeat_window) return false;
+  context_.ports.observer.repeat(event.tenant);
+  settle_.repeat(partition, {record.offset, first->offset, webhook_id(event.tenant, event.source, event.id)});
+  return true;
+}
+
+void Intake::note_first(OwnedPartition& partition, const Record& record, const Event& event) {
+  if (context_.config.repeat_window <= Millis(0)) return;
+  const Hash128 key = repeat_key(event.tenant, event.source, event.id, target_word(event), event.replay_job);
+  view_.put_first_position(partition.number, key, {record.offset, record.appended});
+}
+
+void Intake::make_deliveries(OwnedPartition& partition, const Record& record, Event event,
+                             const std::vector<const Endpoint*>& endpoints) {
+  auto active = std::make_shared<ActiveEvent>();
+  active->position = {record.partition, record.offset};
+  active->generation = partition.generation;
+  active->appended = record.appended;
+  active->webhook_id = webhook_id(event.tenant, event.source, event.id);
+  active->fan_out = static_cast<std::uint32_t>(endpoints.size());
+  active->counts = true;
+  active->bytes = event.data.size() + kEventOverhead;
+  active->event = std::move(event);
+  context_.ports.observer.event_taken(active->event.tenant, active->fan_out);
+
+  // Read again after a takeover: what is parked or has ended already is not begun anew.
+  const bool again = record.offset < partition.assignment.events_end;
+  std::vector<std::uint64_t> serials;
+  for (const Endpoint* endpoint : endpoints) {
+    auto delivery = std::make_unique<ActiveDelivery>();
+    const Target target{endpoint->def.id, endpoint->def.incarnation};
+    delivery->ref.id = delivery_id(ownership_.identity(), active->position, active->webhook_id, target.incarnation,
+                                   active->event.replay_job);
+    if (again && (view_.parked(delivery->ref.id) || view_.has_ended(delivery->ref.id))) continue;
+    delivery->serial = active_.next_serial();
+    delivery->generation = partition.generation;
+    delivery->event = active;
+    delivery->ref.webhook_id = active->webhook_id;
+    delivery->ref.event_id = active->event.id;
+    delivery->ref.event_type = active->event.type;
+    delivery->ref.tenant = active->event.tenant;
+    delivery->ref.target = target;
+    delivery->ref.position = active->position;
+    delivery->ref.replay_job = active->event.replay_job;
+    serials.push_back(delivery->serial);
+    active_.add(std::move(delivery));
+  }
+  active->unrecorded = static_cast<std::uint32_t>(serials.size());
+  if (serials.empty()) {
+    ownership_.settled(partition, record.offset);
+    return;
+  }
+  partition.unsettled[record.offset] = active;
+  for (std::uint64_t serial : serials) {
+    if (ActiveDelivery* delivery = active_.find(serial)) dispatch_.admit(*delivery);
+  }
+}
+
+}  // namespace postrider::flow

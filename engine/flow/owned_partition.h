@@ -1,0 +1,78 @@
+#pragma once
+#include <absl/container/flat_hash_set.h>
+
+#include <cstdint>
+#include <map>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "engine/core/fact.h"
+#include "engine/core/watermark.h"
+#include "engine/flow/active.h"
+#include "engine/flow/view.h"
+#include "engine/ports/log.h"
+
+namespace postrider::flow {
+
+// One partition of `events` while this instance owns it. Plain state; Ownership moves it through its phases:
+//
+//   reading   `parked` from the view's position to the end that stood at assignment: finds the last owner's mark
+//   marking   our own mark is under way; its offset becomes the epoch
+//   restoring `parked` up to our mark
+//   running   events come, deliveries go
+//   draining  revoked: what is in flight is brought home
+//   stopped   refused (offsets lost, source replaced): an operator decides
+struct OwnedPartition {
+  enum class Phase { reading, marking, restoring, running, draining, stopped };
+
+  Partition number = 0;
+  std::uint64_t generation = 0;  // of this assignment: what an older one started is told by it
+  Phase phase = Phase::reading;
+  Assignment assignment;
+  std::optional<OwnerMark> last_mark;  // the newest before ours
+  LogTime view_as_of{};                // of the view's position at assignment
+  bool view_at_hand = false;
+
+  Offset epoch = -1;
+  std::uint64_t sequence = 0;
+  bool superseded = false;  // a higher mark of another instance was seen
+
+  // --- our tail of `parked`
+  Offset tail_next = 0;
+  LogTime tail_appended{};
+  bool tail_moved = false;
+  std::uint64_t parked = 0;
+  std::uint64_t own_seen = 0;  // highest own sequence read back
+  absl::flat_hash_set<std::uint64_t> unacknowledged;    // own sequences on `parked`
+  std::map<std::uint64_t, Offset> seen_unacknowledged;  // read back before their acknowledgement
+  absl::flat_hash_set<DeliveryId> foreign;  // foreign states of events that we have not read yet
+
+  // --- events
+  Watermark watermark;
+  SettledAbove settled_above;
+  Offset next_event = 0;
+  // Not settled, by offset: the head is parked under pressure. The table of deliveries owns them.
+  std::map<Offset, std::weak_ptr<ActiveEvent>> unsettled;
+
+  // --- commits and lease
+  std::optional<SteadyTime> lease_until;
+  bool commit_under_way = false;
+  SteadyTime commit_sent{};
+  Offset committed = -1;  // acknowledged
+  std::uint64_t settled_since_commit = 0;
+  SteadyTime next_mark{};
+
+  // --- drain
+  SteadyTime drain_until{};
+  bool final_commit_sent = false;
+
+  // --- due
+  View::Due due_cursor;
+  std::optional<std::int64_t> next_due;  // of the view, when known
+
+  Stamp next_stamp() { return {epoch, ++sequence}; }
+};
+
+}  // namespace postrider::flow

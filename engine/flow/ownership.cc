@@ -1,0 +1,443 @@
+#include "engine/flow/ownership.h"
+
+#include <algorithm>
+#include <utility>
+
+#include "engine/wire/codec.h"
+
+namespace postrider::flow {
+namespace {
+
+constexpr Millis kTick{100};
+constexpr Millis kCommitEvery{1000};
+constexpr std::uint64_t kCommitAfterSettled = 1000;
+constexpr Millis kMarkEvery{60000};
+constexpr std::size_t kMetadataCharsMax = 3500;  // broker's offset.metadata.max.bytes is 4096 by default
+constexpr Millis kCommitWaitMax{1000};
+
+}  // namespace
+
+Ownership::Ownership(Context& context, Appender& appender, View& view, ActiveTable& active,
+                     RegistryView& registry)
+    : context_(context), appender_(appender), view_(view), active_(active), registry_(registry) {}
+
+// --- who owns what
+
+OwnedPartition* Ownership::find(Partition partition) {
+  auto at = owned_.find(partition);
+  return at == owned_.end() ? nullptr : at->second.get();
+}
+
+OwnedPartition* Ownership::find(Partition partition, std::uint64_t generation) {
+  OwnedPartition* owned = find(partition);
+  return owned && owned->generation == generation ? owned : nullptr;
+}
+
+std::vector<OwnedPartition*> Ownership::all() {
+  std::vector<OwnedPartition*> partitions;
+  for (auto& [number, partition] : owned_) partitions.push_back(partition.get());
+  return partitions;
+}
+
+bool Ownership::may_act(const OwnedPartition& partition, SteadyTime now) const {
+  const bool phase = partition.phase == OwnedPartition::Phase::running ||
+                     partition.phase == OwnedPartition::Phase::draining;
+  return phase && !partition.superseded && partition.lease_until && now < *partition.lease_until;
+}
+
+std::vector<std::string> Ownership::complaints() const {
+  std::vector<std::string> sentences;
+  for (const auto& [partition, sentence] : complaints_) sentences.push_back(sentence);
+  return sentences;
+}
+
+LogIdentity Ownership::identity() const {
+  const auto& fact = registry_.registry().identity();
+  return fact ? fact->identity : LogIdentity();
+}
+
+// --- takeover
+
+void Ownership::on_assigned(std::span<const Assignment> assigned) {
+  for (const Assignment& assignment : assigned) {
+    auto partition = std::make_unique<OwnedPartition>();
+    partition->number = assignment.partition;
+    partition->generation = ++generations_;
+    partition->assignment = assignment;
+    partition->last_mark = view_.mark(assignment.partition);
+    if (auto tail = view_.tail(assignment.partition)) {
+      const bool possible = tail->next <= assignment.parked_end && tail->next >= assignment.parked_begin;
+      if (possible) {
+        partition->view_at_hand = true;
+        partition->tail_next = tail->next;
+        partition->view_as_of = tail->appended;
+        partition->tail_appended = tail->appended;
+        partition->parked = tail->parked;
+      }
+    }
+    if (!partition->view_at_hand) {
+      view_.wipe(assignment.partition);
+      partition->tail_next = assignment.parked_begin;
+    }
+    OwnedPartition& added = *partition;
+    owned_[assignment.partition] = std::move(partition);
+    context_.ports.log.tail(Topic::parked, added.number, added.tail_next);
+    read_on(added);
+  }
+}
+
+void Ownership::read_on(OwnedPartition& partition) {
+  using Phase = OwnedPartition::Phase;
+  if (partition.phase == Phase::reading && partition.tail_next >= partition.assignment.parked_end) {
+    check_and_mark(partition);
+  } else if (partition.phase == Phase::restoring && partition.tail_next > partition.epoch) {
+    run(partition);
+  }
+}
+
+std::optional<Error> Ownership::refusal(const OwnedPartition& partition) const {
+  if (!partition.last_mark) return std::nullopt;
+  const OwnerMark& mark = *partition.last_mark;
+  const Assignment& now = partition.assignment;
+  const std::string name = "partition " + std::to_string(partition.number);
+  const auto& identity = registry_.registry().identity();
+  if (mark.events_end > now.events_end || (identity && mark.log != identity->identity)) {
+    return Error{Errc::conflict, "SOURCE_REPLACED",
+                 name + ": `events` ends at " + std::to_string(now.events_end) + ", yet an earlier owner saw " +
+                     std::to_string(mark.events_end) + ": the topic was made again or truncated",
+                 "find out what became of the topic; then `postrider-ops topics accept-source --partition " +
+                     std::to_string(partition.number) + "` lets it start from what is there"};
+  }
+  if (mark.committed && (!now.committed || *now.committed < *mark.committed)) {
+    return Error{Errc::conflict, "OFFSETS_LOST",
+                 name + ": an earlier owner had committed " + std::to_string(*mark.committed) +
+                     ", the group now has " + (now.committed ? std::to_string(*now.committed) : "nothing"),
+                 "`postrider-ops topics restore-offsets --partition " + std::to_string(partition.number) +
+                     "` commits the offset that the mark names"};
+  }
+  return std::nullopt;
+}
+
+void Ownership::check_and_mark(OwnedPartition& partition) {
+  if (auto error = refusal(partition)) {
+    partition.phase = OwnedPartition::Phase::stopped;
+    complaints_[partition.number] = error->message + ". " + error->suggestion;
+    context_.ports.observer.note("error", "partition_stopped", error->message, &*error);
+    return;
+  }
+  complaints_.erase(partition.number);
+  partition.phase = OwnedPartition::Phase::marking;
+  write_mark(partition);
+}
+
+void Ownership::write_mark(OwnedPartition& partition) {
+  OwnerMark mark;
+  if (const auto& identity = registry_.registry().identity()) mark.log = identity->identity;
+  mark.instance = context_.config.instance;
+  mark.committed = partition.committed >= 0 ? std::optional<Offset>(partition.committed)
+                                            : partition.assignment.committed;
+  mark.events_end = std::max(partition.assignment.events_end, partition.next_event);
+  NewRecord record{.topic = Topic::parked,
+                   .partition = partition.number,
+                   .key = std::string(kOwnerKey),
+                   .value = wire::encode(context_.config.environment, mark),
+                   .headers = {}};
+  appender_.append(std::move(record), [this, number = partition.number, generation = partition.generation](
+                                          const Appended& appended) {
+    if (OwnedPartition* owned = find(number, generation)) marked(*owned, appended);
+  });
+}
+
+void Ownership::marked(OwnedPartition& partition, const Appended& appended) {
+  if (partition.phase != OwnedPartition::Phase::marking) return;  // the minute's fresh one
+  if (appended.status != Appended::Status::acknowledged) {
+    write_mark(partition);  // it may have landed: a second mark of ours does no harm
+    return;
+  }
+  partition.epoch = appended.offset;
+  partition.phase = OwnedPartition::Phase::restoring;
+  if (partition.view_at_hand && appended.appended - partition.view_as_of > context_.config.stale_view) {
+    // Older than tombstones are kept: what the view holds may have ended and been compacted away.
+    context_.ports.observer.note("warn", "view_wiped", "the view of a partition is too old: built again", nullptr);
+    view_.wipe(partition.number);
+    partition.parked = 0;
+    partition.tail_next = partition.assignment.parked_begin;
+    context_.ports.log.untail(Topic::parked, partition.number);
+    context_.ports.log.tail(Topic::parked, partition.number, partition.tail_next);
+  }
+  read_on(partition);
+}
+
+void Ownership::run(OwnedPartition& partition) {
+  const Assignment& assignment = partition.assignment;
+  Offset from = assignment.committed.value_or(assignment.events_begin);
+  if (from < assignment.events_begin) {
+    SourceLostFact lost;
+    lost.stamp = partition.next_stamp();
+    lost.partition = partition.number;
+    lost.first = from;
+    lost.last = assignment.events_begin - 1;
+    context_.ports.observer.note("error", "source_lost", "events were removed by retention before they were read",
+                                 nullptr);
+    appender_.append({.topic = Topic::attempts,
+                      .partition = partition.number,
+                      .key = "source-lost",
+                      .value = wire::encode(context_.config.environment, lost),
+                      .headers = {}},
+                     [](const Appended&) {});
+    from = assignment.events_begin;
+  }
+  partition.watermark = Watermark(from);
+  partition.next_event = from;
+  partition.settled_above = SettledAbove(from, assignment.metadata);
+  partition.phase = OwnedPartition::Phase::running;
+  partition.next_mark = context_.steady() + kMarkEvery;
+  commit(partition, context_.steady());  // its acknowledgement starts the lease
+  context_.ports.log.begin(partition.number, from);
+  on_running(partition);
+}
+
+// --- the tail of `parked`
+
+void Ownership::on_tail(const Record& record) {
+  OwnedPartition* partition = find(record.partition);
+  if (!partition || record.offset < partition->tail_next) return;
+  partition->tail_next = record.offset + 1;
+  partition->tail_appended = record.appended;
+  partition->tail_moved = true;
+  if (record.key == kOwnerKey) {
+    if (!record.value) return;
+    auto fact = wire::decode_parked(context_.config.environment, *record.value);
+    if (fact && std::holds_alternative<OwnerMark>(*fact)) {
+      const OwnerMark& mark = std::get<OwnerMark>(*fact);
+      view_.put_mark(partition->number, mark);
+      if (partition->phase == OwnedPartition::Phase::reading) partition->last_mark = mark;
+      if (partition->epoch >= 0 && record.offset > partition->epoch &&
+          mark.instance != context_.config.instance) {
+        partition->superseded = true;
+      }
+    }
+  } else if (partition->epoch < 0 || record.offset <= partition->epoch) {
+    restore_record(*partition, record);
+  } else {
+    answer_if_foreign(*partition, record);
+  }
+  read_on(*partition);
+}
+
+void Ownership::restore_record(OwnedPartition& partition, const Record& record) {
+  const DeliveryId id(record.key);
+  const auto before = view_.parked(id);
+  if (!record.value) {
+    if (!before) return;
+    view_.erase_parked(before->delivery, before->due);
+    view_.drop_claim(before->delivery.position, id);
+    view_.put_end(before->delivery);
+    if (partition.parked > 0) --partition.parked;
+    return;
+  }
+  auto fact = wire::decode_parked(context_.config.environment, *record.value);
+  if (!fact) {
+    context_.ports.observer.note("error", "parked_record_refused", fact.error().message, &fact.error());
+    return;
+  }
+  if (!std::holds_alternative<ParkedState>(*fact)) return;
+  const ParkedState& state = std::get<ParkedState>(*fact);
+  if (before) view_.unhold(before->delivery);
+  view_.put_parked(state, before ? std::optional(before->due) : std::nullopt);
+  if (!before) ++partition.parked;
+}
+
+void Ownership::answer_if_foreign(OwnedPartition& partition, const Record& record) {
+  std::optional<ParkedState> said;
+  std::optional<Stamp> stamp;
+  if (record.value) {
+    auto fact = wire::decode_parked(context_.config.environment, *record.value);
+    if (fact && std::holds_alternative<ParkedState>(*fact)) said = std::get<ParkedState>(*std::move(fact));
+    if (said) stamp = said->stamp;
+  } else {
+    stamp = wire::read_stamp(record.headers);
+  }
+  const bool own = stamp && stamp->epoch == partition.epoch;
+  if (own && stamp->sequence > partition.own_seen) {
+    partition.own_seen = stamp->sequence;
+    if (partition.unacknowledged.contains(stamp->sequence)) {
+      // Its row is written with its acknowledgement: until then our position stays below it.
+      partition.seen_unacknowledged[stamp->sequence] = record.offset;
+    }
+    return;
+  }
+  answer(partition, DeliveryId(record.key), said, record.offset);
+}
+
+// Somebody else's word, or ours landing late, now stands last on that delivery: compaction would keep it. So the
+// truth is said again after it (DESIGN §3).
+void Ownership::answer(OwnedPartition& partition, const DeliveryId& id, const std::optional<ParkedState>& said,
+                       Offset at) {
+  if (ActiveDelivery* active = active_.find(id)) {
+    active->parked = true;
+    active->foreign_at = at;
+    return;
+  }
+  if (auto known = view_.parked(id)) {
+    // Held: only its row waits at the end of its lifetime. Whoever reads the log alone shall look at once.
+    if (known->due >= known->appended + context_.config.lifetime.count()) known->due = to_ms(context_.log_now());
+    append_parked(partition, *known, [](const Appended&) {});
+    return;
+  }
+  if (said && said->delivery.position.offset >= partition.next_event) {
+    partition.foreign.insert(id);
+    return;
+  }
+  if (said) append_tombstone(partition, id, [](const Appended&) {});
+}
+
+void Ownership::append_parked(OwnedPartition& partition, const ParkedState& state, Appender::Answer answer) {
+  ParkedState stamped = state;
+  stamped.stamp = partition.next_stamp();
+  NewRecord record{.topic = Topic::parked,
+                   .partition = partition.number,
+                   .key = state.delivery.id.str(),
+                   .value = wire::encode(context_.config.environment, stamped),
+                   .headers = {}};
+  append_stamped(partition, std::move(record), stamped.stamp, std::move(answer));
+}
+
+void Ownership::append_tombstone(OwnedPartition& partition, const DeliveryId& id, Appender::Answer answer) {
+  const Stamp stamp = partition.next_stamp();
+  NewRecord record{.topic = Topic::parked,
+                   .partition = partition.number,
+                   .key = id.str(),
+                   .value = std::nullopt,
+                   .headers = wire::stamp_headers(stamp)};
+  append_stamped(partition, std::move(record), stamp, std::move(answer));
+}
+
+void Ownership::append_stamped(OwnedPartition& partition, NewRecord record, Stamp stamp, Appender::Answer answer) {
+  partition.unacknowledged.insert(stamp.sequence);
+  appender_.append(std::move(record), [this, number = partition.number, generation = partition.generation,
+                                       sequence = stamp.sequence,
+                                       answer = std::move(answer)](const Appended& appended) {
+    if (OwnedPartition* owned = find(number, generation)) {
+      owned->unacknowledged.erase(sequence);
+      owned->seen_unacknowledged.erase(sequence);
+      owned->tail_moved = true;
+    }
+    answer(appended);
+  });
+}
+
+void Ownership::note_positions() {
+  for (auto& [number, partition] : owned_) {
+    if (!partition->tail_moved) continue;
+    partition->tail_moved = false;
+    Offset next = partition->tail_next;
+    for (const auto& [sequence, offset] : partition->seen_unacknowledged) next = std::min(next, offset);
+    view_.put_tail(number, {next, partition->tail_appended, partition->parked});
+  }
+}
+
+// --- settling and committing
+
+void Ownership::received(OwnedPartition& partition, Offset offset) {
+  partition.watermark.received(offset);
+  partition.next_event = offset + 1;
+}
+
+void Ownership::settled(OwnedPartition& partition, Offset offset) {
+  partition.watermark.settled(offset);
+  partition.unsettled.erase(offset);
+  ++partition.settled_since_commit;
+}
+
+void Ownership::commit(OwnedPartition& partition, SteadyTime now) {
+  partition.commit_under_way = true;
+  partition.commit_sent = now;
+  partition.settled_since_commit = 0;
+  context_.ports.log.commit(partition.number, partition.watermark.next_to_commit(),
+                            partition.watermark.bitmap(kMetadataCharsMax));
+}
+
+void Ownership::on_committed(Partition number, Offset offset, SteadyTime sent_at, bool acknowledged) {
+  OwnedPartition* partition = find(number);
+  if (!partition) return;
+  partition->commit_under_way = false;
+  if (!acknowledged) return;
+  partition->committed = offset;
+  const Millis lease = context_.ports.log.session_timeout() * 8 / 10;
+  partition->lease_until = std::max(partition->lease_until.value_or(sent_at + lease), sent_at + lease);
+}
+
+void Ownership::tick(SteadyTime now) {
+  next_tick_ = now + kTick;
+  std::vector<Partition> over;
+  for (auto& [number, partition] : owned_) {
+    if (partition->phase == OwnedPartition::Phase::running) tick_partition(*partition, now);
+    if (partition->phase == OwnedPartition::Phase::draining && tick_drain(*partition, now)) over.push_back(number);
+  }
+  for (Partition number : over) drop(number);
+  if (!over.empty()) context_.ports.log.release(over);
+}
+
+void Ownership::tick_partition(OwnedPartition& partition, SteadyTime now) {
+  const Millis heartbeat = context_.ports.log.session_timeout() / 5;
+  const bool moved = partition.watermark.next_to_commit() != partition.committed ||
+                     partition.settled_since_commit > 0;
+  const bool due = (moved && now - partition.commit_sent >= kCommitEvery) ||
+                   partition.settled_since_commit >= kCommitAfterSettled ||
+                   now - partition.commit_sent >= heartbeat;
+  if (due && (!partition.commit_under_way || now - partition.commit_sent >= heartbeat)) commit(partition, now);
+  if (now >= partition.next_mark && may_act(partition, now)) {
+    partition.next_mark = now + kMarkEvery;
+    write_mark(partition);
+  }
+}
+
+// --- letting go
+
+void Ownership::on_revoked(std::span<const Partition> revoked, bool lost) {
+  std::vector<Partition> at_once;
+  for (Partition number : revoked) {
+    OwnedPartition* partition = find(number);
+    if (!partition || lost || partition->phase != OwnedPartition::Phase::running) {
+      at_once.push_back(number);
+      continue;
+    }
+    partition->phase = OwnedPartition::Phase::draining;
+    partition->drain_until = context_.steady() + context_.config.drain;
+  }
+  for (Partition number : at_once) drop(number);
+  if (!at_once.empty()) context_.ports.log.release(at_once);
+}
+
+void Ownership::drain_all() {
+  std::vector<Partition> numbers;
+  for (auto& [number, partition] : owned_) numbers.push_back(number);
+  on_revoked(numbers, false);
+}
+
+bool Ownership::tick_drain(OwnedPartition& partition, SteadyTime now) {
+  if (!partition.final_commit_sent) {
+    if (is_busy(partition)) {
+      if (now < partition.drain_until) return false;
+      on_drain_over(partition);
+      if (is_busy(partition) && now < partition.drain_until + kCommitWaitMax) return false;
+    }
+    partition.final_commit_sent = true;
+    if (!may_act(partition, now)) return true;
+    commit(partition, now);
+    return false;
+  }
+  return !partition.commit_under_way || now - partition.commit_sent >= kCommitWaitMax;
+}
+
+void Ownership::drop(Partition number) {
+  auto at = owned_.find(number);
+  if (at == owned_.end()) return;
+  context_.ports.log.untail(Topic::parked, number);
+  note_positions();
+  on_dropped(*at->second);
+  owned_.erase(at);
+}
+
+}  // namespace postrider::flow

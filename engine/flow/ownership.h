@@ -1,0 +1,88 @@
+#pragma once
+#include <functional>
+#include <map>
+#include <memory>
+#include <span>
+#include <vector>
+
+#include "engine/flow/active.h"
+#include "engine/flow/appender.h"
+#include "engine/flow/owned_partition.h"
+#include "engine/flow/registry_view.h"
+#include "engine/flow/view.h"
+
+namespace postrider::flow {
+
+// Which partitions are ours, since when, and until when: takeover, the tail of `parked`, commits, lease
+// (DESIGN §3, §7). Owned by the shard.
+class Ownership {
+ public:
+  Ownership(Context& context, Appender& appender, View& view, ActiveTable& active, RegistryView& registry);
+
+  void on_assigned(std::span<const Assignment> assigned);
+  void on_revoked(std::span<const Partition> revoked, bool lost);
+  void on_tail(const Record& record);
+  void on_committed(Partition partition, Offset offset, SteadyTime sent_at, bool acknowledged);
+  void tick(SteadyTime now);
+  SteadyTime next_tick() const { return next_tick_; }
+  // Before the view's batch is written: positions go with the rows they stand for.
+  void note_positions();
+
+  // nullptr: not ours, or no longer that assignment.
+  OwnedPartition* find(Partition partition);
+  OwnedPartition* find(Partition partition, std::uint64_t generation);
+  std::vector<OwnedPartition*> all();
+  // Before every send and every produce of a partition's facts: ours, not superseded, and the lease holds.
+  bool may_act(const OwnedPartition& partition, SteadyTime now) const;
+
+  void received(OwnedPartition& partition, Offset offset);
+  void settled(OwnedPartition& partition, Offset offset);
+
+  // `parked` records of ours, so that the tail can tell what is whose. Answered once, with the stamp it had.
+  void append_parked(OwnedPartition& partition, const ParkedState& state, Appender::Answer answer);
+  void append_tombstone(OwnedPartition& partition, const DeliveryId& id, Appender::Answer answer);
+
+  // Hooks of the shard: a partition begins to run; nothing of it may be kept any more.
+  std::function<void(OwnedPartition&)> on_running = [](OwnedPartition&) {};
+  std::function<void(OwnedPartition&)> on_dropped = [](OwnedPartition&) {};
+  // Whether anything of that partition is still being sent or recorded.
+  std::function<bool(const OwnedPartition&)> is_busy = [](const OwnedPartition&) { return false; };
+  // The drain's time is over: what is still in flight becomes an ambiguous attempt.
+  std::function<void(OwnedPartition&)> on_drain_over = [](OwnedPartition&) {};
+
+  // The log's identity; empty before the registry was read.
+  LogIdentity identity() const;
+
+  // Partitions that were refused, in plain words.
+  std::vector<std::string> complaints() const;
+  void drain_all();
+  bool empty() const { return owned_.empty(); }
+
+ private:
+  void read_on(OwnedPartition& partition);
+  void check_and_mark(OwnedPartition& partition);
+  std::optional<Error> refusal(const OwnedPartition& partition) const;
+  void write_mark(OwnedPartition& partition);
+  void marked(OwnedPartition& partition, const Appended& appended);
+  void run(OwnedPartition& partition);
+  void restore_record(OwnedPartition& partition, const Record& record);
+  void answer_if_foreign(OwnedPartition& partition, const Record& record);
+  void answer(OwnedPartition& partition, const DeliveryId& id, const std::optional<ParkedState>& said, Offset at);
+  void append_stamped(OwnedPartition& partition, NewRecord record, Stamp stamp, Appender::Answer answer);
+  void commit(OwnedPartition& partition, SteadyTime now);
+  void tick_partition(OwnedPartition& partition, SteadyTime now);
+  bool tick_drain(OwnedPartition& partition, SteadyTime now);  // true: over
+  void drop(Partition partition);
+
+  Context& context_;
+  Appender& appender_;
+  View& view_;
+  ActiveTable& active_;
+  RegistryView& registry_;
+  std::map<Partition, std::unique_ptr<OwnedPartition>> owned_;
+  std::uint64_t generations_ = 0;
+  SteadyTime next_tick_{};
+  std::map<Partition, std::string> complaints_;
+};
+
+}  // namespace postrider::flow

@@ -1,0 +1,311 @@
+#include "engine/flow/parking.h"
+
+#include <algorithm>
+#include <utility>
+
+#include "engine/wire/cloud_event.h"
+
+namespace postrider::flow {
+namespace {
+
+constexpr Millis kLoadEvery{20};
+constexpr Millis kHeldEvery{100};
+constexpr std::size_t kRowsPerLoad = 500;
+constexpr std::size_t kFetchesMax = 500;
+constexpr std::size_t kHeldPerTurn = 16;  // of one endpoint: enabled ones are warmed, not stormed
+constexpr Millis kLookForMore{60000};
+
+}  // namespace
+
+Parking::Parking(Context& context, RegistryView& registry, Ownership& ownership, Dispatch& dispatch, Settle& settle,
+                 View& view, ActiveTable& active)
+    : context_(context),
+      registry_(registry),
+      ownership_(ownership),
+      dispatch_(dispatch),
+      settle_(settle),
+      view_(view),
+      active_(active) {}
+
+void Parking::start(OwnedPartition& partition) {
+  partition.due_cursor = {};
+  partition.next_due = 0;  // unknown: look
+  for (const auto& [incarnation, count] : view_.held_counts(partition.number)) {
+    if (auto first = view_.held(partition.number, incarnation, 1); !first.empty()) {
+      if (auto state = view_.parked(first.front())) {
+        dispatch_.state(state->delivery.tenant, state->delivery.target).held += count;
+      }
+    }
+  }
+  look_for_enabled_ = true;
+}
+
+void Parking::drop(const OwnedPartition& partition) {
+  for (const auto& [incarnation, count] : view_.held_counts(partition.number)) {
+    if (EndpointState* state = dispatch_.known(incarnation)) state->held -= std::min(state->held, count);
+  }
+  absl::erase_if(loading_, [&](const auto& entry) {
+    if (entry.second.partition != partition.number) return false;
+    loading_ids_.erase(entry.second.state.delivery.id);
+    return true;
+  });
+}
+
+// --- what falls due
+
+void Parking::tick(SteadyTime now) {
+  if (!registry_.fresh(now) || !context_.log_time.known()) return;
+  if (now >= next_load_) {
+    next_load_ = now + kLoadEvery;
+    for (OwnedPartition* partition : ownership_.all()) {
+      if (partition->phase == OwnedPartition::Phase::running && ownership_.may_act(*partition, now)) {
+        load_due(*partition, now);
+      }
+    }
+  }
+  if (now >= next_held_) {
+    next_held_ = now + kHeldEvery;
+    drain_held(now);
+  }
+}
+
+void Parking::load_due(OwnedPartition& partition, SteadyTime now) {
+  const std::int64_t until = to_ms(context_.log_now());
+  if (!partition.next_due || *partition.next_due > until) return;
+  const auto rows = view_.due(partition.number, partition.due_cursor, until, kRowsPerLoad);
+  for (const View::Due& row : rows) {
+    if (!bring_back(partition, row, now)) return;  // the same rows again, next time
+    // Rows that parking moved before the cursor meanwhile have pulled it back themselves.
+    partition.due_cursor = {row.due, DeliveryId(row.id.str() + '\0')};
+  }
+  if (rows.size() < kRowsPerLoad) partition.next_due = view_.next_due(partition.number, partition.due_cursor);
+}
+
+bool Parking::bring_back(OwnedPartition& partition, const View::Due& row, SteadyTime now) {
+  if (active_.has(row.id) || loading_ids_.contains(row.id)) return true;
+  if (active_.size() + loading_.size() >= context_.config.due_loaded_max + 2 * context_.config.window_max ||
+      loading_.size() >= kFetchesMax || active_.bytes() >= context_.config.bytes_max) {
+    return false;
+  }
+  auto state = view_.parked(row.id);
+  if (!state) return true;  // its delivery ended; the row goes with it
+  const bool expired =
+      to_ms(context_.log_now()) >= state->appended + context_.config.lifetime.count();
+  const Dispatch::Room room = dispatch_.room(state->delivery.tenant, state->delivery.target, now);
+  using Kind = Dispatch::Room::Kind;
+  if (room.kind == Kind::gone || expired || room.kind == Kind::yes) {
+    view_.unhold(state->delivery);
+    if (auto event = event_of(partition, *state)) {
+      activate(partition, *state, std::move(event), row.due);
+    } else {
+      fetch(partition, *state, row.due);
+    }
+    return true;
+  }
+  if (room.kind == Kind::stopped) {
+    const std::int64_t expiry = state->appended + context_.config.lifetime.count();
+    view_.hold(state->delivery, row.due, expiry);
+    view_.put_due(*state, expiry);
+    ++dispatch_.state(state->delivery.tenant, state->delivery.target).held;
+    return true;
+  }
+  const std::int64_t later = to_ms(context_.log_now() + room.wait);
+  view_.move_due(state->delivery, row.due, later);
+  view_.put_due(*state, later);
+  return true;
+}
+
+void Parking::activate(OwnedPartition& partition, const ParkedState& state, std::shared_ptr<ActiveEvent> event,
+                       std::int64_t due) {
+  const bool expired = to_ms(context_.log_now()) >= state.appended + context_.config.lifetime.count();
+  const Endpoint* endpoint = registry_.registry().find(state.delivery.tenant, state.delivery.target);
+  ActiveDelivery& delivery = add(partition, state, std::move(event), due);
+  if (!endpoint) {
+    settle_.cancel(delivery, CancelReason::endpoint_deleted);
+  } else if (expired) {
+    EndpointState& at = dispatch_.state(state.delivery.tenant, state.delivery.target);
+    const bool stopped = dispatch_.stop_of(*endpoint, at) != Stop::none;
+    if (stopped && at.held > 0) --at.held;
+    settle_.bury(delivery, stopped ? DeadReason::endpoint_disabled : DeadReason::expired);
+  } else {
+    dispatch_.admit(delivery);
+  }
+}
+
+ActiveDelivery& Parking::add(OwnedPartition& partition, const ParkedState& state, std::shared_ptr<ActiveEvent> event,
+                             std::int64_t due) {
+  auto delivery = std::make_unique<ActiveDelivery>();
+  delivery->serial = active_.next_serial();
+  delivery->generation = partition.generation;
+  delivery->event = std::move(event);
+  delivery->ref = state.delivery;
+  delivery->attempts = state.attempts;
+  delivery->parked = true;
+  delivery->due_row = due;
+  delivery->last_status = state.last_status;
+  delivery->last_error = state.last_error;
+  return active_.add(std::move(delivery));
+}
+
+// --- payloads
+
+std::shared_ptr<ActiveEvent> Parking::event_of(const OwnedPartition& partition, const ParkedState& state) {
+  if (auto active = active_.event_at(state.delivery.position); active && active->generation == partition.generation) {
+    return active;
+  }
+  auto sealed = view_.claim(state.delivery.position);
+  if (!sealed) return nullptr;
+  auto bytes = context_.ports.keys.open(
+      {context_.config.environment, state.delivery.tenant, "", "payload"}, *sealed);
+  if (!bytes) return nullptr;
+  auto event = wire::parse_protobuf(bytes->reveal());
+  if (!event) return nullptr;
+  auto made = make_event(partition, state, *std::move(event));
+  made->claimed = true;
+  return made;
+}
+
+std::shared_ptr<ActiveEvent> Parking::make_event(const OwnedPartition& partition, const ParkedState& state,
+                                                 Event event) {
+  auto made = std::make_shared<ActiveEvent>();
+  made->position = state.delivery.position;
+  made->generation = partition.generation;
+  made->appended = from_ms<LogTime>(state.appended);
+  made->event = std::move(event);
+  made->event.replay_job = state.delivery.replay_job;
+  made->webhook_id = state.delivery.webhook_id;
+  made->fan_out = state.fan_out;
+  made->bytes = made->event.data.size() + 1024;
+  return made;
+}
+
+void Parking::fetch(OwnedPartition& partition, const ParkedState& state, std::int64_t due) {
+  const std::uint64_t token = ++last_token_;
+  loading_ids_.emplace(state.delivery.id, token);
+  loading_.emplace(token, Loading{partition.number, partition.generation, state, due});
+  context_.ports.log.fetch(state.delivery.position, token);
+}
+
+void Parking::on_fetched(std::uint64_t token, const Result<Record>& record) {
+  auto at = loading_.find(token);
+  if (at == loading_.end()) return;
+  Loading loading = std::move(at->second);
+  loading_.erase(at);
+  loading_ids_.erase(loading.state.delivery.id);
+  OwnedPartition* partition = ownership_.find(loading.partition, loading.generation);
+  if (!partition) return;
+  const ParkedState& state = loading.state;
+  if (!record) {
+    if (record.error().errc == Errc::not_found) {
+      without_payload(*partition, state, loading.due, DeadReason::payload_lost);
+    } else {
+      // Not now: the row is still there, and is looked at again.
+      partition->due_cursor = std::min(partition->due_cursor, {loading.due, state.delivery.id});
+      partition->next_due = std::min(partition->next_due.value_or(loading.due), loading.due);
+    }
+    return;
+  }
+  auto decoded = wire::decode_kafka(record->key, record->headers, record->value.value_or(""),
+                                    context_.config.tenant_from_key);
+  if (decoded && decoded->sealed && decoded->event.target) {
+    auto opened = context_.ports.keys.open({context_.config.environment, decoded->event.tenant,
+                                            format_target(*decoded->event.target), "dead_letter"},
+                                           decoded->event.data);
+    if (!opened && opened.error().errc == Errc::denied) {
+      erased(*partition, state, loading.due);
+      return;
+    }
+    auto inner = opened ? wire::parse_protobuf(opened->reveal()) : Result<Event>(fail(opened.error()));
+    if (inner) {
+      inner->target = decoded->event.target;
+      inner->replay_job = decoded->event.replay_job;
+      decoded->event = *std::move(inner);
+    } else {
+      decoded = fail(inner.error());
+    }
+  }
+  // What stands at that position must be what was parked: another record would be another customer's event.
+  const bool same = decoded && delivery_id(ownership_.identity(), state.delivery.position,
+                                           webhook_id(decoded->event.tenant, decoded->event.source, decoded->event.id),
+                                           state.delivery.target.incarnation,
+                                           decoded->event.replay_job) == state.delivery.id;
+  if (!same) {
+    without_payload(*partition, state, loading.due, DeadReason::payload_lost);
+    return;
+  }
+  activate(*partition, state, make_event(*partition, state, std::move(decoded->event)), loading.due);
+}
+
+void Parking::without_payload(OwnedPartition& partition, const ParkedState& state, std::int64_t due,
+                              DeadReason reason) {
+  auto event = make_event(partition, state, Event());
+  event->has_payload = false;
+  ActiveDelivery& delivery = add(partition, state, std::move(event), due);
+  settle_.bury(delivery, reason);
+}
+
+void Parking::erased(OwnedPartition& partition, const ParkedState& state, std::int64_t due) {
+  auto event = make_event(partition, state, Event());
+  event->has_payload = false;
+  settle_.cancel(add(partition, state, std::move(event), due), CancelReason::tenant_erased);
+}
+
+// --- held ones
+
+void Parking::drain_held(SteadyTime now) {
+  if (look_for_enabled_) {
+    look_for_enabled_ = false;
+    for (const auto& [incarnation, state] : dispatch_.states()) {
+      if (state->held > 0) state->draining_held = true;
+    }
+  }
+  for (const auto& [incarnation, state] : dispatch_.states()) {
+    if (!state->draining_held) continue;
+    const Dispatch::Room room = dispatch_.room(state->tenant, state->target, now);
+    if (room.kind == Dispatch::Room::Kind::stopped || state->held == 0) {
+      state->draining_held = false;
+      continue;
+    }
+    if (room.kind == Dispatch::Room::Kind::later || state->queue.size() >= kHeldPerTurn) continue;
+    bool any = false;
+    for (OwnedPartition* partition : ownership_.all()) {
+      if (partition->phase != OwnedPartition::Phase::running) continue;
+      for (const DeliveryId& id : view_.held(partition->number, incarnation, kHeldPerTurn)) {
+        auto parked = view_.parked(id);
+        if (!parked) continue;
+        any = true;
+        const std::int64_t expiry = parked->appended + context_.config.lifetime.count();
+        const std::int64_t due = to_ms(context_.log_now());
+        view_.unhold(parked->delivery);
+        view_.move_due(parked->delivery, expiry, due);
+        view_.put_due(*parked, due);
+        if (state->held > 0) --state->held;
+        partition->due_cursor = std::min(partition->due_cursor, {due, id});
+        partition->next_due = std::min(partition->next_due.value_or(due), due);
+      }
+    }
+    if (!any) state->held = 0;
+  }
+}
+
+SteadyTime Parking::next_wake(SteadyTime now) {
+  SteadyTime next = now + kLookForMore;
+  for (OwnedPartition* partition : ownership_.all()) {
+    if (partition->next_due) next = std::min(next, context_.log_time.steady_at(from_ms<LogTime>(*partition->next_due)));
+  }
+  for (const auto& [incarnation, state] : dispatch_.states()) {
+    if (state->draining_held) next = std::min(next, next_held_);
+  }
+  return std::max(next, next_load_);
+}
+
+std::int64_t Parking::oldest_due_ms() {
+  std::int64_t late = 0;
+  const std::int64_t now = to_ms(context_.log_now());
+  for (OwnedPartition* partition : ownership_.all()) {
+    if (partition->next_due && *partition->next_due > 0) late = std::max(late, now - *partition->next_due);
+  }
+  return late;
+}
+
+}  // namespace postrider::flow

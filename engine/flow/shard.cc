@@ -1,0 +1,249 @@
+#include "engine/flow/shard.h"
+
+#include <algorithm>
+#include <utility>
+
+namespace postrider::flow {
+namespace {
+
+constexpr std::size_t kRecordsPerPoll = 500;
+constexpr std::size_t kIntakeWaitingMax = 2000;
+constexpr Millis kTellEvery{1000};
+constexpr Millis kPressureEvery{50};
+constexpr Millis kPressureWait{2000};
+constexpr std::size_t kParkedPerPressure = 500;
+constexpr Millis kStaleForReadiness{30000};
+
+}  // namespace
+
+Shard::Shard(Ports ports, ShardConfig config)
+    : context_{ports, std::move(config), {}},
+      view_(context_),
+      appender_(context_),
+      registry_(context_, appender_),
+      ownership_(context_, appender_, view_, active_, registry_),
+      settle_(context_, appender_, ownership_, view_, active_),
+      dispatch_(context_, registry_, ownership_, settle_, active_),
+      intake_(context_, registry_, ownership_, dispatch_, settle_, view_, active_),
+      parking_(context_, registry_, ownership_, dispatch_, settle_, view_, active_),
+      commands_(context_, appender_, registry_, dispatch_, view_, active_) {
+  connect_parts();
+}
+
+void Shard::connect_parts() {
+  ownership_.on_running = [this](OwnedPartition& partition) { parking_.start(partition); };
+  ownership_.on_dropped = [this](OwnedPartition& partition) {
+    parking_.drop(partition);
+    intake_.drop(partition);
+    settle_.drop(partition);
+    for (std::uint64_t serial : active_.of_partition(partition.number)) active_.remove(serial);
+  };
+  ownership_.is_busy = [this](const OwnedPartition& partition) {
+    return dispatch_.in_flight(partition.number) > 0 || settle_.busy(partition.number);
+  };
+  ownership_.on_drain_over = [this](OwnedPartition& partition) { dispatch_.give_up_in_flight(partition.number); };
+  registry_.on_change([this] { parking_.registry_changed(); });
+  commands_.ready = [this] { return readiness(); };
+}
+
+void Shard::start() {
+  started_at_ = context_.steady();
+  registry_.start();
+}
+
+void Shard::step() {
+  context_.ports.log.poll(*this, kRecordsPerPoll);
+  context_.ports.transport.poll(*this);
+  context_.ports.resolver.poll(*this);
+  const SteadyTime now = context_.steady();
+  registry_.tick(now);
+  join_when_ready();
+  ownership_.tick(now);
+  intake_.pump(now);
+  parking_.tick(now);
+  dispatch_.pump(now);
+  settle_.flush_batches();
+  settle_.tick(now);
+  commands_.tick(now);
+  appender_.pump();
+  apply_pressure(now);
+  ownership_.note_positions();
+  (void)view_.flush();
+  tell(now);
+}
+
+SteadyTime Shard::next_wake() {
+  const SteadyTime now = context_.steady();
+  SteadyTime next = std::min({registry_.next_tick(), ownership_.next_tick(), next_tell_, commands_.next_wake(now)});
+  if (registry_.fresh(now) && !draining_) {
+    if (dispatch_.in_flight() < context_.config.in_flight_max) next = std::min(next, dispatch_.next_wake(now));
+    next = std::min(next, parking_.next_wake(now));
+  }
+  return next;
+}
+
+// The group is joined once the registry and the environment's key are here: before, nothing could be routed,
+// signed or set aside.
+void Shard::join_when_ready() {
+  if (joined_ || draining_ || !registry_.read_once() || !registry_.registry().identity()) return;
+  if (!key_asked_) {
+    key_asked_ = true;
+    registry_.ensure_key(TenantId(), [this](Result<void> done) {
+      key_ready_ = done.has_value();
+      key_asked_ = key_ready_;
+      if (!done) context_.ports.observer.note("error", "key_unavailable", done.error().message, &done.error());
+    });
+  }
+  if (!key_ready_) return;
+  joined_ = true;
+  context_.ports.log.join();
+}
+
+// --- limits
+
+std::size_t Shard::bytes() const {
+  return active_.bytes() + intake_.waiting_bytes() + appender_.waiting_bytes();
+}
+
+// Over a limit polling stops and the heads of the windows are parked unattempted; nothing is dropped.
+void Shard::apply_pressure(SteadyTime now) {
+  const ShardConfig& config = context_.config;
+  bool window_full = false;
+  for (OwnedPartition* partition : ownership_.all()) {
+    window_full |= partition->watermark.unsettled() >= config.window_max;
+  }
+  const bool hold = draining_ || window_full || bytes() >= config.bytes_max || view_.broken() ||
+                    !registry_.fresh(now) || intake_.waiting() >= kIntakeWaitingMax || dispatch_.wants_pause(now);
+  if (hold != held_) {
+    held_ = hold;
+    context_.ports.log.hold(hold);
+  }
+  if (now < next_pressure_ || draining_ || !registry_.fresh(now)) return;
+  next_pressure_ = now + kPressureEvery;
+  const bool bytes_short = bytes() >= config.bytes_max * 9 / 10;
+  for (OwnedPartition* partition : ownership_.all()) {
+    if (!bytes_short && partition->watermark.unsettled() < config.window_max * 9 / 10) continue;
+    std::vector<std::shared_ptr<ActiveEvent>> head;  // kept alive while they are parked
+    for (const auto& [offset, event] : partition->unsettled) {
+      if (auto alive = event.lock()) head.push_back(std::move(alive));
+      if (head.size() >= kParkedPerPressure) break;
+    }
+    for (const auto& event : head) dispatch_.park_queued(*event, kPressureWait);
+  }
+}
+
+// --- ports answer
+
+void Shard::on_assigned(std::span<const Assignment> assigned) {
+  assigned_once_ = true;
+  for (const Assignment& assignment : assigned) {
+    context_.ports.observer.note("info", "partition_assigned", "partition " + std::to_string(assignment.partition),
+                                 nullptr);
+  }
+  ownership_.on_assigned(assigned);
+}
+
+void Shard::on_revoked(std::span<const Partition> revoked, bool lost) {
+  for (Partition partition : revoked) {
+    context_.ports.observer.note("info", lost ? "partition_lost" : "partition_revoked",
+                                 "partition " + std::to_string(partition), nullptr);
+  }
+  ownership_.on_revoked(revoked, lost);
+}
+
+void Shard::on_event(Record record) { intake_.on_event(std::move(record)); }
+
+void Shard::on_tail(Record record) {
+  if (record.topic == Topic::parked) {
+    ownership_.on_tail(record);
+  } else {
+    registry_.on_tail(record);
+  }
+}
+
+void Shard::on_appended(std::uint64_t token, const Appended& appended) { appender_.on_appended(token, appended); }
+
+void Shard::on_committed(Partition partition, Offset offset, SteadyTime sent_at, bool acknowledged) {
+  ownership_.on_committed(partition, offset, sent_at, acknowledged);
+}
+
+void Shard::on_end(Topic topic, Partition, Offset end, SteadyTime asked_at) { registry_.on_end(topic, end, asked_at); }
+
+void Shard::on_fetched(std::uint64_t token, Result<Record> record) { parking_.on_fetched(token, record); }
+
+void Shard::on_log_error(const Error& error) {
+  const SteadyTime now = context_.steady();
+  // Connectivity comes in bursts: one line a second is enough.
+  if (!log_error_ || log_error_->code != error.code || now - log_error_at_ > kTellEvery) {
+    context_.ports.observer.note("error", "log_error", error.message, &error);
+  }
+  log_error_ = error;
+  log_error_at_ = now;
+}
+
+void Shard::on_outcome(std::uint64_t token, Outcome outcome) { dispatch_.on_outcome(token, outcome); }
+
+void Shard::on_resolved(std::uint64_t token, Result<Resolved> resolved) {
+  if (Commands::is_lookup(token)) {
+    commands_.on_resolved(token, resolved);
+  } else {
+    dispatch_.on_resolved(token, resolved);
+  }
+}
+
+// --- telling
+
+void Shard::tell(SteadyTime now) {
+  if (now < next_tell_) return;
+  next_tell_ = now + kTellEvery;
+  if (registry_.fresh(now)) fresh_at_ = now;
+  if (context_.log_time.known()) context_.ports.store.set_log_time(context_.log_now());
+  ShardGauges gauges;
+  for (OwnedPartition* partition : ownership_.all()) {
+    gauges.unsettled += partition->watermark.unsettled();
+    gauges.parked += partition->parked;
+    ++gauges.partitions;
+  }
+  gauges.in_flight = dispatch_.in_flight();
+  gauges.queued = dispatch_.queued();
+  gauges.bytes = bytes();
+  gauges.unacknowledged = appender_.unacknowledged();
+  gauges.oldest_due_ms = context_.log_time.known() ? parking_.oldest_due_ms() : 0;
+  gauges.lag = gauges.unsettled + intake_.waiting();
+  gauges.endpoints = registry_.registry().all().size();
+  for (const auto& [incarnation, state] : dispatch_.states()) {
+    gauges.held += state->held;
+    if (state->breaker_was_open) ++gauges.breakers_open;
+  }
+  context_.ports.observer.gauges(gauges);
+}
+
+Readiness Shard::readiness() {
+  const SteadyTime now = context_.steady();
+  Readiness ready;
+  ready.registry_read = registry_.read_once();
+  ready.registry_fresh = registry_.fresh(now) || (fresh_at_ && now - *fresh_at_ < kStaleForReadiness);
+  ready.log_reachable = ready.registry_fresh;
+  ready.store_open = !view_.broken();
+  ready.consuming = joined_ && !draining_;
+  if (!ready.registry_read) ready.complaints.emplace_back("the registry is not read yet");
+  if (ready.registry_read && !ready.registry_fresh) {
+    ready.complaints.push_back("the log has not answered for 30 s" + (log_error_ ? ": " + log_error_->message : std::string()));
+  }
+  if (const auto& broken = view_.broken()) ready.complaints.push_back("the view: " + broken->message);
+  if (!joined_) ready.complaints.emplace_back("not consuming yet");
+  if (draining_) ready.complaints.emplace_back("draining");
+  for (const std::string& complaint : ownership_.complaints()) ready.complaints.push_back(complaint);
+  return ready;
+}
+
+// --- the end
+
+void Shard::drain() {
+  if (draining_) return;
+  draining_ = true;
+  dispatch_.stop_sending(true);
+  ownership_.drain_all();
+}
+
+}  // namespace postrider::flow

@@ -1,0 +1,328 @@
+#include "engine/flow/view.h"
+
+#include <utility>
+
+#include "engine/wire/codec.h"
+
+namespace postrider::flow {
+namespace {
+
+std::string be64(std::int64_t value) {
+  std::string bytes(8, '\0');
+  auto number = static_cast<std::uint64_t>(value);
+  for (int i = 7; i >= 0; --i, number >>= 8) bytes[static_cast<std::size_t>(i)] = static_cast<char>(number & 0xff);
+  return bytes;
+}
+
+std::string be32(Partition value) { return be64(value).substr(4); }
+
+std::int64_t read64(std::string_view bytes) {
+  std::uint64_t number = 0;
+  for (std::size_t i = 0; i < 8 && i < bytes.size(); ++i) {
+    number = (number << 8) | static_cast<unsigned char>(bytes[i]);
+  }
+  return static_cast<std::int64_t>(number);
+}
+
+// The first key after every key with that prefix.
+std::string after(std::string prefix) {
+  while (!prefix.empty()) {
+    if (static_cast<unsigned char>(prefix.back()) != 0xff) {
+      prefix.back() = static_cast<char>(static_cast<unsigned char>(prefix.back()) + 1);
+      return prefix;
+    }
+    prefix.pop_back();
+  }
+  return prefix;
+}
+
+std::string parked_key(const DeliveryId& id) {
+  return be32(partition_of(id.str()).value_or(0)) + id.str();
+}
+std::string due_key(Partition partition, std::int64_t due, const DeliveryId& id) {
+  return be32(partition) + be64(due) + id.str();
+}
+std::string held_prefix(Partition partition, const Incarnation& incarnation) {
+  return be32(partition) + incarnation.str() + '\0';
+}
+std::string claim_key(Position position) { return be32(position.partition) + be64(position.offset); }
+std::string attempt_key(const DeliveryId& id, Stamp stamp) {
+  return id.str() + '\0' + be64(stamp.epoch) + be64(static_cast<std::int64_t>(stamp.sequence));
+}
+
+}  // namespace
+
+void View::broke(const Error& error) {
+  if (!broken_) context_.ports.observer.note("error", "view_broken", error.message, &error);
+  broken_ = error;
+}
+
+Result<void> View::flush(bool sync) {
+  if (batch_.empty()) return {};
+  auto written = context_.ports.store.write(batch_, sync);
+  if (!written) {
+    // Kept and tried again: a full disk heals. What is not written is still on the log.
+    broke(written.error());
+    return written;
+  }
+  broken_.reset();
+  batch_.ops.clear();
+  fresh_first_.clear();
+  return {};
+}
+
+std::optional<std::string> View::get(Family family, std::string_view key) {
+  auto found = context_.ports.store.get(family, key);
+  if (!found) {
+    broke(found.error());
+    return std::nullopt;
+  }
+  return *std::move(found);
+}
+
+void View::scan(Family family, const std::string& from, const std::string& to,
+                const std::function<bool(std::string_view, std::string_view)>& each) {
+  (void)flush();
+  if (auto done = context_.ports.store.scan(family, from, to, each); !done) broke(done.error());
+}
+
+void View::put_ttl(Family family, std::string key, std::int64_t expiry, std::string_view value) {
+  std::string bytes = be64(expiry);
+  bytes.append(value);
+  batch_.put(family, std::move(key), std::move(bytes));
+}
+
+std::int64_t View::history_expiry() const {
+  return to_ms(context_.log_now()) + context_.config.history_ttl.count();
+}
+
+// --- parked and due
+
+std::optional<ParkedState> View::parked(const DeliveryId& id) {
+  (void)flush();
+  auto bytes = get(Family::parked, parked_key(id));
+  if (!bytes) return std::nullopt;
+  auto fact = wire::decode_parked(context_.config.environment, *bytes);
+  if (!fact || !std::holds_alternative<ParkedState>(*fact)) return std::nullopt;
+  return std::get<ParkedState>(*std::move(fact));
+}
+
+void View::put_parked(const ParkedState& state, std::optional<std::int64_t> old_due) {
+  const DeliveryRef& ref = state.delivery;
+  batch_.put(Family::parked, parked_key(ref.id), wire::encode(context_.config.environment, state));
+  if (old_due && *old_due != state.due) {
+    batch_.erase(Family::due, due_key(ref.position.partition, *old_due, ref.id));
+  }
+  batch_.put(Family::due, due_key(ref.position.partition, state.due, ref.id), "");
+}
+
+void View::erase_parked(const DeliveryRef& ref, std::optional<std::int64_t> due) {
+  batch_.erase(Family::parked, parked_key(ref.id));
+  if (due) batch_.erase(Family::due, due_key(ref.position.partition, *due, ref.id));
+  unhold(ref);
+}
+
+void View::move_due(const DeliveryRef& ref, std::int64_t from, std::int64_t to) {
+  batch_.erase(Family::due, due_key(ref.position.partition, from, ref.id));
+  batch_.put(Family::due, due_key(ref.position.partition, to, ref.id), "");
+}
+
+void View::put_due(ParkedState state, std::int64_t due) {
+  state.due = due;
+  batch_.put(Family::parked, parked_key(state.delivery.id), wire::encode(context_.config.environment, state));
+}
+
+std::vector<View::Due> View::due(Partition partition, const Due& from, std::int64_t until, std::size_t limit) {
+  std::vector<Due> rows;
+  scan(Family::due, due_key(partition, from.due, from.id), be32(partition) + be64(until + 1),
+       [&](std::string_view key, std::string_view) {
+         rows.push_back({read64(key.substr(4)), DeliveryId(std::string(key.substr(12)))});
+         return rows.size() < limit;
+       });
+  return rows;
+}
+
+std::optional<std::int64_t> View::next_due(Partition partition, const Due& from) {
+  std::optional<std::int64_t> next;
+  scan(Family::due, due_key(partition, from.due, from.id), after(be32(partition)),
+       [&](std::string_view key, std::string_view) {
+         next = read64(key.substr(4));
+         return false;
+       });
+  return next;
+}
+
+// --- held
+
+void View::hold(const DeliveryRef& ref, std::int64_t due, std::int64_t expiry) {
+  if (due != expiry) move_due(ref, due, expiry);
+  batch_.put(Family::held, held_prefix(ref.position.partition, ref.target.incarnation) + ref.id.str(),
+             be64(expiry));
+}
+
+void View::unhold(const DeliveryRef& ref) {
+  batch_.erase(Family::held, held_prefix(ref.position.partition, ref.target.incarnation) + ref.id.str());
+}
+
+std::vector<DeliveryId> View::held(Partition partition, const Incarnation& incarnation, std::size_t limit) {
+  std::vector<DeliveryId> ids;
+  const std::string prefix = held_prefix(partition, incarnation);
+  scan(Family::held, prefix, after(prefix), [&](std::string_view key, std::string_view) {
+    ids.emplace_back(std::string(key.substr(prefix.size())));
+    return ids.size() < limit;
+  });
+  return ids;
+}
+
+std::map<Incarnation, std::uint64_t> View::held_counts(Partition partition) {
+  std::map<Incarnation, std::uint64_t> counts;
+  scan(Family::held, be32(partition), after(be32(partition)), [&](std::string_view key, std::string_view) {
+    const std::string_view rest = key.substr(4);
+    ++counts[Incarnation(std::string(rest.substr(0, rest.find('\0'))))];
+    return true;
+  });
+  return counts;
+}
+
+// --- claim checks
+
+void View::put_claim(Position position, const DeliveryId& id, std::string_view sealed, std::int64_t expiry) {
+  if (!sealed.empty()) put_ttl(Family::claims, claim_key(position), expiry, sealed);
+  put_ttl(Family::claims, claim_key(position) + id.str(), expiry, "");
+}
+
+std::optional<std::string> View::claim(Position position) {
+  (void)flush();
+  auto bytes = get(Family::claims, claim_key(position));
+  if (!bytes || bytes->size() < 8) return std::nullopt;
+  // Compaction removes expired values some time later; until then they count as gone.
+  if (read64(*bytes) <= to_ms(context_.log_now())) return std::nullopt;
+  return bytes->substr(8);
+}
+
+bool View::has_claim(Position position) { return claim(position).has_value(); }
+
+void View::drop_claim(Position position, const DeliveryId& id) {
+  batch_.erase(Family::claims, claim_key(position) + id.str());
+  bool needed = false;
+  const std::string prefix = claim_key(position);
+  scan(Family::claims, prefix, after(prefix), [&](std::string_view key, std::string_view) {
+    needed = key.size() > prefix.size();
+    return !needed;
+  });
+  if (!needed) batch_.erase(Family::claims, prefix);
+}
+
+// --- history
+
+void View::put_attempt(const AttemptFact& fact, std::string_view record) {
+  const std::int64_t expiry = history_expiry();
+  put_ttl(Family::history, attempt_key(fact.delivery.id, fact.stamp), expiry, record);
+  put_ttl(Family::index, fact.delivery.webhook_id.str() + '\0' + fact.delivery.id.str(), expiry, "");
+  put_ttl(Family::index, "e" + fact.delivery.event_id + '\0' + fact.delivery.id.str(), expiry, "");
+}
+
+void View::put_end(const DeliveryRef& ref) { put_ttl(Family::history, ref.id.str() + '\2', history_expiry(), ""); }
+
+void View::put_dead(const DeadLetter& letter) {
+  DeadLetter bare = letter;
+  bare.sealed_payload.clear();
+  put_ttl(Family::history, letter.delivery.id.str() + '\1', history_expiry(),
+          wire::encode(context_.config.environment, bare));
+}
+
+void View::put_cancelled(const CancelledFact& fact, std::string_view record) {
+  put_ttl(Family::history, attempt_key(fact.delivery.id, fact.stamp), history_expiry(), record);
+}
+
+bool View::has_ended(const DeliveryId& id) {
+  (void)flush();
+  return get(Family::history, id.str() + '\2').has_value();
+}
+
+View::History View::history(const DeliveryId& id) {
+  History history;
+  scan(Family::history, id.str() + '\0', id.str() + '\2', [&](std::string_view key, std::string_view value) {
+    if (value.size() < 8) return true;
+    if (key[id.str().size()] == '\0') {
+      history.attempts.emplace_back(value.substr(8));
+    } else {
+      history.dead = std::string(value.substr(8));
+    }
+    return true;
+  });
+  return history;
+}
+
+std::vector<DeliveryId> View::deliveries_of(std::string_view webhook_or_event_id) {
+  std::vector<DeliveryId> ids;
+  const std::string word(webhook_or_event_id);
+  for (const std::string& prefix : {word + '\0', "e" + word + '\0'}) {
+    scan(Family::index, prefix, after(prefix), [&](std::string_view key, std::string_view) {
+      ids.emplace_back(std::string(key.substr(prefix.size())));
+      return ids.size() < 10000;
+    });
+    if (!ids.empty()) break;
+  }
+  return ids;
+}
+
+// --- repeats
+
+std::optional<View::First> View::first_position(Partition partition, const Hash128& key) {
+  const std::string row = be32(partition) + std::string(key.view());
+  if (auto fresh = fresh_first_.find(row); fresh != fresh_first_.end()) return fresh->second;
+  auto bytes = get(Family::repeats, row);
+  if (!bytes || bytes->size() != 24) return std::nullopt;
+  const std::string_view value(*bytes);
+  return First{read64(value.substr(8)), from_ms<LogTime>(read64(value.substr(16)))};
+}
+
+void View::put_first_position(Partition partition, const Hash128& key, First first) {
+  std::string row = be32(partition) + std::string(key.view());
+  fresh_first_[row] = first;
+  put_ttl(Family::repeats, std::move(row), to_ms(first.appended) + context_.config.repeat_window.count(),
+          be64(first.offset) + be64(to_ms(first.appended)));
+}
+
+// --- positions
+
+std::optional<View::Tail> View::tail(Partition partition) {
+  (void)flush();
+  auto bytes = get(Family::meta, "tail" + be32(partition));
+  if (!bytes || bytes->size() != 24) return std::nullopt;
+  const std::string_view value(*bytes);
+  return Tail{read64(value), from_ms<LogTime>(read64(value.substr(8))),
+              static_cast<std::uint64_t>(read64(value.substr(16)))};
+}
+
+void View::put_tail(Partition partition, const Tail& tail) {
+  batch_.put(Family::meta, "tail" + be32(partition),
+             be64(tail.next) + be64(to_ms(tail.appended)) + be64(static_cast<std::int64_t>(tail.parked)));
+}
+
+std::optional<OwnerMark> View::mark(Partition partition) {
+  (void)flush();
+  auto bytes = get(Family::meta, "mark" + be32(partition));
+  if (!bytes) return std::nullopt;
+  auto fact = wire::decode_parked(context_.config.environment, *bytes);
+  if (!fact || !std::holds_alternative<OwnerMark>(*fact)) return std::nullopt;
+  return std::get<OwnerMark>(*std::move(fact));
+}
+
+void View::put_mark(Partition partition, const OwnerMark& mark) {
+  batch_.put(Family::meta, "mark" + be32(partition), wire::encode(context_.config.environment, mark));
+}
+
+void View::wipe(Partition partition) {
+  (void)flush();
+  const std::string prefix = be32(partition);
+  for (Family family : {Family::parked, Family::due, Family::held, Family::claims, Family::repeats}) {
+    if (auto done = context_.ports.store.erase_range(family, prefix, after(prefix)); !done) broke(done.error());
+  }
+  batch_.erase(Family::meta, "tail" + prefix);
+  batch_.erase(Family::meta, "mark" + prefix);
+  (void)flush();
+}
+
+}  // namespace postrider::flow

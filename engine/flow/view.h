@@ -1,0 +1,122 @@
+#pragma once
+#include <cstdint>
+#include <functional>
+#include <map>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "engine/core/fact.h"
+#include "engine/core/ids.h"
+#include "engine/core/registry.h"
+#include "engine/core/result.h"
+#include "engine/flow/context.h"
+#include "engine/ports/store.h"
+
+namespace postrider::flow {
+
+// The view's rows and their keys: what is quick to ask for and can be built again from the log. Changes gather
+// in one batch, written by flush() at the end of each step; a read that needs them flushes first.
+//
+// Keys (numbers big-endian, so that order is numeric order):
+//   parked   partition(4) delivery id            → ParkedRecord as on the log
+//   due      partition(4) due ms(8) delivery id  → empty
+//   held     partition(4) incarnation 0 delivery id → expiry ms(8): where its due row stands
+//   claims   partition(4) offset(8)              → ttl(8) sealed event
+//            partition(4) offset(8) delivery id  → ttl(8): a parked delivery that needs it
+//   history  delivery id 0 epoch(8) sequence(8)  → ttl(8) AttemptRecord
+//            delivery id 1                       → ttl(8) DeadLetterRecord without its payload
+//            delivery id 2                       → ttl(8): ended
+//   index    webhook-id 0 delivery id; "e" event id 0 delivery id → ttl(8)
+//   repeats  partition(4) key(16)                → ttl(8) offset(8) append time ms(8)
+//   meta     "tail" partition(4)                 → next offset(8) append time ms(8) count(8)
+//            "mark" partition(4)                 → ParkedRecord: the newest owner mark seen
+//            "log"                               → identity of the log this is a view of
+// FOR EVER: a change of a key or a value is a new format version (engine/rocks refuses older ones).
+class View {
+ public:
+  explicit View(Context& context) : context_(context) {}
+
+  // An error of the store is kept, said once, and ends intake (readiness names it).
+  Result<void> flush(bool sync = false);
+  const std::optional<Error>& broken() const { return broken_; }
+
+  // --- parked deliveries and when they are due
+  std::optional<ParkedState> parked(const DeliveryId& id);
+  // Writes the state and moves its due row from `old_due`.
+  void put_parked(const ParkedState& state, std::optional<std::int64_t> old_due);
+  void erase_parked(const DeliveryRef& ref, std::optional<std::int64_t> due);
+  void move_due(const DeliveryRef& ref, std::int64_t from, std::int64_t to);
+  // The row's own note of where its due row stands now; the log's state keeps its due.
+  void put_due(ParkedState state, std::int64_t due);
+  struct Due {
+    std::int64_t due = 0;
+    DeliveryId id;
+    auto operator<=>(const Due&) const = default;
+  };
+  // Rows from `from` (inclusive) due by `until`, oldest first, at most `limit`.
+  std::vector<Due> due(Partition partition, const Due& from, std::int64_t until, std::size_t limit);
+  std::optional<std::int64_t> next_due(Partition partition, const Due& from);
+
+  // --- held: parked deliveries of a stopped endpoint; their due row stands at their expiry meanwhile
+  void hold(const DeliveryRef& ref, std::int64_t due, std::int64_t expiry);
+  void unhold(const DeliveryRef& ref);
+  std::vector<DeliveryId> held(Partition partition, const Incarnation& incarnation, std::size_t limit);
+  std::map<Incarnation, std::uint64_t> held_counts(Partition partition);
+
+  // --- claim checks
+  void put_claim(Position position, const DeliveryId& id, std::string_view sealed, std::int64_t expiry);
+  std::optional<std::string> claim(Position position);
+  bool has_claim(Position position);
+  void drop_claim(Position position, const DeliveryId& id);
+
+  // --- history
+  void put_attempt(const AttemptFact& fact, std::string_view record);
+  void put_end(const DeliveryRef& ref);
+  void put_dead(const DeadLetter& letter);
+  void put_cancelled(const CancelledFact& fact, std::string_view record);
+  bool has_ended(const DeliveryId& id);
+  struct History {
+    std::vector<std::string> attempts;  // AttemptRecord bytes
+    std::optional<std::string> dead;    // DeadLetterRecord bytes
+  };
+  History history(const DeliveryId& id);
+  std::vector<DeliveryId> deliveries_of(std::string_view webhook_or_event_id);
+
+  // --- repeats
+  struct First {
+    Offset offset = 0;
+    LogTime appended{};
+  };
+  std::optional<First> first_position(Partition partition, const Hash128& key);
+  void put_first_position(Partition partition, const Hash128& key, First first);
+
+  // --- positions
+  struct Tail {
+    Offset next = 0;       // of `parked`
+    LogTime appended{};    // of the last record applied
+    std::uint64_t parked = 0;
+  };
+  std::optional<Tail> tail(Partition partition);
+  void put_tail(Partition partition, const Tail& tail);
+  std::optional<OwnerMark> mark(Partition partition);
+  void put_mark(Partition partition, const OwnerMark& mark);
+  // Forgets all of one partition but its history.
+  void wipe(Partition partition);
+
+ private:
+  std::optional<std::string> get(Family family, std::string_view key);
+  void scan(Family family, const std::string& from, const std::string& to,
+            const std::function<bool(std::string_view, std::string_view)>& each);
+  void put_ttl(Family family, std::string key, std::int64_t expiry, std::string_view value);
+  std::int64_t history_expiry() const;
+  void broke(const Error& error);
+
+  Context& context_;
+  StoreBatch batch_;
+  std::map<std::string, First> fresh_first_;  // put since the last flush
+  std::optional<Error> broken_;
+};
+
+}  // namespace postrider::flow
