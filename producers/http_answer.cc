@@ -1,0 +1,109 @@
+#include "producers/http_answer.h"
+
+#include <nlohmann/json.hpp>
+#include <utility>
+
+namespace postrider {
+namespace {
+
+using nlohmann::json;
+
+std::string text_at(const json& object, const char* name) {
+  const auto found = object.is_object() ? object.find(name) : object.end();
+  if (!object.is_object() || found == object.end() || !found->is_string()) return {};
+  return found->get<std::string>();
+}
+
+std::optional<std::int64_t> number_at(const json& object, const char* name) {
+  if (!object.is_object()) return std::nullopt;
+  const auto found = object.find(name);
+  if (found == object.end() || !found->is_number_integer()) return std::nullopt;
+  return found->get<std::int64_t>();
+}
+
+Errc errc_of(long status) {
+  switch (status) {
+    case 401:
+    case 403:
+      return Errc::denied;
+    case 404:
+      return Errc::not_found;
+    case 409:
+      return Errc::conflict;
+    case 429:
+      return Errc::overloaded;
+    default:
+      return status >= 500 ? Errc::unavailable : Errc::invalid;
+  }
+}
+
+// "delivered (HTTP 200)", "failed (timeout), parked".
+std::string outcome_text(const json& attempt, const std::string& state) {
+  const auto status = number_at(attempt, "status").value_or(0);
+  auto code = text_at(attempt, "code");
+  if (code == "none") code.clear();
+  std::string what = status != 0 ? "HTTP " + std::to_string(status) : std::string();
+  if (!code.empty()) what += (what.empty() ? "" : ", ") + code;
+  if (status >= 200 && status < 300) return "delivered (" + what + ")";
+  return "failed (" + what + "), " + state;
+}
+
+DeliverySeen read_delivery(const json& object) {
+  DeliverySeen seen{
+      text_at(object, "delivery_id"), text_at(object, "endpoint"), text_at(object, "state"), false, {}};
+  const auto attempts = object.is_object() ? object.find("attempts") : object.end();
+  if (object.is_object() && attempts != object.end() && attempts->is_array() && !attempts->empty()) {
+    seen.has_outcome = true;
+    seen.text = outcome_text(attempts->front(), seen.state);
+  } else if (seen.state == "delivered" || seen.state == "dead" || seen.state == "cancelled") {
+    seen.has_outcome = true;
+    seen.text = seen.state;
+  }
+  return seen;
+}
+
+}  // namespace
+
+Error read_problem(const HttpAnswer& answer) {
+  const auto body = json::parse(answer.body, nullptr, false);
+  Error error{errc_of(answer.status), text_at(body, "code"), text_at(body, "message"),
+              text_at(body, "suggestion")};
+  if (error.code.empty()) error.code = "UNEXPECTED_ANSWER";
+  if (error.message.empty()) error.message = "the answer was HTTP " + std::to_string(answer.status);
+  if (error.suggestion.empty()) {
+    error.suggestion = error.errc == Errc::denied ? "give the token in POSTRIDER_TOKEN or --token-file"
+                                                  : "check that the address is Postrider's";
+  }
+  return error;
+}
+
+Result<Published> read_published(const HttpAnswer& answer) {
+  if (answer.status != 202) return fail(read_problem(answer));
+  const auto body = json::parse(answer.body, nullptr, false);
+  const auto partition = number_at(body, "partition");
+  const auto offset = number_at(body, "offset");
+  Published published{
+      text_at(body, "id"), WebhookId(text_at(body, "webhook_id")), text_at(body, "topic"), {}};
+  if (published.id.empty() || published.webhook_id.empty() || !partition || !offset) {
+    return fail(Errc::unavailable, "UNEXPECTED_ANSWER", "the answer was 202, and yet not Postrider's",
+                "check that the address is Postrider's");
+  }
+  published.position = {static_cast<Partition>(*partition), *offset};
+  return published;
+}
+
+Result<DeliveriesSeen> read_deliveries(const HttpAnswer& answer) {
+  if (answer.status == 404) return DeliveriesSeen{};
+  if (answer.status != 200) return fail(read_problem(answer));
+  const auto body = json::parse(answer.body, nullptr, false);
+  if (!body.is_object() || !body.contains("deliveries") || !body["deliveries"].is_array()) {
+    return fail(Errc::unavailable, "UNEXPECTED_ANSWER", "the answer names no deliveries",
+                "check that the address is Postrider's");
+  }
+  DeliveriesSeen seen;
+  for (const auto& delivery : body["deliveries"]) seen.deliveries.push_back(read_delivery(delivery));
+  seen.explanation = text_at(body, "explanation");
+  return seen;
+}
+
+}  // namespace postrider

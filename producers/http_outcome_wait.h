@@ -1,0 +1,8 @@
+#pragma once
+#include "producers/outcome_wait.h"
+
+namespace postrider {
+
+std::unique_ptr<OutcomeWait> make_http_outcome_wait(const PublisherOptions& options);
+
+}  // namespace postrider

@@ -1,0 +1,8 @@
+#pragma once
+#include "producers/outcome_wait.h"
+
+namespace postrider {
+
+Result<std::unique_ptr<OutcomeWait>> open_kafka_outcome_wait(const PublisherOptions& options);
+
+}  // namespace postrider

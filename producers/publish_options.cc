@@ -1,0 +1,167 @@
+#include "producers/publish_options.h"
+
+#include <CLI/CLI.hpp>
+#include <cstdlib>
+#include <fstream>
+#include <iostream>
+#include <iterator>
+
+#include "engine/wire/cloud_event.h"
+#include "engine/wire/json_text.h"
+
+namespace postrider {
+namespace {
+
+tl::unexpected<Error> wrong_use(std::string message, std::string suggestion) {
+  return fail(Errc::invalid, "WRONG_USE", std::move(message), std::move(suggestion));
+}
+
+void declare(CLI::App& app, PublishOptions& options) {
+  app.add_option("--to", options.to, "kafka://host:port,… or http(s)://host:port of a daemon")->required();
+  app.add_option("--environment", options.environment, "whose topics; required for kafka://");
+  app.add_option("--tenant", options.tenant, "the customer; with --file, of events that name none");
+  app.add_option("--type", options.type, "for example order.created");
+  app.add_option("--id", options.id, "of the event; publishing an id again is a repeat [random]");
+  app.add_option("--source", options.source, "where it comes from, a URI reference [/postrider-publish]");
+  app.add_option("--subject", options.subject, "what it is about");
+  app.add_option("--content-type", options.content_type, "of the data [found out: JSON, text or bytes]");
+  app.add_option("--attribute", options.attributes, "NAME=VALUE, an extension attribute; repeatable")
+      ->allow_extra_args(false);
+  app.add_option("--data", options.data, "a file with the event's data; - reads standard input");
+  app.add_option("--file", options.file,
+                 "many events: one structured CloudEvent (JSON) a line; - reads standard input");
+  app.add_flag("--wait", options.wait, "until every delivery of it has its first outcome");
+  app.add_option("--wait-timeout", options.wait_timeout_seconds, "seconds")
+      ->check(CLI::Range(0.1, 86400.0))
+      ->capture_default_str();
+  app.add_flag("--json", options.json, "print one JSON object a line");
+  app.add_option("--token-file", options.token_file, "bearer token for http [POSTRIDER_TOKEN]");
+  app.add_option("--ca", options.ca_file, "PEM of a private authority, for https");
+  app.add_option("-X", options.kafka_properties,
+                 "KEY=VALUE, a librdkafka property; env:NAME and file:PATH are read")
+      ->allow_extra_args(false);
+}
+
+Result<std::pair<std::string, std::string>> split(const std::string& text, const char* option) {
+  const auto equals = text.find('=');
+  if (equals == 0 || equals == std::string::npos) {
+    return wrong_use(std::string(option) + " takes NAME=VALUE",
+                     "write the name, an equals sign and the value");
+  }
+  return std::pair{text.substr(0, equals), text.substr(equals + 1)};
+}
+
+Result<std::string> token(const PublishOptions& options) {
+  std::string text;
+  if (!options.token_file.empty()) {
+    std::ifstream file(options.token_file);
+    if (!std::getline(file, text)) {
+      return wrong_use("no token can be read from " + options.token_file, "check its path and permissions");
+    }
+  } else if (const char* variable = std::getenv("POSTRIDER_TOKEN")) {
+    text = variable;
+  }
+  while (!text.empty() && (text.back() == ' ' || text.back() == '\r' || text.back() == '\n')) text.pop_back();
+  return text;
+}
+
+// One byte more than is allowed, so that check_event can say that it is too much.
+Result<std::string> read_data(const std::string& path) {
+  std::ifstream file;
+  if (path != "-") file.open(path, std::ios::binary);
+  std::istream& input = path == "-" ? std::cin : file;
+  if (!input) return wrong_use("cannot read " + path, "check its path and permissions");
+  std::string data(kEventDataBytesMax + 1, '\0');
+  input.read(data.data(), static_cast<std::streamsize>(data.size()));
+  data.resize(static_cast<std::size_t>(input.gcount()));
+  if (input.bad() || (path != "-" && !file.eof() && file.fail())) {
+    return wrong_use("cannot read " + path, "name a file, not a folder");
+  }
+  return data;
+}
+
+std::string content_type_of(const std::string& data) {
+  if (wire::is_json(data)) return "application/json";
+  return wire::is_utf8(data) ? "text/plain; charset=utf-8" : "application/octet-stream";
+}
+
+bool describes_one_event(const PublishOptions& options) {
+  return !options.type.empty() || !options.id.empty() || !options.subject.empty() || !options.data.empty() ||
+         !options.content_type.empty() || !options.attributes.empty();
+}
+
+Result<void> add_attributes(const PublishOptions& options, Event& event) {
+  for (const auto& text : options.attributes) {
+    auto pair = split(text, "--attribute");
+    if (!pair) return fail(pair.error());
+    event.extensions.push_back(*std::move(pair));
+  }
+  return {};
+}
+
+}  // namespace
+
+std::optional<int> parse_command_line(int count, char** arguments, PublishOptions& options) {
+  CLI::App app("Publishes CloudEvents to Postrider, and says when the log has acknowledged them.",
+               "postrider-publish");
+  declare(app, options);
+  try {
+    app.parse(count, arguments);
+  } catch (const CLI::ParseError& error) {
+    return app.exit(error) == 0 ? 0 : 2;
+  }
+  return std::nullopt;
+}
+
+Result<PublisherOptions> publisher_options(const PublishOptions& options) {
+  if (options.file.empty() && (options.tenant.empty() || options.type.empty())) {
+    return wrong_use("an event needs --tenant and --type", "give both, or --file with events");
+  }
+  if (!options.file.empty() && describes_one_event(options)) {
+    return wrong_use(
+        "--file brings whole events; --type, --id, --subject, --data, --content-type and --attribute "
+        "describe one",
+        "leave one or the other out");
+  }
+  PublisherOptions made;
+  made.to = options.to;
+  made.environment = Environment(options.environment);
+  made.ca_file = options.ca_file;
+  auto read = token(options);
+  if (!read) return fail(read.error());
+  made.token = *std::move(read);
+  for (const auto& text : options.kafka_properties) {
+    auto pair = split(text, "-X");
+    if (!pair) return fail(pair.error());
+    made.kafka_properties.push_back(*std::move(pair));
+  }
+  return made;
+}
+
+Result<Event> event_of(const PublishOptions& options, std::int64_t now_ms) {
+  Event event;
+  event.id = options.id.empty() ? random_event_id() : options.id;
+  event.source = options.source.empty() ? "/postrider-publish" : options.source;
+  event.type = options.type;
+  event.subject = options.subject;
+  event.time = rfc3339(now_ms);
+  event.tenant = TenantId(options.tenant);
+  if (auto added = add_attributes(options, event); !added) return fail(added.error());
+  if (!options.data.empty()) {
+    auto data = read_data(options.data);
+    if (!data) return fail(data.error());
+    event.data = *std::move(data);
+    event.datacontenttype = options.content_type.empty() ? content_type_of(event.data) : options.content_type;
+  }
+  return event;
+}
+
+Result<Event> event_of_line(const PublishOptions& options, std::string_view line) {
+  auto event = wire::parse_json(line);
+  if (!event) return event;
+  if (event->tenant.empty()) event->tenant = TenantId(options.tenant);
+  if (event->source.empty()) event->source = options.source;
+  return event;
+}
+
+}  // namespace postrider
