@@ -84,7 +84,9 @@ bool Answer::take_header_line(std::string_view line) {
 bool Answer::begin_block(std::string_view status_line) {
   block_status_ = status_in(status_line);
   headers_.clear();  // an informational answer's headers are not the final one's
-  return block_status_ >= 100 || refuse(AttemptError::malformed);
+  // HTTP/2 was not negotiated: libcurl would take its status line here.
+  const bool is_http1 = status_line.substr(0, 7) == "HTTP/1.";
+  return (is_http1 && block_status_ >= 100) || refuse(AttemptError::malformed);
 }
 
 bool Answer::end_block() {

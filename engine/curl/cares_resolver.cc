@@ -185,7 +185,7 @@ void CaresResolver::Impl::begin(const std::string& host, std::uint64_t token, Po
   hints.ai_family = AF_UNSPEC;
   hints.ai_socktype = SOCK_STREAM;
   ares_getaddrinfo(channel, lookup->host.c_str(), nullptr, &hints, &Impl::on_answer,
-                   lookup);  // may call back now
+                   lookup);        // may call back now
   poller->arm(now + first_try());  // not arm(): c-ares would look through all its queries
 }
 

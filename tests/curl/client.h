@@ -1,0 +1,102 @@
+#pragma once
+#include <gtest/gtest.h>
+#include <poll.h>
+
+#include <chrono>
+#include <functional>
+#include <map>
+#include <memory>
+#include <stdexcept>
+#include <string>
+#include <vector>
+
+#include "engine/curl/curl_transport.h"
+#include "tests/curl/certificates.h"
+
+// The shard's part: sends through a CurlTransport, waits on its wake_fd() alone, and keeps the outcomes.
+namespace postrider::test {
+
+inline AddressPolicy loopback_allowed() {
+  return AddressPolicy({*parse_range("127.0.0.0/8"), *parse_range("::1/128")});
+}
+
+inline CurlTransport::Options development() {
+  CurlTransport::Options options;
+  options.policy = loopback_allowed();
+  options.allow_plain_http_loopback = true;
+  options.ca_file = trusted_authority().pem_file();
+  return options;
+}
+
+inline Url url_of(const std::string& text) {
+  auto url = parse_url(text);
+  EXPECT_TRUE(url.has_value()) << text;
+  return url.value_or(Url{});
+}
+
+inline HttpRequest request_to(const std::string& url, std::vector<std::string> addresses = {"127.0.0.1"}) {
+  HttpRequest request;
+  request.url = url_of(url);
+  for (const auto& address : addresses) request.addresses.push_back(*parse_ip(address));
+  request.headers = {{"webhook-id", "msg_1"}, {"Content-Type", "application/json"}};
+  request.body = std::make_shared<const std::string>("{\"test\": 1}");
+  request.timeout = Millis(5000);
+  return request;
+}
+
+inline std::string plain(std::uint16_t port, const std::string& path = "/hook") {
+  return "http://127.0.0.1:" + std::to_string(port) + path;
+}
+
+class Client : public TransportListener {
+ public:
+  explicit Client(CurlTransport::Options options = development()) {
+    auto made = CurlTransport::create(std::move(options));
+    if (!made) throw std::runtime_error(made.error().message);
+    transport = std::move(*made);
+  }
+
+  std::uint64_t send(HttpRequest request) {
+    transport->send(std::move(request), ++last_token);
+    return last_token;
+  }
+  // Waits until that many outcomes have come since the beginning.
+  void wait_for(std::size_t count) {
+    const auto deadline = std::chrono::steady_clock::now() + std::chrono::seconds(20);
+    while (outcomes.size() < count) {
+      pollfd wake{transport->wake_fd(), POLLIN, 0};
+      const auto left =
+          std::chrono::duration_cast<std::chrono::milliseconds>(deadline - std::chrono::steady_clock::now());
+      if (left.count() <= 0 || ::poll(&wake, 1, static_cast<int>(left.count())) <= 0) break;
+      transport->poll(*this);
+    }
+    ASSERT_EQ(outcomes.size(), count) << "outcomes are missing";
+  }
+  Outcome exchange(HttpRequest request) {
+    const auto token = send(std::move(request));
+    wait_for(outcomes.size() + 1);
+    return outcomes.count(token) != 0 ? outcomes.at(token) : Outcome{};
+  }
+  // Lets the loop run until the condition holds.
+  void run_until(const std::function<bool()>& condition) {
+    const auto deadline = std::chrono::steady_clock::now() + std::chrono::seconds(20);
+    while (!condition() && std::chrono::steady_clock::now() < deadline) {
+      pollfd wake{transport->wake_fd(), POLLIN, 0};
+      ::poll(&wake, 1, 5);
+      transport->poll(*this);
+    }
+    ASSERT_TRUE(condition());
+  }
+
+  void on_outcome(std::uint64_t token, Outcome outcome) override {
+    EXPECT_TRUE(outcomes.emplace(token, outcome).second) << "a second outcome for one request";
+    if (then) then(token, outcome);
+  }
+
+  std::unique_ptr<CurlTransport> transport;
+  std::map<std::uint64_t, Outcome> outcomes;
+  std::function<void(std::uint64_t, const Outcome&)> then;
+  std::uint64_t last_token = 0;
+};
+
+}  // namespace postrider::test

@@ -1,0 +1,128 @@
+// Who is on the other side: chain, host name, time and version.
+#include <gtest/gtest.h>
+
+#include "tests/curl/certificates.h"
+#include "tests/curl/client.h"
+#include "tests/curl/scripted_server.h"
+
+namespace postrider::test {
+namespace {
+
+std::string secure(std::uint16_t port, const std::string& host = "receiver.test") {
+  return "https://" + host + ":" + std::to_string(port) + "/hook";
+}
+
+TEST(Tls, DeliversToAVerifiedReceiverAndKeepsTheConnection) {
+  const auto tls = trusted_authority().server("DNS:receiver.test");
+  ScriptedServer server(always(kOk), tls.get());
+  Client client;
+  const Outcome first = client.exchange(request_to(secure(server.port())));
+  EXPECT_EQ(first.status, 200);
+  EXPECT_EQ(first.error, AttemptError::none);
+  EXPECT_GE(first.phases.connect, 0);
+  EXPECT_GE(first.phases.tls, 0);
+  const Outcome second = client.exchange(request_to(secure(server.port())));
+  EXPECT_EQ(second.status, 200);
+  EXPECT_EQ(second.phases.tls, -1);
+  EXPECT_EQ(server.connections(), 1U);
+}
+
+TEST(Tls, VerifiesALiteralAddress) {
+  const auto tls = trusted_authority().server("IP:127.0.0.1");
+  ScriptedServer server(always(kOk), tls.get());
+  Client client;
+  EXPECT_EQ(client.exchange(request_to(secure(server.port(), "127.0.0.1"))).status, 200);
+}
+
+void expect_refused(SSL_CTX* tls, const std::string& host = "receiver.test") {
+  ScriptedServer server(always(kOk), tls);
+  Client client;
+  const Outcome outcome = client.exchange(request_to(secure(server.port(), host)));
+  EXPECT_EQ(outcome.status, 0);
+  EXPECT_EQ(code_of(outcome.error), "tls");
+  EXPECT_TRUE(server.requests().empty()) << "the event must not reach a receiver that is not verified";
+}
+
+TEST(Tls, RefusesAnExpiredCertificate) {
+  expect_refused(trusted_authority().server("DNS:receiver.test", -3600, -60).get());
+}
+
+TEST(Tls, RefusesACertificateThatIsNotValidYet) {
+  expect_refused(trusted_authority().server("DNS:receiver.test", 600, 3600).get());
+}
+
+TEST(Tls, RefusesAnotherHostsCertificate) {
+  expect_refused(trusted_authority().server("DNS:other.test").get());
+}
+
+TEST(Tls, RefusesANameInPlaceOfAnAddress) {
+  expect_refused(trusted_authority().server("DNS:receiver.test").get(), "127.0.0.1");
+}
+
+TEST(Tls, RefusesAnUnknownAuthority) {
+  const Authority stranger;
+  expect_refused(stranger.server("DNS:receiver.test").get());
+}
+
+TEST(Tls, RefusesVersionsBelow12) {
+  const auto tls = trusted_authority().server("DNS:receiver.test");
+  SSL_CTX_set_min_proto_version(tls.get(), TLS1_VERSION);
+  SSL_CTX_set_max_proto_version(tls.get(), TLS1_1_VERSION);
+  SSL_CTX_set_security_level(tls.get(), 0);
+  expect_refused(tls.get());
+}
+
+TEST(Tls, AcceptsVersion12) {
+  const auto tls = trusted_authority().server("DNS:receiver.test");
+  SSL_CTX_set_max_proto_version(tls.get(), TLS1_2_VERSION);
+  ScriptedServer server(always(kOk), tls.get());
+  Client client;
+  EXPECT_EQ(client.exchange(request_to(secure(server.port()))).status, 200);
+}
+
+TEST(Tls, FailsWhereTheReceiverSpeaksPlainHttp) {
+  ScriptedServer server([](Connection& connection) {
+    connection.send("HTTP/1.1 400 Bad Request\r\n\r\n");
+    connection.wait_until_closed();
+  });
+  Client client;
+  const Outcome outcome = client.exchange(request_to(secure(server.port())));
+  EXPECT_EQ(outcome.status, 0);
+  EXPECT_EQ(code_of(outcome.error), "tls");
+}
+
+TEST(Tls, HandshakeThatHangsIsATimeout) {
+  ScriptedServer server([](Connection& connection) { connection.wait_until_closed(); });
+  Client client;
+  auto request = request_to(secure(server.port()));
+  request.timeout = Millis(300);
+  EXPECT_EQ(code_of(client.exchange(request).error), "timeout");
+}
+
+// A share of the time for each address: one that accepts and then says nothing does not eat it all.
+TEST(Tls, HandshakeThatHangsLeavesTimeForTheNextAddress) {
+  const auto tls = trusted_authority().server("DNS:receiver.test");
+  ScriptedServer good(always(kOk), tls.get(), "127.0.0.1");
+  ScriptedServer hanging([](Connection& connection) { connection.wait_until_closed(); }, nullptr, "127.0.0.2",
+                         good.port());
+  Client client;
+  auto request = request_to(secure(good.port()), {"127.0.0.2", "127.0.0.1"});
+  request.timeout = Millis(1000);
+  const Outcome outcome = client.exchange(request);
+  EXPECT_EQ(outcome.status, 200);
+  EXPECT_EQ(outcome.dialled, "127.0.0.1");
+}
+
+// A connection verified for one name must not carry another name's events, be it the same address.
+TEST(Tls, DoesNotShareAConnectionBetweenNames) {
+  const auto tls = trusted_authority().server("DNS:one.test,DNS:two.test");
+  ScriptedServer server(always(kOk), tls.get());
+  Client client;
+  EXPECT_EQ(client.exchange(request_to(secure(server.port(), "one.test"))).status, 200);
+  EXPECT_EQ(client.exchange(request_to(secure(server.port(), "two.test"))).status, 200);
+  EXPECT_EQ(code_of(client.exchange(request_to(secure(server.port(), "three.test"))).error), "tls");
+  EXPECT_EQ(server.requests().size(), 2U);
+}
+
+}  // namespace
+}  // namespace postrider::test

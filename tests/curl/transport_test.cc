@@ -1,0 +1,358 @@
+// What leaves on the wire, how connections are kept, and how many requests share one loop.
+#include <gtest/gtest.h>
+
+#include <csignal>
+
+#include "tests/curl/client.h"
+#include "tests/curl/scripted_server.h"
+
+namespace postrider::test {
+namespace {
+
+std::size_t count_of(const std::string& text, const std::string& part) {
+  std::size_t count = 0;
+  for (auto at = text.find(part); at != std::string::npos; at = text.find(part, at + 1)) ++count;
+  return count;
+}
+
+TEST(CurlTransport, PostsTheBodyAndHeadersAsGivenAndNothingElse) {
+  ScriptedServer server(always(kOk));
+  Client client;
+  auto request = request_to(plain(server.port(), "/a/../b//c?x=1&y=%20"));
+  request.headers = {{"webhook-id", "msg_1"}, {"x-empty", ""}, {"Content-Type", "application/json"}};
+  const Outcome outcome = client.exchange(request);
+  EXPECT_EQ(outcome.status, 200);
+  EXPECT_EQ(outcome.error, AttemptError::none);
+  EXPECT_EQ(outcome.snippet, "ok");
+  EXPECT_EQ(outcome.dialled, "127.0.0.1");
+  ASSERT_EQ(server.requests().size(), 1U);
+  EXPECT_EQ(server.requests()[0],
+            "POST /a/../b//c?x=1&y=%20 HTTP/1.1\r\nHost: 127.0.0.1:" + std::to_string(server.port()) +
+                "\r\nAccept: */*\r\nwebhook-id: msg_1\r\nx-empty:\r\n"
+                "Content-Type: application/json\r\nContent-Length: 11\r\n\r\n{\"test\": 1}");
+}
+
+TEST(CurlTransport, NamesNoContentTypeOfItsOwn) {
+  ScriptedServer server(always(kOk));
+  Client client;
+  auto request = request_to(plain(server.port()));
+  request.headers = {};
+  EXPECT_EQ(client.exchange(request).status, 200);
+  EXPECT_EQ(count_of(server.requests().at(0), "Content-Type"), 0U);
+}
+
+TEST(CurlTransport, SendsAnEmptyBody) {
+  ScriptedServer server(always(kOk));
+  Client client;
+  auto request = request_to(plain(server.port()));
+  request.body = nullptr;
+  EXPECT_EQ(client.exchange(request).status, 200);
+  EXPECT_NE(server.requests().at(0).find("Content-Length: 0\r\n"), std::string::npos);
+}
+
+TEST(CurlTransport, SendsALargeBodyWholeWithoutAskingFirst) {
+  ScriptedServer server(always(kOk));
+  Client client;
+  auto request = request_to(plain(server.port()));
+  request.body = std::make_shared<const std::string>(256 * 1024, 'x');
+  EXPECT_EQ(client.exchange(request).status, 200);
+  EXPECT_EQ(count_of(server.requests().at(0), "Expect"), 0U);
+  EXPECT_EQ(count_of(server.requests().at(0), "x"), 256U * 1024U);
+}
+
+// The handle is reused: what one request had must not stay for the next.
+TEST(CurlTransport, LeavesNothingOfOneRequestInTheNext) {
+  ScriptedServer server([](Connection& connection) {
+    connection.read_request();
+    connection.send("HTTP/1.1 429 Slow\r\nRetry-After: 7\r\nContent-Length: 5\r\n\r\nfirst");
+    connection.read_request();
+    connection.send("HTTP/1.1 204 None\r\n\r\n");
+    connection.wait_until_closed();
+  });
+  Client client;
+  auto first = request_to(plain(server.port(), "/one"));
+  first.headers = {{"webhook-id", "msg_1"}, {"x-only-first", "1"}};
+  EXPECT_EQ(client.exchange(first).status, 429);
+  auto second = request_to(plain(server.port(), "/two"));
+  second.body = std::make_shared<const std::string>("2");
+  const Outcome outcome = client.exchange(second);
+  EXPECT_EQ(outcome.status, 204);
+  EXPECT_TRUE(outcome.headers.empty());
+  EXPECT_EQ(outcome.snippet, "");
+  const std::string sent = server.requests().at(1);
+  EXPECT_EQ(sent.rfind("POST /two ", 0), 0U);
+  EXPECT_EQ(sent.find("x-only-first"), std::string::npos);
+  EXPECT_NE(sent.find("Content-Length: 1\r\n\r\n2"), std::string::npos);
+}
+
+TEST(CurlTransport, KeepsOnlyTheHeadersThatAVerdictNeeds) {
+  ScriptedServer server(
+      always("HTTP/1.1 503 Busy\r\nSet-Cookie: a=b\r\nRetry-After: 120\r\nX-RateLimit-Reset: 5\r\n"
+             "ratelimit: \"default\";r=1\r\nX-Acme-Rate-Limit-Remaining: 0\r\nDate: Tue, 01 Jan 2030 "
+             "00:00:00 GMT\r\n"
+             "x-request-id:  abc \r\nServer: s\r\nContent-Length: 0\r\n\r\n"));
+  Client client;
+  const Outcome outcome = client.exchange(request_to(plain(server.port())));
+  const Headers expected = {{"Retry-After", "120"},
+                            {"X-RateLimit-Reset", "5"},
+                            {"ratelimit", "\"default\";r=1"},
+                            {"X-Acme-Rate-Limit-Remaining", "0"},
+                            {"Date", "Tue, 01 Jan 2030 00:00:00 GMT"},
+                            {"x-request-id", "abc"}};
+  EXPECT_EQ(outcome.headers, expected);
+}
+
+TEST(CurlTransport, ReportsPhasesAndLeavesThemOutOnAReusedConnection) {
+  ScriptedServer server(always(kOk));
+  Client client;
+  const Outcome first = client.exchange(request_to(plain(server.port())));
+  EXPECT_GE(first.phases.connect, 0);
+  EXPECT_EQ(first.phases.tls, -1);
+  EXPECT_GE(first.phases.first_byte, 0);
+  EXPECT_GE(first.phases.total, 0);
+  EXPECT_LT(first.phases.total, 5000);
+  const Outcome second = client.exchange(request_to(plain(server.port())));
+  EXPECT_EQ(second.phases.connect, -1);
+  EXPECT_GE(second.phases.first_byte, 0);
+}
+
+TEST(CurlTransport, KeepsConnectionsAlive) {
+  ScriptedServer server(always(kOk));
+  Client client;
+  for (int i = 0; i < 50; ++i) EXPECT_EQ(client.exchange(request_to(plain(server.port()))).status, 200);
+  EXPECT_EQ(server.connections(), 1U);
+  EXPECT_EQ(client.transport->open_sockets(), 1U);
+}
+
+TEST(CurlTransport, ClosesAConnectionWhenTheReceiverAsks) {
+  ScriptedServer server(once("HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: 0\r\n\r\n"));
+  Client client;
+  for (int i = 0; i < 3; ++i) EXPECT_EQ(client.exchange(request_to(plain(server.port()))).status, 200);
+  EXPECT_EQ(server.connections(), 3U);
+  EXPECT_EQ(client.transport->open_sockets(), 0U);
+}
+
+// A kept connection that the receiver closes meanwhile is replaced, and its readable end does not spin the
+// loop.
+TEST(CurlTransport, ReplacesAConnectionThatDiedWhileItRested) {
+  ScriptedServer server(once(kOk));
+  Client client;
+  for (int i = 0; i < 3; ++i) EXPECT_EQ(client.exchange(request_to(plain(server.port()))).status, 200);
+  EXPECT_EQ(server.connections(), 3U);
+  pollfd wake{client.transport->wake_fd(), POLLIN, 0};
+  for (int i = 0; i < 3; ++i) {
+    ::poll(&wake, 1, 50);
+    client.transport->poll(client);
+  }
+  // Whatever was due has been taken: the loop rests.
+  EXPECT_EQ(::poll(&wake, 1, 50), 0);
+}
+
+TEST(CurlTransport, UsesTheSameConnectionWhenOnlyTheOrderOfAddressesChanges) {
+  ScriptedServer server(always(kOk));
+  Client client;
+  EXPECT_EQ(client.exchange(request_to(plain(server.port()), {"127.0.0.1", "127.0.0.9"})).status, 200);
+  EXPECT_EQ(client.exchange(request_to(plain(server.port()), {"127.0.0.9", "127.0.0.1"})).status, 200);
+  EXPECT_EQ(server.connections(), 1U);
+}
+
+TEST(CurlTransport, OpensANewConnectionWhenTheOldAddressIsNoLongerVetted) {
+  ScriptedServer server(always(kOk), nullptr, "0.0.0.0");
+  Client client;
+  const std::string url = "http://receiver.invalid:" + std::to_string(server.port()) + "/";
+  EXPECT_EQ(client.exchange(request_to(url, {"127.0.0.1"})).dialled, "127.0.0.1");
+  EXPECT_EQ(client.exchange(request_to(url, {"127.0.0.2"})).dialled, "127.0.0.2");
+  EXPECT_EQ(server.connections(), 2U);
+}
+
+// receiver.invalid has no address anywhere: the pin alone decides where the connection goes.
+TEST(CurlTransport, DialsThePinnedAddressAndSendsTheName) {
+  ScriptedServer server(always(kOk));
+  Client client;
+  const std::string port = std::to_string(server.port());
+  EXPECT_EQ(client.exchange(request_to("http://receiver.invalid:" + port + "/", {"127.0.0.1"})).status, 200);
+  EXPECT_NE(server.requests().at(0).find("Host: receiver.invalid:" + port + "\r\n"), std::string::npos);
+}
+
+TEST(CurlTransport, DialsIpv6) {
+  ScriptedServer server(always(kOk), nullptr, "::1");
+  Client client;
+  const std::string port = std::to_string(server.port());
+  const Outcome literal = client.exchange(request_to("http://[::1]:" + port + "/", {"::1"}));
+  EXPECT_EQ(literal.status, 200);
+  EXPECT_EQ(literal.dialled, "::1");
+  EXPECT_EQ(client.exchange(request_to("http://receiver.invalid:" + port + "/", {"::1"})).status, 200);
+  EXPECT_EQ(client.exchange(request_to("http://receiver.invalid:" + port + "/", {"::1"})).status, 200);
+  EXPECT_EQ(server.connections(), 2U);
+}
+
+TEST(CurlTransport, TriesTheNextAddressWhenOneRefuses) {
+  ScriptedServer server(always(kOk));  // listens on 127.0.0.1 only
+  Client client;
+  const auto addresses = std::vector<std::string>{"127.0.0.2", "127.0.0.3", "127.0.0.1"};
+  const Outcome outcome = client.exchange(request_to(plain(server.port()), addresses));
+  EXPECT_EQ(outcome.status, 200);
+  EXPECT_EQ(outcome.dialled, "127.0.0.1");
+  // The one that answered is tried first from now on.
+  client.exchange(request_to(plain(server.port()), addresses));
+  EXPECT_EQ(server.connections(), 1U);
+}
+
+TEST(CurlTransport, ReportsARefusedConnectionWhenEveryAddressRefuses) {
+  Client client;
+  const Outcome outcome =
+      client.exchange(request_to(plain(closed_port()), {"127.0.0.1", "127.0.0.2", "127.0.0.3"}));
+  EXPECT_EQ(outcome.status, 0);
+  EXPECT_EQ(outcome.error, AttemptError::connect);
+}
+
+TEST(CurlTransport, HasNoAddressWithoutAddresses) {
+  Client client;
+  EXPECT_EQ(client.exchange(request_to(plain(closed_port()), {})).error, AttemptError::dns);
+}
+
+TEST(CurlTransport, CarriesTwoHundredRequestsAtOnce) {
+  std::atomic<int> arrived{0};
+  ScriptedServer server([&arrived](Connection& connection) {
+    connection.read_request();
+    ++arrived;
+    while (arrived < 200 && !connection.server().stopping()) std::this_thread::yield();
+    connection.send(kOk);
+    connection.wait_until_closed();
+  });
+  Client client;
+  for (int i = 0; i < 200; ++i) client.send(request_to(plain(server.port())));
+  client.wait_for(200);
+  for (const auto& [token, outcome] : client.outcomes) EXPECT_EQ(outcome.status, 200) << token;
+  EXPECT_EQ(server.connections(), 200U);
+  EXPECT_EQ(client.transport->in_flight(), 0U);
+}
+
+TEST(CurlTransport, SpreadsHostsOverSeveralMultis) {
+  ScriptedServer server(always(kOk));
+  auto options = development();
+  options.hosts_per_multi = 2;
+  options.idle_handles_max = 4;
+  Client client(options);
+  for (int round = 0; round < 2; ++round) {
+    for (int host = 0; host < 9; ++host) {
+      const std::string url =
+          "http://h" + std::to_string(host) + ".invalid:" + std::to_string(server.port()) + "/";
+      client.send(request_to(url));
+    }
+    client.wait_for(static_cast<std::size_t>(9 * (round + 1)));
+  }
+  for (const auto& [token, outcome] : client.outcomes) EXPECT_EQ(outcome.status, 200) << token;
+}
+
+TEST(CurlTransport, QueuesBeyondItsConnectionsAndTellsHowLong) {
+  std::atomic<int> now{0}, most{0};
+  ScriptedServer server([&](Connection& connection) {
+    while (connection.read_request()) {
+      const int open = ++now;
+      int seen = most;
+      while (open > seen && !most.compare_exchange_weak(seen, open)) {
+      }
+      --now;
+      connection.send(kOk);
+    }
+  });
+  auto options = development();
+  options.connections_max = 3;
+  Client client(options);
+  for (int i = 0; i < 40; ++i) client.send(request_to(plain(server.port())));
+  EXPECT_EQ(client.transport->in_flight(), 40U);
+  client.wait_for(40);
+  for (const auto& [token, outcome] : client.outcomes) {
+    EXPECT_EQ(outcome.status, 200) << token;
+    EXPECT_GE(outcome.phases.queue, 0);
+  }
+  EXPECT_LE(most, 3);
+  EXPECT_LE(server.connections(), 3U);
+}
+
+TEST(CurlTransport, CancelsWhatIsOnItsWayAsAmbiguous) {
+  ScriptedServer server([](Connection& connection) {
+    connection.read_request();
+    connection.wait_until_closed();
+  });
+  auto options = development();
+  options.connections_max = 5;
+  Client client(options);
+  for (int i = 0; i < 8; ++i) client.send(request_to(plain(server.port())));
+  client.run_until([&] { return server.requests().size() == 5; });
+  client.transport->cancel_all();
+  EXPECT_TRUE(client.outcomes.empty()) << "outcomes come from poll()";
+  client.wait_for(8);
+  for (const auto& [token, outcome] : client.outcomes) {
+    EXPECT_EQ(outcome.status, 0);
+    EXPECT_EQ(outcome.error, AttemptError::ambiguous);
+  }
+  EXPECT_EQ(client.transport->in_flight(), 0U);
+  EXPECT_EQ(client.transport->open_sockets(), 0U);
+}
+
+TEST(CurlTransport, KeepsAFinalStatusThatHadArrivedBeforeTheCancel) {
+  std::atomic<bool> sent{false};
+  ScriptedServer server([&](Connection& connection) {
+    connection.read_request();
+    connection.send("HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\nhalf");
+    sent = true;
+    connection.wait_until_closed();
+  });
+  Client client;
+  client.send(request_to(plain(server.port())));
+  client.run_until([&] { return sent.load(); });
+  client.transport->poll(client);
+  client.transport->cancel_all();
+  client.wait_for(1);
+  EXPECT_EQ(client.outcomes.at(1).status, 200);
+  EXPECT_EQ(client.outcomes.at(1).error, AttemptError::body_broken);
+}
+
+TEST(CurlTransport, WorksOnAfterACancel) {
+  ScriptedServer server(always(kOk));
+  Client client;
+  client.send(request_to(plain(server.port())));
+  client.transport->cancel_all();
+  client.wait_for(1);
+  EXPECT_EQ(client.exchange(request_to(plain(server.port()))).status, 200);
+}
+
+TEST(CurlTransport, MayBeSentFromWithinAnOutcome) {
+  ScriptedServer server(always(kOk));
+  Client client;
+  int left = 20;
+  // Every other one is refused before it leaves: its outcome waits for the next poll().
+  client.then = [&](std::uint64_t, const Outcome&) {
+    if (left-- > 0)
+      client.send(request_to(left % 2 == 0 ? plain(server.port()) : "http://10.0.0.1/", {"10.0.0.1"}));
+  };
+  client.send(request_to(plain(server.port())));
+  client.wait_for(21);
+}
+
+TEST(CurlTransport, EndsWithRequestsOnTheirWay) {
+  ScriptedServer server([](Connection& connection) { connection.wait_until_closed(); });
+  Client client;
+  for (int i = 0; i < 5; ++i) client.send(request_to(plain(server.port())));
+  client.transport.reset();
+}
+
+TEST(CurlTransport, SurvivesReceiversThatAreGoneWhenTlsWrites) {
+  Client client;
+  struct sigaction current {};
+  sigaction(SIGPIPE, nullptr, &current);
+  EXPECT_EQ(current.sa_handler, SIG_IGN);
+}
+
+TEST(CurlTransport, RefusesAnUnreadableAuthorityFile) {
+  auto options = development();
+  options.ca_file = "/nonexistent/ca.pem";
+  const auto made = CurlTransport::create(options);
+  ASSERT_FALSE(made.has_value());
+  EXPECT_EQ(made.error().errc, Errc::invalid);
+}
+
+}  // namespace
+}  // namespace postrider::test
