@@ -145,6 +145,7 @@ class HttpServer::Loop : public ConnectionHost, public std::enable_shared_from_t
       stopped_ = true;
       dropped.swap(posted_);
     }
+    thread_id_ = {};  // may be another thread's soon
     // The loop's thread is gone: what hung on it is ours to free, the connections before their base.
     dropped.clear();
     connections_.clear();

@@ -1,0 +1,125 @@
+#include "engine/api/api.h"
+
+#include <openssl/crypto.h>
+
+#include "engine/api/routes.h"
+#include "engine/core/bytes.h"
+
+namespace postrider {
+namespace {
+
+constexpr std::size_t kTokenIdDigits = 12;
+constexpr std::size_t kActorBytesMax = 128;
+
+bool is_loopback(const std::string& host) {
+  return host == "localhost" || host == "::1" || host.starts_with("127.");
+}
+
+// Who it is for, as the caller says; the token's hash beside it says who vouches.
+Actor actor_of(const ApiRequest& request, const std::string& token_hash) {
+  Actor actor{.name = "admin", .token_id = token_hash.substr(0, kTokenIdDigits), .correlation_id = {}};
+  if (const auto* name = find_header(request.headers, "postrider-actor"); name && !name->empty())
+    actor.name = name->substr(0, kActorBytesMax);
+  if (const auto* id = find_header(request.headers, "x-request-id")) actor.correlation_id = id->substr(0, 128);
+  return actor;
+}
+
+void cleanse_authorization(ApiRequest& request) {
+  for (auto& header : request.headers) {
+    const Headers one = {{header.name, ""}};
+    if (find_header(one, "authorization")) OPENSSL_cleanse(header.value.data(), header.value.size());
+  }
+}
+
+Error not_found(const ApiRequest& head) {
+  return {Errc::not_found, "NOT_FOUND", "there is no route " + head.method + " " + head.path.substr(0, 128),
+          "see schemas/openapi.yaml"};
+}
+
+}  // namespace
+
+struct Api::State : std::enable_shared_from_this<Api::State> {
+  State(Service& service, Desk desk, std::function<std::string()> metrics, Options options)
+      : clock(desk.clock),
+        loopback(is_loopback(options.server.host)),
+        routes(std::make_shared<Routes>(service, desk, std::move(metrics), std::move(options))) {}
+
+  // Before the body is read: unknown routes, missing tokens and large bodies go no further.
+  HttpServer::Admission admit(const ApiRequest& head) const {
+    const auto match = find_route(head.method, head.path);
+    if (!match.route) return {.body_bytes_max = 0, .refusal = no_route(head, match)};
+    if (needs_token(*match.route) && TokenGate::hash_of(head.headers).empty())
+      return {.body_bytes_max = 0, .refusal = problem(auth_failed())};
+    return {.body_bytes_max = match.route->body_bytes_max, .refusal = std::nullopt};
+  }
+
+  bool needs_token(const Route& route) const { return !(route.open_on_loopback && loopback); }
+
+  static ApiResponse no_route(const ApiRequest& head, const Match& match) {
+    if (match.allowed.empty()) return problem(not_found(head));
+    auto response = problem(405, {Errc::invalid, "METHOD_NOT_ALLOWED", head.path + " does not know " + head.method,
+                                  "use " + match.allowed});
+    response.headers.push_back({"Allow", match.allowed});
+    return response;
+  }
+
+  void handle(ApiRequest request, HttpServer::Respond respond) {
+    auto match = find_route(request.method, request.path);
+    auto call = std::make_shared<Call>();
+    const auto hash = TokenGate::hash_of(request.headers);
+    cleanse_authorization(request);
+    call->actor = actor_of(request, hash);
+    call->path = std::move(match.path);
+    call->respond = std::move(respond);
+    auto query = parse_query(request.query);
+    call->request = std::move(request);
+    if (!query)
+      return call->refuse({Errc::invalid, "INVALID_REQUEST", "the query is malformed or names a parameter twice",
+                           "percent-encode names and values"});
+    call->query = std::move(*query);
+    if (!needs_token(*match.route)) return run(*match.route, call);
+    const auto asked_at = clock.steady();
+    auto self = shared_from_this();
+    routes->gate.check(hash, asked_at, [self, hash, asked_at, call, route = match.route](Result<void> passed) {
+      if (!passed) return call->refuse(passed.error());
+      self->routes->gate.remember(hash, asked_at);
+      self->run(*route, call);
+    });
+  }
+
+  void run(const Route& route, const CallPtr& call) { ((*routes).*route.handle)(call); }
+
+  Clock& clock;
+  const bool loopback;
+  std::shared_ptr<Routes> routes;
+  std::unique_ptr<HttpServer> server;
+};
+
+Api::Api(Service& service, Desk desk, std::function<std::string()> metrics, Options options)
+    : state_(std::make_shared<State>(service, desk, std::move(metrics), options)) {
+  auto* state = state_.get();  // the server's handlers do not outlive it, nor it the state
+  HttpServer::Handlers handlers;
+  handlers.admit = [state](const ApiRequest& head) { return state->admit(head); };
+  handlers.handle = [state](ApiRequest request, HttpServer::Respond respond) {
+    state->handle(std::move(request), std::move(respond));
+  };
+  handlers.refuse = [](int status, const std::string& code, const std::string& message) {
+    const auto errc = status == 503 ? Errc::overloaded : status == 504 ? Errc::unavailable : Errc::invalid;
+    return problem(status, {errc, code, message, "see schemas/openapi.yaml for what is accepted"});
+  };
+  state_->server = std::make_unique<HttpServer>(std::move(options.server), std::move(handlers));
+}
+
+Api::~Api() { stop(Millis(0)); }
+Result<void> Api::start() { return state_->server->start(); }
+std::uint16_t Api::port() const { return state_->server->port(); }
+void Api::post(std::function<void()> work) { state_->server->post(std::move(work)); }
+
+void Api::stop(Millis grace) {
+  state_->routes->stop_replays = true;
+  state_->server->stop(grace);
+  state_->routes->reader.stop();
+  state_->routes->replayer.stop();
+}
+
+}  // namespace postrider

@@ -1,0 +1,52 @@
+#pragma once
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "engine/api/http_server.h"
+#include "engine/core/retry_policy.h"
+#include "engine/operations/desk.h"
+#include "engine/ports/service.h"
+
+namespace postrider {
+
+// The HTTP API of a running engine (schemas/openapi.yaml). Owns its server, whose thread is "the API's thread" of
+// ports/service.h, and the workers for jobs that block (engine/operations).
+//
+// Everything but /healthz, /readyz and /metrics needs a bearer token; these three are open only while the listener
+// is loopback. A token is known by its hash alone; that it was accepted is remembered for half a second, so
+// that a revoked one is out of force about when the registry says so.
+class Api {
+ public:
+  struct Options {
+    Environment environment;
+    HttpServer::Options server;
+    RetryPolicy default_retry;  // of endpoints that name none
+  };
+
+  // `service` answers on the API's thread (post()). `desk` is used on worker threads only: give it a Random of
+  // its own. `metrics` renders the Prometheus text, on the API's thread. All outlive the Api.
+  Api(Service& service, Desk desk, std::function<std::string()> metrics, Options options);
+  ~Api();  // stop()
+  Api(const Api&) = delete;
+  Api& operator=(const Api&) = delete;
+
+  Result<void> start();
+  std::uint16_t port() const;
+  // Runs on the API's thread, soon; dropped after stop(). Any thread.
+  void post(std::function<void()> work);
+  // Finishes what is being answered, for at most `grace`; a running replay is stopped and can be resumed.
+  void stop(Millis grace = Millis(5'000));
+
+ private:
+  struct State;
+  std::shared_ptr<State> state_;  // shared with answers that are still awaited
+};
+
+// Every route as "GET /v1/endpoints", in the router's order.
+std::vector<std::string> api_routes();
+
+}  // namespace postrider

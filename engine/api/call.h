@@ -1,0 +1,40 @@
+#pragma once
+#include <map>
+#include <memory>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "engine/api/http_server.h"
+#include "engine/api/problem.h"
+#include "engine/operations/desk.h"
+
+namespace postrider {
+
+// One request on its way to its answer. Shared by the callbacks that it waits for.
+struct Call {
+  ApiRequest request;
+  std::vector<std::string> path;             // the values of the route's {…}, decoded
+  std::map<std::string, std::string> query;  // decoded
+  Actor actor;
+  HttpServer::Respond respond;
+
+  ~Call();  // cleanses the body: it may have held a signing secret
+
+  void answer(ApiResponse response) const { respond(std::move(response)); }
+  void refuse(const Error& error) const { respond(problem(error)); }
+  // A query parameter, "" when absent.
+  std::string parameter(const std::string& name) const;
+  // Refuses parameters beyond those, or "true"/"false" ones that are neither.
+  Result<void> only(std::initializer_list<std::string_view> names) const;
+  Result<bool> flag(const std::string& name, bool otherwise) const;
+  Result<std::int64_t> time(const std::string& name) const;  // RFC 3339; absent: 0
+};
+using CallPtr = std::shared_ptr<Call>;
+
+// Percent-decoding (RFC 3986); in a query '+' is a blank. nullopt: malformed, or it hides a NUL.
+std::optional<std::string> percent_decoded(std::string_view text, bool in_query);
+// "a=1&b=2"; nullopt: malformed, a name twice, or more than 32.
+std::optional<std::map<std::string, std::string>> parse_query(std::string_view text);
+
+}  // namespace postrider

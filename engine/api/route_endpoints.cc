@@ -1,0 +1,144 @@
+#include <cstring>
+
+#include "engine/api/endpoint_body.h"
+#include "engine/api/json_text.h"
+#include "engine/api/routes.h"
+#include "engine/api/views.h"
+
+namespace postrider {
+namespace {
+
+constexpr std::size_t kWhyBytesMax = 512;
+
+struct Place {
+  TenantId tenant;
+  EndpointId id;
+};
+
+Result<Place> place_of(const Call& call) {
+  for (const auto& part : call.path)
+    if (!is_tenant_or_endpoint_id(part))
+      return fail(Errc::invalid, "INVALID_REQUEST", "the path names no tenant or endpoint id",
+                  "use 1 to 64 of A-Z, a-z, 0-9, _ and -");
+  return Place{TenantId(call.path[0]), EndpointId(call.path[1])};
+}
+
+std::string_view name_of(ApplyAnswer::Change change) {
+  switch (change) {
+    case ApplyAnswer::Change::created: return "created";
+    case ApplyAnswer::Change::updated: return "updated";
+    case ApplyAnswer::Change::unchanged: break;
+  }
+  return "unchanged";
+}
+
+ApiResponse applied(const ApplyAnswer& answer, bool dry_run) {
+  const Json body = {{"change", name_of(answer.change)},
+                     {"differences", answer.differences},
+                     {"incarnation", answer.incarnation.str()},
+                     {"revision", answer.revision},
+                     {"dry_run", dry_run}};
+  const bool created = answer.change == ApplyAnswer::Change::created && !dry_run;
+  auto response = json_answer(created ? 201 : 200, body);
+  if (answer.new_secret.empty()) return response;
+  // Spliced in, so that the secret stands in this one string alone, which the server cleanses once it is sent.
+  const auto secret = answer.new_secret.reveal();
+  std::string whole;
+  whole.reserve(response.body.size() + secret.size() + 16);
+  whole.append(R"({"secret":")").append(secret).append("\",").append(response.body, 1);
+  response.body = std::move(whole);
+  response.headers.push_back({"Cache-Control", "no-store"});
+  return response;
+}
+
+Service::Answer<EndpointView> show_it(const CallPtr& call) {
+  return [call](Result<EndpointView> view) {
+    if (!view) return call->refuse(view.error());
+    call->answer(json_answer(200, view_of(*view)));
+  };
+}
+
+}  // namespace
+
+void Routes::list_endpoints(CallPtr call) {
+  if (auto fine = call->only({"tenant"}); !fine) return call->refuse(fine.error());
+  const auto tenant = call->parameter("tenant");
+  if (call->query.contains("tenant") && !is_tenant_or_endpoint_id(tenant))
+    return call->refuse({Errc::invalid, "INVALID_REQUEST", "tenant is no tenant id",
+                         "use 1 to 64 of A-Z, a-z, 0-9, _ and -"});
+  service.list_endpoints(TenantId(tenant), [call](Result<std::vector<EndpointView>> views) {
+    if (!views) return call->refuse(views.error());
+    Json list = Json::array();
+    for (const auto& view : *views) list.push_back(view_of(view));
+    call->answer(json_answer(200, {{"endpoints", std::move(list)}}));
+  });
+}
+
+void Routes::put_endpoint(CallPtr call) {
+  if (auto fine = call->only({"dry_run", "wait"}); !fine) return call->refuse(fine.error());
+  const auto place = place_of(*call);
+  const auto dry_run = call->flag("dry_run", false), wait = call->flag("wait", true);
+  for (const auto* flag : {&dry_run, &wait})
+    if (!*flag) return call->refuse(flag->error());
+  if (!place) return call->refuse(place.error());
+  auto spec = parse_endpoint_body(call->request, options.default_retry, options.environment.str() == "development");
+  if (!spec) return call->refuse(spec.error());
+  spec->tenant = place->tenant;
+  spec->id = place->id;
+  spec->actor = call->actor.name;
+  spec->dry_run = *dry_run;
+  spec->wait = *wait;
+  service.apply_endpoint(std::move(*spec), [call, dry = *dry_run](Result<ApplyAnswer> answer) {
+    if (!answer) return call->refuse(answer.error());
+    call->answer(applied(*answer, dry));
+  });
+}
+
+void Routes::get_endpoint(CallPtr call) {
+  if (auto fine = call->only({}); !fine) return call->refuse(fine.error());
+  const auto place = place_of(*call);
+  if (!place) return call->refuse(place.error());
+  service.show_endpoint(place->tenant, place->id, show_it(call));
+}
+
+void Routes::delete_endpoint(CallPtr call) {
+  if (auto fine = call->only({"wait"}); !fine) return call->refuse(fine.error());
+  const auto place = place_of(*call);
+  const auto wait = call->flag("wait", true);
+  if (!place) return call->refuse(place.error());
+  if (!wait) return call->refuse(wait.error());
+  service.delete_endpoint(place->tenant, place->id, call->actor.name, *wait, [call](Result<bool> deleted) {
+    if (!deleted) return call->refuse(deleted.error());
+    call->answer(json_answer(200, {{"deleted", *deleted}}));
+  });
+}
+
+void Routes::disable_endpoint(CallPtr call) {
+  if (auto fine = call->only({"wait"}); !fine) return call->refuse(fine.error());
+  const auto place = place_of(*call);
+  const auto wait = call->flag("wait", true);
+  if (!place) return call->refuse(place.error());
+  if (!wait) return call->refuse(wait.error());
+  auto body = parse_body(call->request);
+  if (!body) return call->refuse(body.error());
+  Fields fields(*body);
+  const auto why = fields.text("why", kWhyBytesMax);
+  if (!why || why->empty()) fields.wrong("why", "is missing", "say in a few words why it is disabled");
+  if (auto done = fields.done(); !done) return call->refuse(done.error());
+  service.disable_endpoint(place->tenant, place->id, *why, call->actor.name, *wait, show_it(call));
+}
+
+void Routes::enable_endpoint(CallPtr call) {
+  if (auto fine = call->only({"wait"}); !fine) return call->refuse(fine.error());
+  const auto place = place_of(*call);
+  const auto wait = call->flag("wait", true);
+  if (!place) return call->refuse(place.error());
+  if (!wait) return call->refuse(wait.error());
+  auto body = parse_body(call->request);
+  if (!body) return call->refuse(body.error());
+  Fields fields(*body);
+  if (auto done = fields.done(); !done) return call->refuse(done.error());
+  service.enable_endpoint(place->tenant, place->id, call->actor.name, *wait, show_it(call));
+}
+
+}  // namespace postrider

@@ -1,0 +1,89 @@
+#include "engine/api/routes.h"
+
+#include <array>
+
+#include "engine/core/event.h"
+
+namespace postrider {
+namespace {
+
+// Base64 and the escapes of structured JSON make 256 KiB of data larger; 64 KiB are for its attributes.
+constexpr std::size_t kEventBytes = kEventDataBytesMax / 3 * 4 + 64 * 1024;
+constexpr std::size_t kCommandBytes = 64 * 1024;
+constexpr std::size_t kReplayBytes = 512 * 1024;  // thousands of ids
+
+constexpr std::array kRoutes = {
+    Route{"GET", "/healthz", true, 0, &Routes::get_healthz},
+    Route{"GET", "/readyz", true, 0, &Routes::get_readyz},
+    Route{"GET", "/metrics", true, 0, &Routes::get_metrics},
+    Route{"POST", "/v1/events", false, kEventBytes, &Routes::post_event},
+    Route{"GET", "/v1/endpoints", false, 0, &Routes::list_endpoints},
+    Route{"PUT", "/v1/tenants/{tenant}/endpoints/{id}", false, kCommandBytes, &Routes::put_endpoint},
+    Route{"GET", "/v1/tenants/{tenant}/endpoints/{id}", false, 0, &Routes::get_endpoint},
+    Route{"DELETE", "/v1/tenants/{tenant}/endpoints/{id}", false, 0, &Routes::delete_endpoint},
+    Route{"POST", "/v1/tenants/{tenant}/endpoints/{id}/disable", false, kCommandBytes,
+          &Routes::disable_endpoint},
+    Route{"POST", "/v1/tenants/{tenant}/endpoints/{id}/enable", false, kCommandBytes, &Routes::enable_endpoint},
+    Route{"GET", "/v1/deliveries/{id}", false, 0, &Routes::get_delivery},
+    Route{"GET", "/v1/dead-letters", false, 0, &Routes::list_dead_letters},
+    Route{"GET", "/v1/dead-letters/summary", false, 0, &Routes::summarize_dead_letters},
+    Route{"GET", "/v1/dead-letters/{delivery_id}", false, 0, &Routes::get_dead_letter},
+    Route{"POST", "/v1/dead-letters/{delivery_id}/resolve", false, kCommandBytes, &Routes::resolve_dead_letter},
+    Route{"POST", "/v1/replays", false, kReplayBytes, &Routes::post_replay},
+    Route{"POST", "/v1/tokens/reset", false, kCommandBytes, &Routes::reset_token},
+};
+
+// The next segment, cut off `path` with its slash.
+std::string_view next_segment(std::string_view& path) {
+  path.remove_prefix(1);
+  const auto slash = path.find('/');
+  const auto segment = path.substr(0, slash);
+  path = slash == std::string_view::npos ? std::string_view() : path.substr(slash);
+  return segment;
+}
+
+bool matches(std::string_view pattern, std::string_view path, std::vector<std::string>& values) {
+  values.clear();
+  while (!pattern.empty() && !path.empty()) {
+    const auto expected = next_segment(pattern), segment = next_segment(path);
+    if (!expected.starts_with('{')) {
+      if (segment != expected) return false;
+      continue;
+    }
+    auto value = percent_decoded(segment, false);
+    if (!value || value->empty()) return false;
+    values.push_back(std::move(*value));
+  }
+  return pattern.empty() && path.empty();
+}
+
+}  // namespace
+
+std::span<const Route> all_routes() { return kRoutes; }
+
+Match find_route(std::string_view method, std::string_view path) {
+  Match match;
+  for (const auto& route : kRoutes) {
+    std::vector<std::string> values;
+    if (!matches(route.pattern, path, values)) continue;
+    match.allowed += (match.allowed.empty() ? "" : ", ") + std::string(route.method);
+    // The first in the table's order: "summary" is no delivery's id.
+    if (route.method != method || match.route) continue;
+    match.route = &route;
+    match.path = std::move(values);
+  }
+  return match;
+}
+
+void Routes::work(const CallPtr& call, std::function<void()> job) {
+  if (!reader.run(std::move(job)))
+    call->refuse({Errc::overloaded, "OVERLOADED", "too many look-ups are waiting", "try again in a moment"});
+}
+
+std::vector<std::string> api_routes() {
+  std::vector<std::string> routes;
+  for (const auto& route : kRoutes) routes.push_back(std::string(route.method) + " " + std::string(route.pattern));
+  return routes;
+}
+
+}  // namespace postrider

@@ -1,0 +1,69 @@
+#pragma once
+#include <atomic>
+#include <functional>
+#include <memory>
+#include <optional>
+#include <span>
+#include <string>
+#include <string_view>
+
+#include "engine/api/api.h"
+#include "engine/api/call.h"
+#include "engine/api/token_gate.h"
+#include "engine/api/worker.h"
+
+namespace postrider {
+
+// What the handlers work with. Shared with the callbacks they leave behind.
+struct Routes : std::enable_shared_from_this<Routes> {
+  Routes(Service& s, Desk d, std::function<std::string()> m, Api::Options o)
+      : service(s), desk(d), metrics(std::move(m)), options(std::move(o)) {}
+
+  // One handler a route: each answers its call exactly once, soon or later.
+  void get_healthz(CallPtr call);
+  void get_readyz(CallPtr call);
+  void get_metrics(CallPtr call);
+  void post_event(CallPtr call);
+  void list_endpoints(CallPtr call);
+  void put_endpoint(CallPtr call);
+  void get_endpoint(CallPtr call);
+  void delete_endpoint(CallPtr call);
+  void disable_endpoint(CallPtr call);
+  void enable_endpoint(CallPtr call);
+  void get_delivery(CallPtr call);
+  void list_dead_letters(CallPtr call);
+  void summarize_dead_letters(CallPtr call);
+  void get_dead_letter(CallPtr call);
+  void resolve_dead_letter(CallPtr call);
+  void post_replay(CallPtr call);
+  void reset_token(CallPtr call);
+
+  // Runs a blocking job on the worker, or refuses the call as overloaded.
+  void work(const CallPtr& call, std::function<void()> job);
+
+  Service& service;
+  Desk desk;
+  const std::function<std::string()> metrics;
+  const Api::Options options;
+  TokenGate gate{service};
+  Worker reader{32};                    // short jobs
+  Worker replayer{8};                   // replays, one after the other
+  std::atomic<bool> stop_replays{false};
+};
+
+struct Route {
+  std::string_view method, pattern;  // "/v1/tenants/{tenant}/endpoints/{id}"
+  bool open_on_loopback = false;     // else it always needs a token
+  std::size_t body_bytes_max = 0;
+  void (Routes::*handle)(CallPtr) = nullptr;
+};
+std::span<const Route> all_routes();
+
+struct Match {
+  const Route* route = nullptr;      // nullptr: none of that method
+  std::vector<std::string> path;     // the {…}, decoded
+  std::string allowed;               // methods of the path, "GET, PUT"; empty: no such path
+};
+Match find_route(std::string_view method, std::string_view path);
+
+}  // namespace postrider
