@@ -15,23 +15,24 @@ constexpr std::string_view kBase62 = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdef
 constexpr std::string_view kHex = "0123456789abcdef";
 constexpr std::string_view kBase36 = "0123456789abcdefghijklmnopqrstuvwxyz";
 
-constexpr std::array<signed char, 256> make_base64_values() {
-  std::array<signed char, 256> values{};
-  for (auto& value : values) value = -1;
+constexpr unsigned char kNoBase64 = 64;
+constexpr std::array<unsigned char, 256> make_base64_values() {
+  std::array<unsigned char, 256> values{};
+  for (auto& value : values) value = kNoBase64;
   for (std::size_t i = 0; i < kBase64.size(); ++i) {
-    values[static_cast<unsigned char>(kBase64[i])] = static_cast<signed char>(i);
+    values[static_cast<unsigned char>(kBase64[i])] = static_cast<unsigned char>(i);
   }
   return values;
 }
-constexpr std::array<signed char, 256> kBase64Values = make_base64_values();
+constexpr std::array<unsigned char, 256> kBase64Values = make_base64_values();
 
 // The six bits of each character, first one highest; nullopt when one is outside the alphabet.
 std::optional<std::uint32_t> sextets(std::string_view characters) {
   std::uint32_t bits = 0;
   for (const char c : characters) {
-    const int value = kBase64Values[static_cast<unsigned char>(c)];
-    if (value < 0) return std::nullopt;
-    bits = bits << 6 | static_cast<std::uint32_t>(value);
+    const std::uint32_t value = kBase64Values[static_cast<unsigned char>(c)];
+    if (value == kNoBase64) return std::nullopt;
+    bits = bits << 6 | value;
   }
   return bits;
 }

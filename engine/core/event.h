@@ -1,4 +1,5 @@
 #pragma once
+#include <cstddef>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -38,7 +39,7 @@ struct Event {
   bool operator==(const Event&) const = default;
 };
 
-inline constexpr std::size_t kEventDataBytesMax = 256 * 1024;  // D5
+inline constexpr std::size_t kEventDataBytesMax = std::size_t{256} * 1024;  // D5
 // Bounds of ours, so that attributes stay headers a receiver accepts: of each value, and of how many extensions.
 inline constexpr std::size_t kAttributeBytesMax = 4096;
 inline constexpr std::size_t kExtensionsMax = 64;

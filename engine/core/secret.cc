@@ -31,8 +31,9 @@ tl::unexpected<Error> refuse(std::string message) {
 
 }  // namespace
 
-Secret::Secret(std::string bytes) : bytes_(std::move(bytes)) {
-  cleanse_string(bytes);
+Secret::Secret(std::string bytes) {
+  bytes_.swap(bytes);
+  cleanse_string(bytes);  // a short text was copied, not handed over
 }
 
 Secret::Secret(Secret&& other) noexcept : bytes_(std::move(other.bytes_)) {

@@ -96,6 +96,14 @@ TEST(Event, WithTextThatCloudEventsForbidsIsBad) {
   }
 }
 
+TEST(Event, WithAnyControlCharacterIsBad) {
+  for (char c = 0; c < 0x20; ++c) {
+    Event event = good_event();
+    event.subject = std::string("a") + c;
+    EXPECT_EQ(check(event, kOurs), BadEvent::bad_attribute) << int{c};
+  }
+}
+
 TEST(Event, WithATimeThatIsNoneIsBad) {
   Event event = good_event();
   event.time = "yesterday";
