@@ -97,6 +97,7 @@ void Shard::join_when_ready() {
   if (!key_ready_) return;
   joined_ = true;
   context_.ports.log.join();
+  on_joined();
 }
 
 // --- limits

@@ -1,4 +1,5 @@
 #pragma once
+#include <functional>
 #include <memory>
 #include <optional>
 #include <span>
@@ -35,6 +36,8 @@ class Shard : public LogListener, public TransportListener, public ResolverListe
   void drain();
   bool drained() const { return draining_ && ownership_.empty(); }
 
+  // Called once, when the registry was read and the group is joined.
+  std::function<void()> on_joined = [] {};
   // Calls and answers on the shard's thread.
   Service& service() { return commands_; }
   const RegistryView& registry() const { return registry_; }

@@ -1,0 +1,171 @@
+#include "engine/daemon/assembly.h"
+
+#include <utility>
+
+#include "engine/crypto/file_key_service.h"
+#include "engine/crypto/file_record_cipher.h"
+#include "engine/daemon/first_start.h"
+#include "engine/embedded/embedded_log.h"
+#include "engine/kafka/kafka_client.h"
+#include "engine/kafka/kafka_log.h"
+#include "engine/kafka/topics.h"
+#include "engine/rocks/rocks_store.h"
+#include "engine/wire/codec.h"
+
+namespace postrider {
+namespace {
+
+KafkaConfig kafka_config(const Config& config, const std::string& instance, telemetry::Telemetry& telemetry) {
+  KafkaConfig kafka;
+  kafka.brokers = config.log.brokers;
+  for (const KafkaProperty& property : config.kafka) kafka.properties[property.name] = property.value.reveal();
+  kafka.environment = config.environment;
+  kafka.instance = instance;
+  kafka.on_line = [&telemetry](int level, std::string_view line) {
+    if (level <= 4) telemetry.log(level <= 3 ? "error" : "warn", "librdkafka", line);
+  };
+  return kafka;
+}
+
+Result<void> check_kafka_topics(const Config& config, const KafkaConfig& kafka, telemetry::Telemetry& telemetry) {
+  TopicPlan plan;
+  plan.lifetime_max = config.delivery.lifetime_max;
+  auto differences = check_topics(kafka, plan);
+  if (!differences) return fail(differences.error());
+  for (const TopicDifference& difference : *differences) {
+    const std::string sentence = (difference.topic.empty() ? "" : difference.topic + ": ") + difference.sentence;
+    if (refuses(difference, config.environment)) {
+      return fail(Errc::invalid, "TOPICS_UNSAFE", sentence,
+                  "`postrider-ops topics create` makes what is missing and `postrider-ops topics check` names every "
+                  "difference");
+    }
+    telemetry.log("warn", "topics_differ", sentence);
+  }
+  return {};
+}
+
+Result<LogIdentity> read_identity(LogClient& client, const Environment& environment) {
+  auto extent = client.extent(Topic::endpoints, 0);
+  if (!extent) return fail(extent.error());
+  std::optional<Result<LogIdentity>> found;
+  auto scanned = client.scan(Topic::endpoints, 0, extent->begin, extent->end, [&](const Record& record) {
+    if (record.key != kIdentityKey || !record.value) return true;
+    auto fact = wire::decode_registry(environment, *record.value);
+    if (!fact) {
+      found = fail(fact.error());
+    } else if (const auto* identity = std::get_if<IdentityFact>(&*fact)) {
+      found = identity->identity;
+    }
+    return !found;
+  });
+  if (!scanned) return fail(scanned.error());
+  if (!found) {
+    return fail(Errc::not_found, "TOPIC_MISSING", "the log has no identity: its topics were not made by us",
+                "run `postrider-ops topics create` once");
+  }
+  return *found;
+}
+
+Result<OpenedLog> open_embedded(const Config& config, crypto::KeyService& keys) {
+  OpenedLog opened;
+  const bool fresh = !holds_anything(config.log.directory);
+  EmbeddedLog::Options options;
+  options.directory = config.log.directory;
+  options.environment = config.environment;
+  options.partitions = static_cast<Partition>(config.embedded.partitions);
+  auto log = EmbeddedLog::open(std::move(options));
+  if (!log) return fail(log.error());
+  using IfMissing = crypto::FileRecordCipher::IfMissing;
+  auto cipher = crypto::FileRecordCipher::open(config.log.directory, config.environment, keys,
+                                               fresh ? IfMissing::create : IfMissing::refuse);
+  if (!cipher) return fail(cipher.error());
+  opened.cipher = *std::move(cipher);
+  opened.embedded = *std::move(log);
+  opened.embedded->use_cipher(*opened.cipher);
+  opened.shard = opened.embedded->shard();
+  opened.client = opened.embedded->client();
+  opened.identity = opened.embedded->identity();
+  return opened;
+}
+
+Result<OpenedLog> open_kafka(const Config& config, const std::string& instance, telemetry::Telemetry& telemetry) {
+  OpenedLog opened;
+  const KafkaConfig kafka = kafka_config(config, instance, telemetry);
+  if (auto checked = check(kafka); !checked) return fail(checked.error());
+  if (auto safe = check_kafka_topics(config, kafka, telemetry); !safe) return fail(safe.error());
+  auto client = open_kafka_client(kafka);
+  if (!client) return fail(client.error());
+  opened.client = *std::move(client);
+  auto identity = read_identity(*opened.client, config.environment);
+  if (!identity) return fail(identity.error());
+  opened.identity = *std::move(identity);
+  auto shard = open_kafka_log(kafka);
+  if (!shard) return fail(shard.error());
+  opened.shard = *std::move(shard);
+  return opened;
+}
+
+// A new key must not take the place of a lost one: nothing that the old one sealed could be opened again.
+bool anything_sealed(const Config& config, telemetry::Telemetry& telemetry) {
+  if (holds_anything(config.data + "/view")) return true;
+  if (config.log.kind == LogPlace::Kind::embedded) return holds_anything(config.log.directory);
+  auto client = open_kafka_client(kafka_config(config, "", telemetry));
+  if (!client) return true;
+  auto extent = (*client)->extent(Topic::keys, 0);
+  return !extent || extent->end > extent->begin;
+}
+
+}  // namespace
+
+OpenedLog::OpenedLog() = default;
+OpenedLog::OpenedLog(OpenedLog&&) noexcept = default;
+OpenedLog::~OpenedLog() {
+  client.reset();
+  shard.reset();
+  embedded.reset();
+}
+
+Result<std::unique_ptr<crypto::KeyService>> open_keys(const Config& config, telemetry::Telemetry& telemetry) {
+  auto opened = crypto::open_file_key_service(config.keys.file());
+  const bool missing = !opened && opened.error().code == "KEY_FILE_MISSING";
+  if (!missing || !config.development() || anything_sealed(config, telemetry)) return opened;
+  if (auto made = crypto::make_key_file(config.keys.file()); !made) return fail(made.error());
+  telemetry.log("warn", "key_file_made",
+                "made a new key file for development at " + config.keys.file() +
+                    ": back it up, without it every secret and dead letter is gone");
+  return crypto::open_file_key_service(config.keys.file());
+}
+
+Result<OpenedLog> open_log(const Config& config, const std::string& instance, crypto::KeyService& keys,
+                           telemetry::Telemetry& telemetry) {
+  return config.log.kind == LogPlace::Kind::embedded ? open_embedded(config, keys)
+                                                     : open_kafka(config, instance, telemetry);
+}
+
+Result<std::unique_ptr<Store>> open_store(const Config& config, const rocks::DataDir& data,
+                                          const LogIdentity& identity, telemetry::Telemetry& telemetry) {
+  rocks::RocksStoreOptions options;
+  options.directory = data.view();
+  options.environment = config.environment;
+  std::optional<Error> why;
+  for (int round = 0; round < 2; ++round) {
+    auto store = rocks::RocksStore::open(options);
+    if (store) {
+      auto belongs = (*store)->belongs_to(identity);
+      if (belongs) return std::unique_ptr<Store>(*std::move(store));
+      if (belongs.error().errc != Errc::conflict) return fail(belongs.error());
+      why = belongs.error();
+    } else if (store.error().errc == Errc::corrupt) {
+      why = store.error();
+    } else {
+      return fail(store.error());
+    }
+    if (round > 0) break;
+    telemetry.log("error", "view_wiped", *why, {{"data", data.view()}});
+    store = fail(*why);  // let go of its files first
+    if (auto wiped = rocks::wipe(data.view()); !wiped) return fail(wiped.error());
+  }
+  return fail(*why);
+}
+
+}  // namespace postrider

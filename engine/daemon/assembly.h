@@ -1,0 +1,41 @@
+#pragma once
+#include <memory>
+#include <string>
+
+#include "engine/config/config.h"
+#include "engine/core/registry.h"
+#include "engine/core/result.h"
+#include "engine/crypto/key_service.h"
+#include "engine/ports/log.h"
+#include "engine/ports/log_client.h"
+#include "engine/ports/record_cipher.h"
+#include "engine/ports/store.h"
+#include "engine/rocks/data_dir.h"
+#include "engine/telemetry/telemetry.h"
+
+namespace postrider {
+
+class EmbeddedLog;
+
+// The two logs behind one pair of handles, opened as the configuration says.
+struct OpenedLog {
+  std::unique_ptr<RecordCipher> cipher;
+  std::unique_ptr<EmbeddedLog> embedded;  // owns what `shard` and `client` use; nullptr: Kafka
+  std::unique_ptr<Log> shard;
+  std::unique_ptr<LogClient> client;
+  LogIdentity identity;
+
+  OpenedLog();
+  OpenedLog(OpenedLog&&) noexcept;
+  ~OpenedLog();
+};
+
+// Each refuses with one sentence of what is wrong and one of what to do.
+Result<std::unique_ptr<crypto::KeyService>> open_keys(const Config& config, telemetry::Telemetry& telemetry);
+Result<OpenedLog> open_log(const Config& config, const std::string& instance, crypto::KeyService& keys,
+                           telemetry::Telemetry& telemetry);
+// A corrupt view, or one of another log, is wiped, loudly: it is built again from the log.
+Result<std::unique_ptr<Store>> open_store(const Config& config, const rocks::DataDir& data,
+                                          const LogIdentity& identity, telemetry::Telemetry& telemetry);
+
+}  // namespace postrider

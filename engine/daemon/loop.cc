@@ -1,0 +1,51 @@
+#include "engine/daemon/loop.h"
+
+#include <poll.h>
+#include <sys/signalfd.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <array>
+#include <optional>
+
+namespace postrider {
+namespace {
+
+constexpr Millis kLongestSleep{1000};  // librdkafka's deadlines want to be looked at (engine/kafka)
+
+std::optional<int> read_signal(int signals) {
+  signalfd_siginfo info{};
+  if (read(signals, &info, sizeof info) != sizeof info) return std::nullopt;
+  return static_cast<int>(info.ssi_signo);
+}
+
+}  // namespace
+
+void Loop::run(int signals, Millis drain_max, const std::function<void(int signal)>& on_signal) {
+  std::optional<SteadyTime> give_up_at;
+  shard_.start();
+  while (!shard_.drained()) {
+    mailbox_.run();
+    shard_.step();
+    if (auto signal = read_signal(signals)) {
+      on_signal(*signal);
+      if (give_up_at) return;
+      give_up_at = ports_.clock.steady() + drain_max;
+      shard_.drain();
+    }
+    if (give_up_at && ports_.clock.steady() >= *give_up_at) return;
+    sleep(signals);
+  }
+}
+
+void Loop::sleep(int signals) {
+  std::array<pollfd, 5> fds{{{ports_.log.wake_fd(), POLLIN, 0},
+                             {ports_.transport.wake_fd(), POLLIN, 0},
+                             {ports_.resolver.wake_fd(), POLLIN, 0},
+                             {mailbox_.wake_fd(), POLLIN, 0},
+                             {signals, POLLIN, 0}}};
+  const Millis wait = std::clamp(shard_.next_wake() - ports_.clock.steady(), Millis(0), kLongestSleep);
+  poll(fds.data(), fds.size(), static_cast<int>(wait.count()));
+}
+
+}  // namespace postrider

@@ -1,0 +1,82 @@
+#include "engine/daemon/service_hop.h"
+
+#include <memory>
+#include <utility>
+
+namespace postrider {
+
+ServiceHop::ServiceHop(Service& shard, Mailbox& to_shard, std::function<void(std::function<void()>)> back)
+    : shard_(shard), to_shard_(to_shard), back_(std::move(back)) {}
+
+// Answers may hold what cannot be copied (a secret), and a posted function must be copyable: so it is shared.
+template <class T>
+Service::Answer<T> ServiceHop::returning(Answer<T> answer) {
+  return [this, answer = std::move(answer)](Result<T> result) {
+    auto held = std::make_shared<Result<T>>(std::move(result));
+    back_([answer, held] { answer(std::move(*held)); });
+  };
+}
+
+void ServiceHop::publish(Event event, Answer<Published> answer) {
+  auto held = std::make_shared<Event>(std::move(event));
+  to_shard_.post([this, held, answer = returning(std::move(answer))] { shard_.publish(std::move(*held), answer); });
+}
+
+void ServiceHop::apply_endpoint(EndpointSpec spec, Answer<ApplyAnswer> answer) {
+  auto held = std::make_shared<EndpointSpec>(std::move(spec));
+  to_shard_.post(
+      [this, held, answer = returning(std::move(answer))] { shard_.apply_endpoint(std::move(*held), answer); });
+}
+
+void ServiceHop::list_endpoints(TenantId tenant, Answer<std::vector<EndpointView>> answer) {
+  to_shard_.post([this, tenant, answer = returning(std::move(answer))] { shard_.list_endpoints(tenant, answer); });
+}
+
+void ServiceHop::show_endpoint(TenantId tenant, EndpointId id, Answer<EndpointView> answer) {
+  to_shard_.post(
+      [this, tenant, id, answer = returning(std::move(answer))] { shard_.show_endpoint(tenant, id, answer); });
+}
+
+void ServiceHop::disable_endpoint(TenantId tenant, EndpointId id, std::string why, std::string actor, bool wait,
+                                  Answer<EndpointView> answer) {
+  to_shard_.post([this, tenant, id, why, actor, wait, answer = returning(std::move(answer))] {
+    shard_.disable_endpoint(tenant, id, why, actor, wait, answer);
+  });
+}
+
+void ServiceHop::enable_endpoint(TenantId tenant, EndpointId id, std::string actor, bool wait,
+                                 Answer<EndpointView> answer) {
+  to_shard_.post([this, tenant, id, actor, wait, answer = returning(std::move(answer))] {
+    shard_.enable_endpoint(tenant, id, actor, wait, answer);
+  });
+}
+
+void ServiceHop::delete_endpoint(TenantId tenant, EndpointId id, std::string actor, bool wait, Answer<bool> answer) {
+  to_shard_.post([this, tenant, id, actor, wait, answer = returning(std::move(answer))] {
+    shard_.delete_endpoint(tenant, id, actor, wait, answer);
+  });
+}
+
+void ServiceHop::find_deliveries(std::string id, Answer<std::vector<DeliveryId>> answer) {
+  to_shard_.post([this, id, answer = returning(std::move(answer))] { shard_.find_deliveries(id, answer); });
+}
+
+void ServiceHop::show_delivery(DeliveryId id, Answer<Delivery> answer) {
+  to_shard_.post([this, id, answer = returning(std::move(answer))] { shard_.show_delivery(id, answer); });
+}
+
+void ServiceHop::rotate_admin_token(Answer<Secret> answer) {
+  to_shard_.post([this, answer = returning(std::move(answer))] { shard_.rotate_admin_token(answer); });
+}
+
+void ServiceHop::accepts_token(std::string token_hash_hex, Answer<bool> answer) {
+  to_shard_.post([this, token_hash_hex, answer = returning(std::move(answer))] {
+    shard_.accepts_token(token_hash_hex, answer);
+  });
+}
+
+void ServiceHop::readiness(Answer<Readiness> answer) {
+  to_shard_.post([this, answer = returning(std::move(answer))] { shard_.readiness(answer); });
+}
+
+}  // namespace postrider

@@ -1,0 +1,39 @@
+#pragma once
+#include <functional>
+
+#include "engine/daemon/mailbox.h"
+#include "engine/ports/service.h"
+
+namespace postrider {
+
+// The bridge between the API's thread and the shard's: every call is posted over, every answer posted back.
+class ServiceHop : public Service {
+ public:
+  // `back` posts to the API's thread. All outlive the hop.
+  ServiceHop(Service& shard, Mailbox& to_shard, std::function<void(std::function<void()>)> back);
+
+  void publish(Event event, Answer<Published> answer) override;
+  void apply_endpoint(EndpointSpec spec, Answer<ApplyAnswer> answer) override;
+  void list_endpoints(TenantId tenant, Answer<std::vector<EndpointView>> answer) override;
+  void show_endpoint(TenantId tenant, EndpointId id, Answer<EndpointView> answer) override;
+  void disable_endpoint(TenantId tenant, EndpointId id, std::string why, std::string actor, bool wait,
+                        Answer<EndpointView> answer) override;
+  void enable_endpoint(TenantId tenant, EndpointId id, std::string actor, bool wait,
+                       Answer<EndpointView> answer) override;
+  void delete_endpoint(TenantId tenant, EndpointId id, std::string actor, bool wait, Answer<bool> answer) override;
+  void find_deliveries(std::string id, Answer<std::vector<DeliveryId>> answer) override;
+  void show_delivery(DeliveryId id, Answer<Delivery> answer) override;
+  void rotate_admin_token(Answer<Secret> answer) override;
+  void accepts_token(std::string token_hash_hex, Answer<bool> answer) override;
+  void readiness(Answer<Readiness> answer) override;
+
+ private:
+  template <class T>
+  Answer<T> returning(Answer<T> answer);
+
+  Service& shard_;
+  Mailbox& to_shard_;
+  std::function<void(std::function<void()>)> back_;
+};
+
+}  // namespace postrider

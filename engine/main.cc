@@ -1,0 +1,162 @@
+// postriderd: puts the rooms together and runs them. The only file, with engine/daemon, that names adapters.
+#include <fcntl.h>
+#include <signal.h>
+#include <sys/signalfd.h>
+#include <unistd.h>
+
+#include <CLI/CLI.hpp>
+#include <cstdio>
+#include <memory>
+#include <string>
+
+#include "engine/api/api.h"
+#include "engine/config/config.h"
+#include "engine/crypto/random_bytes.h"
+#include "engine/crypto/tenant_keys.h"
+#include "engine/curl/cares_resolver.h"
+#include "engine/curl/curl_transport.h"
+#include "engine/daemon/assembly.h"
+#include "engine/daemon/error_text.h"
+#include "engine/daemon/first_start.h"
+#include "engine/daemon/loop.h"
+#include "engine/daemon/service_hop.h"
+#include "engine/daemon/system_clock.h"
+#include "engine/embedded/embedded_log.h"
+#include "engine/flow/shard.h"
+
+namespace postrider {
+namespace {
+
+constexpr int kDone = 0, kFailed = 1, kRefused = 2;
+
+int refuse(const Error& error) {
+  std::fputs((error_json(error) + "\n").c_str(), stderr);
+  return kRefused;
+}
+
+// SIGTERM and SIGINT arrive as reads of the loop; a client or broker that goes away must not end us.
+int take_signals() {
+  signal(SIGPIPE, SIG_IGN);
+  sigset_t set;
+  sigemptyset(&set);
+  sigaddset(&set, SIGTERM);
+  sigaddset(&set, SIGINT);
+  pthread_sigmask(SIG_BLOCK, &set, nullptr);
+  return signalfd(-1, &set, SFD_NONBLOCK | SFD_CLOEXEC);
+}
+
+flow::ShardConfig shard_config(const Config& config, const std::string& instance) {
+  flow::ShardConfig shard;
+  shard.environment = config.environment;
+  shard.instance = instance;
+  shard.tenant_from_key = config.tenant_from_key;
+  shard.retry_client_errors = config.delivery.retry_client_errors;
+  shard.attempt_timeout = config.delivery.timeout;
+  shard.lifetime = config.delivery.lifetime_max;
+  shard.repeat_window = config.delivery.repeat_window;
+  shard.history_ttl = config.history.ttl;
+  shard.bytes_max = config.limits.memory_bytes;
+  shard.window_max = config.limits.window;
+  shard.addresses = AddressPolicy(config.guard.allow);
+  return shard;
+}
+
+// The first start in an environment makes an administrator's token: its hash is a fact on the log, the token
+// itself stands once in a file.
+void make_first_token(Service& service, const flow::RegistryView& registry, const std::string& data,
+                      telemetry::Telemetry& telemetry) {
+  if (registry.registry().has_tokens()) return;
+  service.rotate_admin_token([data, &telemetry](Result<Secret> token) {
+    auto path = token ? write_admin_token(data, *token) : Result<std::string>(fail(token.error()));
+    if (path) {
+      telemetry.log("info", "admin_token_made", "the administrator's token stands in " + *path);
+    } else {
+      telemetry.log("error", "admin_token_failed", path.error());
+    }
+  });
+}
+
+int run(const Config& config) {
+  const int signals = take_signals();
+  SystemClock clock;
+  telemetry::Telemetry telemetry({.environment = config.environment, .level = config.log_level}, clock);
+  for (const std::string& warning : config.warnings) telemetry.log("warn", "configuration", warning);
+
+  crypto::SystemRandom random;
+  crypto::SystemRandom desk_random;
+  auto data = rocks::DataDir::open(config.data, config.environment, random);
+  if (!data) return refuse(data.error());
+  auto keys_service = open_keys(config, telemetry);
+  if (!keys_service) return refuse(keys_service.error());
+  auto log = open_log(config, (*data)->instance(), **keys_service, telemetry);
+  if (!log) return refuse(log.error());
+  auto store = open_store(config, **data, log->identity, telemetry);
+  if (!store) return refuse(store.error());
+  auto transport = CurlTransport::create({.policy = AddressPolicy(config.guard.allow),
+                                          .allow_plain_http_loopback = config.development(),
+                                          .ca_file = config.delivery.ca_file});
+  if (!transport) return refuse(transport.error());
+  auto resolver = CaresResolver::create();
+  if (!resolver) return refuse(resolver.error());
+  crypto::TenantKeys keys(config.environment, **keys_service, clock);
+
+  flow::Ports ports{*log->shard, **transport, **resolver, **store, clock, random, keys, telemetry.observer()};
+  flow::Shard shard(ports, shard_config(config, (*data)->instance()));
+
+  Mailbox mailbox;
+  std::unique_ptr<Api> api;
+  ServiceHop hop(shard.service(), mailbox, [&api](std::function<void()> work) { api->post(std::move(work)); });
+  Api::Options options;
+  options.environment = config.environment;
+  options.server.host = config.listen.host;
+  options.server.port = config.listen.port;
+  options.server.tls_cert = config.tls.cert;
+  options.server.tls_key = config.tls.key;
+  options.server.connections = config.api.connections;
+  options.server.request_timeout = config.api.request_timeout;
+  options.server.idle_timeout = config.api.idle_timeout;
+  options.default_retry = config.retry.standard;
+  Desk desk{*log->client, config.environment, desk_random, clock};
+  api = std::make_unique<Api>(hop, desk, [&telemetry] { return telemetry.metrics_text(); }, options);
+  if (auto started = api->start(); !started) return refuse(started.error());
+  telemetry.log("info", "started", "listening on " + config.listen.host + ":" + std::to_string(api->port()),
+                {{"instance", (*data)->instance()}, {"log", format_log_place(config.log)}});
+
+  shard.on_joined = [&] { make_first_token(shard.service(), shard.registry(), config.data, telemetry); };
+  Loop loop(shard, ports, mailbox);
+  loop.run(signals, config.drain.timeout, [&telemetry](int) {
+    telemetry.log("info", "draining", "taking nothing more, bringing home what is in flight");
+  });
+  api->stop();
+  telemetry.log("info", "stopped", "drained");
+  telemetry.flush();
+  close(signals);
+  return kDone;
+}
+
+int start(int argc, char** argv) {
+  CLI::App app{"Postrider: delivers events from the log as signed webhooks."};
+  app.set_version_flag("--version", "postriderd 0.1.0");
+  std::string file;
+  bool check_only = false;
+  app.add_option("--config", file, "TOML file; POSTRIDER_… variables beat it")->check(CLI::ExistingFile);
+  app.add_flag("--check", check_only, "validate, print the effective configuration, exit");
+  try {
+    app.parse(argc, argv);
+  } catch (const CLI::ParseError& error) {
+    const int code = app.exit(error);
+    return code == 0 ? kDone : kRefused;
+  }
+  auto config = load(file, variables_of(environ));
+  if (!config) return refuse(config.error());
+  if (check_only) {
+    std::fputs(print(*config).c_str(), stdout);
+    return kDone;
+  }
+  return run(*config);
+}
+
+}  // namespace
+}  // namespace postrider
+
+int main(int argc, char** argv) { return postrider::start(argc, argv); }
