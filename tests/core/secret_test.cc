@@ -3,6 +3,8 @@
 #include <gtest/gtest.h>
 #include <rapidcheck/gtest.h>
 
+#include <array>
+#include <new>
 #include <type_traits>
 
 #include "engine/core/bytes.h"
@@ -42,6 +44,14 @@ TEST(Secret, ShortOnesAreWipedFromTheBufferTheyLeave) {
   const Secret second(std::move(first));
   EXPECT_EQ(std::string(bytes, 9), std::string(9, '\0'));
   EXPECT_EQ(second.reveal(), "short-key");
+}
+
+TEST(Secret, IsWipedWhenItGoes) {
+  alignas(Secret) std::array<char, sizeof(Secret)> memory{};
+  auto* const secret = new (memory.data()) Secret(std::string("short-key"));
+  ASSERT_NE(std::string_view(memory.data(), memory.size()).find("short-key"), std::string_view::npos);
+  secret->~Secret();
+  EXPECT_EQ(std::string_view(memory.data(), memory.size()).find("key"), std::string_view::npos);
 }
 
 TEST(Secret, ClonesByItsNameOnly) {
