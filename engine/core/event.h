@@ -40,7 +40,7 @@ struct Event {
 };
 
 inline constexpr std::size_t kEventDataBytesMax = std::size_t{256} * 1024;  // D5
-// Bounds of ours, so that attributes stay headers a receiver accepts: of each value, and of how many there are.
+// Bounds of ours, so that attributes stay headers a receiver accepts: of each value, and of their number.
 inline constexpr std::size_t kAttributeBytesMax = 4096;
 inline constexpr std::size_t kExtensionsMax = 64;
 
