@@ -56,8 +56,8 @@ bool all_zero(std::string_view bytes) {
 
 tl::unexpected<Error> damaged(const std::string& file, std::uint64_t at) {
   return fail(Errc::corrupt, "LOG_DAMAGED",
-              "the write-ahead log " + file + " is damaged at byte " + std::to_string(at) +
-                  ", before its end: acknowledged records cannot be read",
+              file + " is damaged at byte " + std::to_string(at) +
+                  ", before its end: what was acknowledged cannot be read",
               "restore the log's directory from a backup, and have the disk checked");
 }
 
@@ -91,7 +91,8 @@ WalVerdict check_wal(std::string_view bytes) {
 Result<void> check_wals(const std::string& directory) {
   std::error_code failed;
   for (const auto& entry : std::filesystem::directory_iterator(directory, failed)) {
-    if (entry.path().extension() != ".log") continue;
+    const bool is_manifest = entry.path().filename().string().starts_with("MANIFEST-");
+    if (entry.path().extension() != ".log" && !is_manifest) continue;
     std::ifstream file(entry.path(), std::ios::binary);
     const std::string bytes{std::istreambuf_iterator<char>(file), std::istreambuf_iterator<char>()};
     if (file.bad() || !file.is_open())

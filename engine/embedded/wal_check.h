@@ -20,7 +20,8 @@ struct WalVerdict {
 };
 WalVerdict check_wal(std::string_view bytes);
 
-// Every write-ahead log (*.log) of that RocksDB directory. Errc::corrupt names file and byte.
+// Every write-ahead log (*.log) of that RocksDB directory, and its MANIFEST, which has the same format and the same
+// weakness. Errc::corrupt names file and byte.
 Result<void> check_wals(const std::string& directory);
 
 }  // namespace postrider::embedded
