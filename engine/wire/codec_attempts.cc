@@ -7,8 +7,12 @@ namespace postrider::wire {
 namespace {
 
 // Stored one higher, so that 0 says "not reached" and costs nothing.
-std::uint32_t to_wire_ms(std::int32_t ms) { return ms < 0 ? 0 : static_cast<std::uint32_t>(ms) + 1; }
-std::int32_t from_wire_ms(std::uint32_t stored) { return static_cast<std::int32_t>(stored - 1); }
+std::uint32_t to_wire_ms(std::int32_t ms) {
+  return ms < 0 ? 0 : static_cast<std::uint32_t>(ms) + 1;
+}
+std::int32_t from_wire_ms(std::uint32_t stored) {
+  return static_cast<std::int32_t>(stored - 1);
+}
 
 void fill(v1::Attempt& message, const AttemptFact& fact) {
   wire::fill(*message.mutable_delivery(), fact.delivery);

@@ -30,7 +30,8 @@ AttemptsFact decode_no_match(const v1::AttemptRecord& record) {
   NoMatchFact fact;
   fact.stamp = read(record.stamp());
   fact.partition = message.partition();
-  for (const v1::OffsetRange& range : message.offsets()) fact.offsets.emplace_back(range.first(), range.last());
+  for (const v1::OffsetRange& range : message.offsets())
+    fact.offsets.emplace_back(range.first(), range.last());
   fact.registry_version = message.registry_version();
   fact.unknown = keep_unknown_of_all(record, message.offsets(), {&record.stamp(), &message});
   return fact;
@@ -140,13 +141,20 @@ Result<AttemptsFact> decode_attempts(const Environment& environment, std::string
   auto& record = scratch.make<v1::AttemptRecord>();
   if (auto opened = open(environment, "attempts", bytes, record); !opened) return fail(opened.error());
   switch (record.kind_case()) {
-    case v1::AttemptRecord::kAttempt: return decode_attempt(record);
-    case v1::AttemptRecord::kCancelled: return decode_cancelled(record);
-    case v1::AttemptRecord::kNoMatch: return decode_no_match(record);
-    case v1::AttemptRecord::kRepeats: return decode_repeats(record);
-    case v1::AttemptRecord::kSetAside: return decode_set_aside(record);
-    case v1::AttemptRecord::kSourceLost: return decode_source_lost(record);
-    case v1::AttemptRecord::KIND_NOT_SET: break;
+    case v1::AttemptRecord::kAttempt:
+      return decode_attempt(record);
+    case v1::AttemptRecord::kCancelled:
+      return decode_cancelled(record);
+    case v1::AttemptRecord::kNoMatch:
+      return decode_no_match(record);
+    case v1::AttemptRecord::kRepeats:
+      return decode_repeats(record);
+    case v1::AttemptRecord::kSetAside:
+      return decode_set_aside(record);
+    case v1::AttemptRecord::kSourceLost:
+      return decode_source_lost(record);
+    case v1::AttemptRecord::KIND_NOT_SET:
+      break;
   }
   return AttemptsFact();
 }

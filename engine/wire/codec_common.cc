@@ -65,7 +65,8 @@ std::string keep_unknown(const Message& record, std::initializer_list<const Mess
 
 void restore_unknown(Message& record, std::string_view kept) {
   const std::unique_ptr<Message> frame(record.New());
-  // Made by keep_unknown: it parses. If a caller filled the field otherwise, there is nothing of ours to keep.
+  // Made by keep_unknown: it parses. If a caller filled the field otherwise, there is nothing of ours to
+  // keep.
   if (frame->ParseFromArray(kept.data(), static_cast<int>(kept.size()))) restore(record, *frame);
 }
 
@@ -76,7 +77,8 @@ Error not_ours(const std::string& theirs, const Environment& ours) {
 }
 
 Error not_readable(std::string_view topic) {
-  return {Errc::corrupt, "RECORD_UNREADABLE", "a record of `" + std::string(topic) + "` is no message of ours",
+  return {Errc::corrupt, "RECORD_UNREADABLE",
+          "a record of `" + std::string(topic) + "` is no message of ours",
           "find out who else writes to the topic; nothing but Postrider may"};
 }
 
@@ -85,7 +87,9 @@ void fill(v1::Stamp& message, Stamp stamp) {
   message.set_sequence(stamp.sequence);
 }
 
-Stamp read(const v1::Stamp& message) { return {message.epoch(), message.sequence()}; }
+Stamp read(const v1::Stamp& message) {
+  return {message.epoch(), message.sequence()};
+}
 
 void fill(v1::DeliveryRef& message, const DeliveryRef& delivery) {
   message.set_id(delivery.id.str());

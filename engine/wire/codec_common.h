@@ -14,10 +14,10 @@
 
 namespace postrider::wire {
 
-// The fields of a newer version. A fact's `unknown` is empty in all but those rare cases; else it is the record's
-// own message with every known field taken out, so that what remains says where each unknown field belongs: in the
-// record, in the fact, or in a message within it. Writing the fact again puts each back in its place. Elements of a
-// repeated message get theirs back by position, if their number did not change.
+// The fields of a newer version. A fact's `unknown` is empty in all but those rare cases; else it is the
+// record's own message with every known field taken out, so that what remains says where each unknown field
+// belongs: in the record, in the fact, or in a message within it. Writing the fact again puts each back in
+// its place. Elements of a repeated message get theirs back by position, if their number did not change.
 std::string keep_unknown(const google::protobuf::Message& record,
                          std::initializer_list<const google::protobuf::Message*> parts);
 bool has_unknown(const google::protobuf::Message& message);
@@ -59,7 +59,8 @@ Error not_readable(std::string_view topic);
 
 // Parses `bytes` into `record` and checks that it is of our environment.
 template <class Record>
-Result<void> open(const Environment& environment, std::string_view topic, std::string_view bytes, Record& record) {
+Result<void> open(const Environment& environment, std::string_view topic, std::string_view bytes,
+                  Record& record) {
   const bool read = record.ParseFromArray(bytes.data(), static_cast<int>(bytes.size()));
   // Every record of ours names its environment: one that does not is something else that happens to parse.
   if (!read || record.environment().empty()) return fail(not_readable(topic));
@@ -73,9 +74,13 @@ void fill(v1::DeliveryRef& message, const DeliveryRef& delivery);
 Stamp read(const v1::Stamp& message);
 DeliveryRef read(const v1::DeliveryRef& message);
 
-// Enumerations: the numbers are those of the schema. The casts keep a number that this version does not know, which
-// is right where the value only informs; where it decides, the caller refuses it (is_known).
-inline v1::AttemptError to_wire(AttemptError error) { return static_cast<v1::AttemptError>(error); }
-inline AttemptError from_wire(v1::AttemptError error) { return static_cast<AttemptError>(error); }
+// Enumerations: the numbers are those of the schema. The casts keep a number that this version does not know,
+// which is right where the value only informs; where it decides, the caller refuses it (is_known).
+inline v1::AttemptError to_wire(AttemptError error) {
+  return static_cast<v1::AttemptError>(error);
+}
+inline AttemptError from_wire(v1::AttemptError error) {
+  return static_cast<AttemptError>(error);
+}
 
 }  // namespace postrider::wire

@@ -81,9 +81,12 @@ Result<DeadLetterFact> decode_dead_letter(const Environment& environment, std::s
   auto& record = scratch.make<v1::DeadLetterRecord>();
   if (auto opened = open(environment, "dead-letters", bytes, record); !opened) return fail(opened.error());
   switch (record.kind_case()) {
-    case v1::DeadLetterRecord::kLetter: return decode_letter(record);
-    case v1::DeadLetterRecord::kMark: return decode_mark(record);
-    case v1::DeadLetterRecord::KIND_NOT_SET: break;
+    case v1::DeadLetterRecord::kLetter:
+      return decode_letter(record);
+    case v1::DeadLetterRecord::kMark:
+      return decode_mark(record);
+    case v1::DeadLetterRecord::KIND_NOT_SET:
+      break;
   }
   return DeadLetterFact();
 }

@@ -135,9 +135,10 @@ Result<SealedParts> decode_sealed(std::string_view bytes) {
                 "stop and look: they were changed, or never were sealed");
   }
   if (sealed.version() != kSealedVersion) {
-    return fail(Errc::corrupt, "SEALED_VERSION_UNKNOWN",
-                "the value was sealed in version " + std::to_string(sealed.version()) + ", and we know version 1",
-                "run a version of Postrider at least as new as the one that sealed it");
+    return fail(
+        Errc::corrupt, "SEALED_VERSION_UNKNOWN",
+        "the value was sealed in version " + std::to_string(sealed.version()) + ", and we know version 1",
+        "run a version of Postrider at least as new as the one that sealed it");
   }
   return SealedParts{sealed.key_id(), sealed.wrapped_data_key(), sealed.nonce(), sealed.ciphertext()};
 }

@@ -169,8 +169,12 @@ Result<RegistryFact> decode_registry(const Environment& environment, std::string
   return RegistryFact();
 }
 
-Headers restated_headers() { return {{"restated", "1"}}; }
+Headers restated_headers() {
+  return {{"restated", "1"}};
+}
 
-bool is_restated(const Headers& headers) { return find_header(headers, "restated") != nullptr; }
+bool is_restated(const Headers& headers) {
+  return find_header(headers, "restated") != nullptr;
+}
 
 }  // namespace postrider::wire
