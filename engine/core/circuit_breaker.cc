@@ -43,7 +43,9 @@ void CircuitBreaker::failed(SteadyTime now) {
   open_until_ = now + pause_;
 }
 
-void CircuitBreaker::abandoned() { probing_ = false; }
+void CircuitBreaker::abandoned() {
+  probing_ = false;
+}
 
 SteadyTime CircuitBreaker::reopens_at(SteadyTime now) const {
   switch (state(now)) {

@@ -7,12 +7,18 @@ namespace postrider {
 
 std::string_view name_of(DeliveryState state) {
   switch (state) {
-    case DeliveryState::queued: return "queued";
-    case DeliveryState::sending: return "sending";
-    case DeliveryState::parked: return "parked";
-    case DeliveryState::delivered: return "delivered";
-    case DeliveryState::dead: return "dead";
-    case DeliveryState::cancelled: return "cancelled";
+    case DeliveryState::queued:
+      return "queued";
+    case DeliveryState::sending:
+      return "sending";
+    case DeliveryState::parked:
+      return "parked";
+    case DeliveryState::delivered:
+      return "delivered";
+    case DeliveryState::dead:
+      return "dead";
+    case DeliveryState::cancelled:
+      return "cancelled";
   }
   return "unknown";
 }

@@ -4,10 +4,14 @@ namespace postrider {
 
 std::string_view reason_of(CancelReason reason) {
   switch (reason) {
-    case CancelReason::endpoint_deleted: return "endpoint_deleted";
-    case CancelReason::target_gone: return "target_gone";
-    case CancelReason::tenant_erased: return "tenant_erased";
-    case CancelReason::by_operator: return "by_operator";
+    case CancelReason::endpoint_deleted:
+      return "endpoint_deleted";
+    case CancelReason::target_gone:
+      return "target_gone";
+    case CancelReason::tenant_erased:
+      return "tenant_erased";
+    case CancelReason::by_operator:
+      return "by_operator";
   }
   return "unknown";
 }
@@ -22,9 +26,12 @@ std::optional<CancelReason> parse_cancel_reason(std::string_view text) {
 
 std::string_view name_of(DeadLetterState state) {
   switch (state) {
-    case DeadLetterState::open: return "open";
-    case DeadLetterState::replayed: return "replayed";
-    case DeadLetterState::resolved: return "resolved";
+    case DeadLetterState::open:
+      return "open";
+    case DeadLetterState::replayed:
+      return "replayed";
+    case DeadLetterState::resolved:
+      return "resolved";
   }
   return "unknown";
 }

@@ -69,18 +69,26 @@ double EndpointHealth::failure_share() const {
 
 std::string_view name_of(HealthState state) {
   switch (state) {
-    case HealthState::healthy: return "healthy";
-    case HealthState::degraded: return "degraded";
-    case HealthState::failing: return "failing";
-    case HealthState::quarantined: return "quarantined";
-    case HealthState::disabled: return "disabled";
-    case HealthState::needs_reauth: return "needs_reauth";
-    case HealthState::revoked: return "revoked";
+    case HealthState::healthy:
+      return "healthy";
+    case HealthState::degraded:
+      return "degraded";
+    case HealthState::failing:
+      return "failing";
+    case HealthState::quarantined:
+      return "quarantined";
+    case HealthState::disabled:
+      return "disabled";
+    case HealthState::needs_reauth:
+      return "needs_reauth";
+    case HealthState::revoked:
+      return "revoked";
   }
   return "unknown";
 }
 
-// DESIGN §9: failing when the breaker is not closed, or more than half of the last 100 failed; degraded above 5 %.
+// DESIGN §9: failing when the breaker is not closed, or more than half of the last 100 failed; degraded above
+// 5 %.
 HealthState health_state(Stop stop, CircuitBreaker::State breaker, double failure_share) {
   if (stop == Stop::disabled) return HealthState::disabled;
   if (stop == Stop::quarantined) return HealthState::quarantined;

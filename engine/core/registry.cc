@@ -10,16 +10,17 @@ std::string life_key(const TenantId& tenant, const EndpointId& endpoint, const I
   return tenant.str() + "/" + endpoint.str() + "/" + incarnation.str();
 }
 
-// Whether `next` takes the place of `current` (DESIGN §5). Revisions rise through all lives of a name, so they alone
-// decide. A honest loser replaces less than the current revision; whoever replaces more has seen what compaction has
-// taken from us.
+// Whether `next` takes the place of `current` (DESIGN §5). Revisions rise through all lives of a name, so
+// they alone decide. A honest loser replaces less than the current revision; whoever replaces more has seen
+// what compaction has taken from us.
 bool supersedes(const EndpointDef& next, const EndpointDef& current, bool restated) {
   if (next.revision <= next.replaces) return false;
   if (next.revision == current.revision) return restated;
   return next.replaces >= current.revision;
 }
 
-// Secrets only move forward: active, expiring (and then ever sooner), revoked. An equal one may be sealed anew.
+// Secrets only move forward: active, expiring (and then ever sooner), revoked. An equal one may be sealed
+// anew.
 bool moves_back(const EndpointSecret& next, const EndpointSecret& current) {
   if (next.state != current.state) return next.state < current.state;
   return next.state == SecretState::expiring && next.expires_at > current.expires_at;
@@ -59,8 +60,8 @@ bool equal_in_constant_time(std::string_view one, std::string_view other) {
   if (one.size() != other.size()) return false;
   unsigned difference = 0;
   for (std::size_t i = 0; i < one.size(); ++i) {
-    difference |= static_cast<unsigned>(static_cast<unsigned char>(one[i]) ^
-                                        static_cast<unsigned char>(other[i]));
+    difference |=
+        static_cast<unsigned>(static_cast<unsigned char>(one[i]) ^ static_cast<unsigned char>(other[i]));
   }
   return difference == 0;
 }
@@ -293,7 +294,9 @@ std::string secret_key(const EndpointSecret& secret) {
   return life_key(secret.tenant, secret.endpoint, secret.incarnation) + "/secret/" + secret.id;
 }
 
-std::string token_key(std::string_view id) { return "~tokens/" + std::string(id); }
+std::string token_key(std::string_view id) {
+  return "~tokens/" + std::string(id);
+}
 
 std::string health_key(const HealthFact& fact) {
   return life_key(fact.tenant, fact.endpoint, fact.incarnation) + "/" + std::to_string(fact.partition);

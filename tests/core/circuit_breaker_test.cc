@@ -8,7 +8,9 @@ namespace {
 using std::chrono::minutes;
 using std::chrono::seconds;
 
-SteadyTime at(Millis span) { return SteadyTime(span); }
+SteadyTime at(Millis span) {
+  return SteadyTime(span);
+}
 
 CircuitBreaker opened_at(SteadyTime now) {
   CircuitBreaker breaker;

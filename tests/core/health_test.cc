@@ -8,7 +8,9 @@ namespace {
 using std::chrono::hours;
 using std::chrono::seconds;
 
-LogTime at(Millis span) { return LogTime(std::chrono::hours(1'000'000)) + span; }
+LogTime at(Millis span) {
+  return LogTime(std::chrono::hours(1'000'000)) + span;
+}
 
 TEST(EndpointHealth, TheFirstFailureAndTheFirstSuccessAfterItAreChangesAndNothingBetween) {
   EndpointHealth health;

@@ -6,7 +6,9 @@
 namespace postrider {
 namespace {
 
-SteadyTime at(std::int64_t ms) { return from_ms<SteadyTime>(ms); }
+SteadyTime at(std::int64_t ms) {
+  return from_ms<SteadyTime>(ms);
+}
 
 int burst(RateLimiter& limiter, SteadyTime now) {
   int admitted = 0;

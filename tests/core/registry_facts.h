@@ -26,8 +26,8 @@ inline EndpointDef deleted(std::uint64_t revision, std::uint64_t replaces, std::
   return fact;
 }
 
-inline EndpointSecret secret(std::string id, SecretState state, std::int64_t created_at, std::string incarnation,
-                             std::int64_t expires_at = 0) {
+inline EndpointSecret secret(std::string id, SecretState state, std::int64_t created_at,
+                             std::string incarnation, std::int64_t expires_at = 0) {
   EndpointSecret fact;
   fact.tenant = TenantId("acme");
   fact.endpoint = EndpointId("hook");
@@ -39,8 +39,8 @@ inline EndpointSecret secret(std::string id, SecretState state, std::int64_t cre
   return fact;
 }
 
-inline HealthFact health(std::string incarnation, Partition partition, std::uint64_t enable_revision, Stop stop,
-                         std::int64_t since = 1, std::string why = "why") {
+inline HealthFact health(std::string incarnation, Partition partition, std::uint64_t enable_revision,
+                         Stop stop, std::int64_t since = 1, std::string why = "why") {
   HealthFact fact;
   fact.tenant = TenantId("acme");
   fact.endpoint = EndpointId("hook");

@@ -35,9 +35,11 @@ std::string look_at(const Registry& registry) {
   std::string seen = registry.identity() ? registry.identity()->identity.str() : "none";
   if (endpoint == nullptr) return seen;
   seen += living ? " living " : " deleted ";
-  seen += endpoint->def.incarnation.str() + " r" + std::to_string(endpoint->def.revision) + " " + endpoint->def.url;
+  seen += endpoint->def.incarnation.str() + " r" + std::to_string(endpoint->def.revision) + " " +
+          endpoint->def.url;
   for (const EndpointSecret& one : endpoint->secrets) {
-    seen += " " + one.id + ":" + std::to_string(static_cast<int>(one.state)) + "@" + std::to_string(one.expires_at);
+    seen += " " + one.id + ":" + std::to_string(static_cast<int>(one.state)) + "@" +
+            std::to_string(one.expires_at);
   }
   return seen;
 }
@@ -47,13 +49,27 @@ class World {
  public:
   void step(int what) {
     switch (what) {
-      case 0: case 1: case 2: write_def(false); break;
-      case 3: write_def(true); break;
-      case 4: case 5: write_secret(); break;
-      case 6: think_of_mending(); break;
-      case 7: land_one(); break;
-      default: append({std::string(kIdentityKey), IdentityFact{LogIdentity(unique("log_")), Environment("e"), ""},
-                       unique("identity "), false});
+      case 0:
+      case 1:
+      case 2:
+        write_def(false);
+        break;
+      case 3:
+        write_def(true);
+        break;
+      case 4:
+      case 5:
+        write_secret();
+        break;
+      case 6:
+        think_of_mending();
+        break;
+      case 7:
+        land_one();
+        break;
+      default:
+        append({std::string(kIdentityKey), IdentityFact{LogIdentity(unique("log_")), Environment("e"), ""},
+                unique("identity "), false});
     }
   }
   void heal() {
@@ -98,8 +114,9 @@ class World {
   void write_secret() {
     const auto base = remembered();
     if (!base) return;
-    EndpointSecret fact = secret("sec_" + std::to_string(*rc::gen::inRange(0, 2)),
-                                 static_cast<SecretState>(*rc::gen::inRange(0, 3)), 1, base->incarnation.str());
+    EndpointSecret fact =
+        secret("sec_" + std::to_string(*rc::gen::inRange(0, 2)),
+               static_cast<SecretState>(*rc::gen::inRange(0, 3)), 1, base->incarnation.str());
     if (fact.state == SecretState::expiring) fact.expires_at = *rc::gen::inRange(1, 4);
     append({secret_key(fact), fact, unique("secret "), false});
   }
@@ -131,8 +148,8 @@ void run(World& world) {
   world.heal();
 }
 
-// What a reader gets that reads [0, `before`) and then the rest of a log whose first `cleaned` records have been
-// compacted meanwhile.
+// What a reader gets that reads [0, `before`) and then the rest of a log whose first `cleaned` records have
+// been compacted meanwhile.
 History compacted(const History& history, std::size_t before, std::size_t cleaned) {
   std::map<std::string, std::size_t> last;
   for (std::size_t i = 0; i < cleaned; ++i) last[history[i].key] = i;
@@ -196,7 +213,8 @@ RC_GTEST_PROP(RegistryFold, HealthAndDefsMayInterleaveAnyhow, ()) {
   const auto count = *rc::gen::inRange(0, 8);
   for (int i = 0; i < count; ++i) {
     const std::uint64_t seen = defs[*rc::gen::inRange<std::size_t>(0, defs.size())].enable_revision;
-    facts.push_back(health("inc_a", *rc::gen::inRange(0, 2), seen, static_cast<Stop>(*rc::gen::inRange(0, 3)), i));
+    facts.push_back(
+        health("inc_a", *rc::gen::inRange(0, 2), seen, static_cast<Stop>(*rc::gen::inRange(0, 3)), i));
   }
   const auto fold = [&](auto&& def_is_next) {
     Registry registry;

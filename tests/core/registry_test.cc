@@ -12,7 +12,9 @@ using Applied = Registry::Applied;
 const TenantId kTenant("acme");
 const EndpointId kHook("hook");
 
-const Endpoint* hook(const Registry& registry) { return registry.find(kTenant, kHook); }
+const Endpoint* hook(const Registry& registry) {
+  return registry.find(kTenant, kHook);
+}
 
 // The one record that must be appended again.
 std::pair<std::string, std::string> to_mend(const Registry& registry) {
@@ -121,8 +123,7 @@ TEST(Registry, SecretsOnlyMoveForward) {
   const auto state = [&] { return hook(registry)->secrets.at(0); };
   EXPECT_EQ(registry.apply(secret("s", SecretState::expiring, 1, "inc_a", 500), "e500"), Applied::yes);
   EXPECT_EQ(registry.apply(secret("s", SecretState::active, 1, "inc_a"), "a"), Applied::ignored);
-  EXPECT_EQ(to_mend(registry),
-            std::make_pair(std::string("acme/hook/inc_a/secret/s"), std::string("e500")));
+  EXPECT_EQ(to_mend(registry), std::make_pair(std::string("acme/hook/inc_a/secret/s"), std::string("e500")));
   EXPECT_EQ(registry.apply(secret("s", SecretState::expiring, 1, "inc_a", 400), "e400"), Applied::yes);
   EXPECT_EQ(registry.apply(secret("s", SecretState::expiring, 1, "inc_a", 450), "e450"), Applied::ignored);
   EXPECT_EQ(state().expires_at, 400);
@@ -304,7 +305,8 @@ TEST(TypePattern, AStarStandsAloneOrLastAfterADot) {
   for (const char* good : {"*", "order", "order.created", "order.*", "com.example/order.v1", "a.b.c.*"}) {
     EXPECT_TRUE(is_type_pattern(good)) << good;
   }
-  for (const char* bad : {"", "**", "*.created", "order*", "order.*.created", ".*", "a b", "caf\xc3\xa9", "x\n"}) {
+  for (const char* bad :
+       {"", "**", "*.created", "order*", "order.*.created", ".*", "a b", "caf\xc3\xa9", "x\n"}) {
     EXPECT_FALSE(is_type_pattern(bad)) << bad;
   }
   EXPECT_FALSE(is_type_pattern(std::string(256, 'a')));
