@@ -8,6 +8,7 @@
 #include <rocksdb/write_batch.h>
 
 #include <algorithm>
+#include <filesystem>
 
 #include "engine/embedded/wal_check.h"
 
@@ -66,6 +67,18 @@ tl::unexpected<Error> damaged(std::string what) {
               "restore the log's directory from a backup, and have the disk checked");
 }
 
+// RocksDB blames the MANIFEST for a table whose footer it cannot read: looks which table is bad, for the message.
+std::string damaged_table_in(const std::string& directory) {
+  std::error_code failed;
+  for (const auto& entry : std::filesystem::directory_iterator(directory, failed)) {
+    if (entry.path().extension() != ".sst") continue;
+    const std::string path = entry.path().string();
+    if (!rocksdb::VerifySstFileChecksum(rocksdb::Options(), rocksdb::EnvOptions(), path).ok())
+      return " (damaged: " + path + ")";
+  }
+  return "";
+}
+
 // One iterator over one partition's records.
 struct Cursor {
   Cursor(rocksdb::DB& database, Place place)
@@ -110,7 +123,11 @@ Result<std::unique_ptr<Storage>> Storage::open(const Options& options, bool crea
   if (!opened.ok()) {
     // A file that is missing or unreadable is damage too: nothing but a full or failing disk is "try again".
     Error error = error_of(opened, "opening " + options.directory);
-    if (!opened.IsNoSpace() && !create) error.errc = Errc::corrupt, error.code = "LOG_DAMAGED";
+    if (!opened.IsNoSpace() && !create) {
+      error.errc = Errc::corrupt;
+      error.code = "LOG_DAMAGED";
+      error.message += damaged_table_in(options.directory);
+    }
     return fail(std::move(error));
   }
   if (auto loaded = storage->load(); !loaded) return fail(std::move(loaded.error()));
