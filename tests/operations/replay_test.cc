@@ -1,0 +1,224 @@
+#include "engine/operations/replay.h"
+
+#include <gtest/gtest.h>
+
+#include "engine/wire/cloud_event.h"
+#include "tests/support/desk_kit.h"
+
+namespace postrider::test {
+namespace {
+
+struct Replays : ::testing::Test, DeskKit {
+  std::atomic<bool> stop{false};
+
+  static ReplayRequest of_tenant(const std::string& tenant = "acme") {
+    ReplayRequest request;
+    request.filter.tenant = TenantId(tenant);
+    request.actor.name = "alice";
+    return request;
+  }
+  ReplayReport run(const ReplayRequest& request) {
+    auto report = replay(desk, request, stop);
+    EXPECT_TRUE(report) << report.error().message;
+    return report ? *report : ReplayReport{};
+  }
+  std::vector<wire::DecodedEvent> published() {
+    std::vector<wire::DecodedEvent> events;
+    for (const auto& record : log.all(Topic::events)) {
+      auto event = wire::decode_kafka(record.key, record.headers, *record.value, false);
+      EXPECT_TRUE(event) << event.error().message;
+      if (event) events.push_back(std::move(*event));
+    }
+    return events;
+  }
+};
+
+TEST_F(Replays, PublishTheSealedPayloadAgainForItsTargetUnderTheSameWebhookId) {
+  const auto ref = dead("a");
+  const auto report = run(of_tenant());
+  EXPECT_EQ(report.matched, 1u);
+  EXPECT_EQ(report.replayed, 1u);
+  EXPECT_TRUE(report.finished);
+
+  const auto events = published();
+  ASSERT_EQ(events.size(), 1u);
+  EXPECT_TRUE(events[0].sealed);
+  const auto& event = events[0].event;
+  EXPECT_EQ(event.data, "sealed:a");
+  EXPECT_EQ(event.tenant, ref.tenant);
+  EXPECT_EQ(event.type, "order.created");
+  EXPECT_EQ(event.target, ref.target);
+  EXPECT_EQ(event.replay_job, report.job);
+  EXPECT_EQ(webhook_id(event.tenant, event.source, event.id), ref.webhook_id);
+  EXPECT_EQ(log.all(Topic::events)[0].key, "acme");
+
+  const auto view = show_dead_letter(desk, ref.id);
+  ASSERT_TRUE(view && view->mark);
+  EXPECT_EQ(view->state, DeadLetterState::replayed);
+  EXPECT_EQ(view->mark->job, report.job);
+  EXPECT_EQ(view->mark->actor, "alice");
+}
+
+TEST_F(Replays, LeaveOneAuditFactWithTheirActorBeforeTheFirstEvent) {
+  dead("a");
+  dead("b");
+  const auto report = run(of_tenant());
+  const auto audit = log.all(Topic::audit);
+  ASSERT_EQ(audit.size(), 1u);
+  const auto fact = wire::decode_audit(kEnvironment, *audit[0].value);
+  ASSERT_TRUE(fact);
+  EXPECT_EQ(fact->actor, "alice");
+  EXPECT_EQ(fact->action, "replay");
+  EXPECT_EQ(fact->subject_id, report.job.str());
+  EXPECT_EQ(fact->scope, "tenant=acme");
+
+  dead("c");
+  log.fail_next(1);
+  EXPECT_FALSE(replay(desk, of_tenant(), stop));
+  EXPECT_EQ(published().size(), 2u);
+}
+
+TEST_F(Replays, DoNotTouchOthersNorWhatIsClosed) {
+  dead("a");
+  dead("b", "globex");
+  EXPECT_EQ(run(of_tenant()).replayed, 1u);
+  EXPECT_EQ(run(of_tenant()).matched, 0u);
+  EXPECT_EQ(published().size(), 1u);
+}
+
+TEST_F(Replays, SendNamedOnesAgainUnderANewJobWhateverTheirState) {
+  const auto ref = dead("a");
+  ReplayRequest request;
+  request.filter.ids = {ref.id};
+  const auto first = run(request), second = run(request);
+  EXPECT_NE(first.job, second.job);
+  EXPECT_EQ(second.replayed, 1u);
+  EXPECT_EQ(published().size(), 2u);
+}
+
+TEST_F(Replays, OnlyCountInADryRun) {
+  dead("a");
+  auto request = of_tenant();
+  request.dry_run = true;
+  const auto report = run(request);
+  EXPECT_EQ(report.matched, 1u);
+  EXPECT_EQ(report.replayed, 0u);
+  EXPECT_TRUE(report.job.empty());
+  EXPECT_TRUE(log.all(Topic::events).empty());
+  EXPECT_TRUE(log.all(Topic::audit).empty());
+}
+
+TEST_F(Replays, ResumeUnderTheirJobAndRepeatNothing) {
+  for (const auto* id : {"a", "b", "c"}) dead(id);
+  std::uint64_t done = 0;
+  auto stopped = replay(desk, of_tenant(), stop, [&](const ReplayReport& so_far) {
+    done = so_far.replayed;
+    if (done == 2) stop = true;
+  });
+  ASSERT_TRUE(stopped);
+  EXPECT_FALSE(stopped->finished);
+  EXPECT_EQ(stopped->replayed, 2u);
+
+  stop = false;
+  auto again = of_tenant();
+  again.job = stopped->job;
+  const auto report = run(again);
+  EXPECT_EQ(report.job, stopped->job);
+  EXPECT_EQ(report.done_before, 2u);
+  EXPECT_EQ(report.replayed, 1u);
+  std::set<std::string> ids;
+  for (const auto& event : published()) ids.insert(event.event.id);
+  EXPECT_EQ(ids, (std::set<std::string>{"a", "b", "c"}));
+  EXPECT_EQ(published().size(), 3u);
+}
+
+TEST_F(Replays, TellTheirJobWhenTheLogGoesAway) {
+  dead("a");
+  dead("b");
+  std::string job;
+  const auto report = replay(desk, of_tenant(), stop, [&](const ReplayReport& so_far) {
+    job = so_far.job.str();
+    log.fail_next(1);
+  });
+  ASSERT_FALSE(report);
+  EXPECT_EQ(report.error().errc, Errc::unavailable);
+  EXPECT_NE(report.error().message.find(job), std::string::npos);
+  EXPECT_NE(report.error().message.find("1 were replayed"), std::string::npos);
+}
+
+TEST_F(Replays, LeaveBadEventsWhereTheyAre) {
+  auto bad = letter(delivery("bad"));
+  bad.reason = DeadReason::undecodable;
+  put(Topic::dead_letters, "acme", bad);
+  const auto report = run(of_tenant());
+  EXPECT_EQ(report.matched, 1u);
+  EXPECT_EQ(report.replayed, 0u);
+  ASSERT_EQ(report.skipped.size(), 1u);
+  EXPECT_EQ(report.skipped[0].why, "bad_event");
+}
+
+TEST_F(Replays, FetchFromTheSourceWhatALetterDoesNotHold) {
+  Event event;
+  event.id = "a";
+  event.source = "/shop";
+  event.type = "order.created";
+  event.tenant = TenantId("acme");
+  event.datacontenttype = "application/json";
+  event.data = "{}";
+  auto message = wire::encode_kafka(event);
+  NewRecord record;
+  record.topic = Topic::events;
+  record.key = message.key;
+  record.value = message.value;
+  record.headers = message.headers;
+  const auto place = log.append(std::move(record));
+  ASSERT_TRUE(place);
+  auto bare = letter(delivery("a", "acme", "shop", {place->partition, place->offset}));
+  bare.sealed_payload.clear();
+  put(Topic::dead_letters, "acme", bare);
+  auto lost = letter(delivery("lost", "acme", "shop", {3, 99}));
+  lost.sealed_payload.clear();
+  put(Topic::dead_letters, "acme", lost);
+
+  const auto report = run(of_tenant());
+  EXPECT_EQ(report.replayed, 1u);
+  ASSERT_EQ(report.skipped.size(), 1u);
+  EXPECT_EQ(report.skipped[0].why, "payload_lost");
+  const auto events = published();
+  ASSERT_EQ(events.size(), 2u);
+  const auto& again = events[0].event.replay_job.empty() ? events[1] : events[0];
+  EXPECT_FALSE(again.sealed);
+  EXPECT_EQ(again.event.data, "{}");
+  EXPECT_EQ(again.event.target, bare.delivery.target);
+}
+
+TEST_F(Replays, NameWhatTheyDidNotFind) {
+  ReplayRequest request;
+  request.filter.ids = {DeliveryId("dlv_1_none")};
+  const auto report = run(request);
+  ASSERT_EQ(report.skipped.size(), 1u);
+  EXPECT_EQ(report.skipped[0].why, "not_found");
+}
+
+TEST_F(Replays, WithoutASelectorAreRefused) {
+  const auto report = replay(desk, {}, stop);
+  ASSERT_FALSE(report);
+  EXPECT_EQ(report.error().code, "INVALID_REQUEST");
+}
+
+TEST_F(Replays, KeepToTheirRate) {
+  for (int i = 0; i < 5; ++i) dead("e" + std::to_string(i));
+  auto request = of_tenant();
+  request.rate = 50;  // the fifth leaves 80 ms after the first
+  const auto begin = std::chrono::steady_clock::now();
+  EXPECT_EQ(run(request).replayed, 5u);
+  EXPECT_GE(std::chrono::steady_clock::now() - begin, std::chrono::milliseconds(80));
+}
+
+TEST_F(Replays, ReachLettersBeyondOneBatch) {
+  for (int i = 0; i < 700; ++i) dead("e" + std::to_string(i));
+  EXPECT_EQ(run(of_tenant()).replayed, 700u);
+}
+
+}  // namespace
+}  // namespace postrider::test
