@@ -274,7 +274,10 @@ int main(int count, char** arguments) {
   try {
     app.parse(count, arguments);
   } catch (const CLI::ParseError& error) {
-    return app.exit(error) == 0 ? kDone : kWrongUse;
+    if (error.get_exit_code() == 0) return app.exit(error);  // help
+    const bool json = std::any_of(arguments, arguments + count,
+                                  [](const char* text) { return text == std::string("--json"); });
+    return report(wrong("WRONG_USE", error.what(), "--help lists the options"), json);
   }
   const auto failure = receive(options);
   return failure ? report(*failure, options.json) : kDone;

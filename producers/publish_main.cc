@@ -249,6 +249,10 @@ int publish(const PublishOptions& options) {
 int main(int count, char** arguments) {
   std::signal(SIGPIPE, SIG_IGN);
   postrider::PublishOptions options;
-  if (const auto code = postrider::parse_command_line(count, arguments, options)) return *code;
-  return postrider::publish(options);
+  const auto parsed = postrider::parse_command_line(count, arguments, options);
+  if (!parsed) {
+    postrider::print_error(parsed.error(), options.json, "");
+    return postrider::kWrongUse;
+  }
+  return *parsed ? **parsed : postrider::publish(options);
 }

@@ -101,14 +101,17 @@ Result<void> add_attributes(const PublishOptions& options, Event& event) {
 
 }  // namespace
 
-std::optional<int> parse_command_line(int count, char** arguments, PublishOptions& options) {
+Result<std::optional<int>> parse_command_line(int count, char** arguments, PublishOptions& options) {
   CLI::App app("Publishes CloudEvents to Postrider, and says when the log has acknowledged them.",
                "postrider-publish");
   declare(app, options);
   try {
     app.parse(count, arguments);
   } catch (const CLI::ParseError& error) {
-    return app.exit(error) == 0 ? 0 : 2;
+    if (error.get_exit_code() == 0) return app.exit(error);  // help
+    // --json may stand behind what could not be read.
+    for (int i = 1; i < count; ++i) options.json = options.json || std::string_view(arguments[i]) == "--json";
+    return wrong_use(error.what(), "--help lists the options");
   }
   return std::nullopt;
 }

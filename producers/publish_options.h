@@ -20,8 +20,9 @@ struct PublishOptions {
   double wait_timeout_seconds = 60;
 };
 
-// Reads and checks the line. An exit code when there is nothing more to do: 0 (help was asked for) or 2.
-std::optional<int> parse_command_line(int count, char** arguments, PublishOptions& options);
+// Reads the line. An exit code when there is nothing more to do: help was asked for. `json` is set even if
+// the line is wrong.
+Result<std::optional<int>> parse_command_line(int count, char** arguments, PublishOptions& options);
 
 // Errc::invalid: what is wrong with the use of it.
 Result<PublisherOptions> publisher_options(const PublishOptions& options);

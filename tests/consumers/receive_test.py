@@ -197,6 +197,8 @@ class Receive(unittest.TestCase):
                         ("--secret", "env:SECRET", "--tls", "/none", "/none")]:
             done = run(*options)
             self.assertEqual(done.returncode, 2, options)
+            self.assertEqual(set(json.loads(run(*options, "--json").stderr)),
+                             {"code", "message", "suggestion", "retryable"})
             self.assertNotIn(SECRET[6:], done.stderr + done.stdout)
         with Receiver() as receiver:
             taken = run("--secret", "env:SECRET", "--listen", f"127.0.0.1:{receiver.port}", "--json")
