@@ -10,7 +10,7 @@ namespace postrider::embedded {
 namespace {
 
 constexpr std::size_t kBatchBytesMax = 8 << 20;
-constexpr auto kRecoverEvery = std::chrono::seconds(1);
+constexpr Millis kRecoverEvery{1000};
 
 }  // namespace
 
@@ -181,6 +181,7 @@ void LogWriter::flush(Batch& batch) {
                     "check the disk of the log's directory"});
   } else if (const auto status = storage_.write(batch.bytes); !status.ok()) {
     healthy_.store(false, std::memory_order_release);
+    recover_at_ = options_.steady() + kRecoverEvery;
     const Error error = error_of(status, "writing");
     report(error);
     give_up(batch, error);
@@ -203,8 +204,7 @@ void LogWriter::answer(Batch& batch) {
   if (!batch.appends.empty()) wake_watchers();
 }
 
-// The bytes may have reached the disk all the same: unknown. Their offsets are given again, and what then stands
-// there is what was acknowledged.
+// The bytes may have reached the disk all the same: unknown. recover() then finds them, or gives their offsets again.
 void LogWriter::give_up(Batch& batch, const Error& error) {
   for (auto& [request, appended] : batch.appends) {
     appended.status = Appended::Status::unknown;
@@ -215,9 +215,21 @@ void LogWriter::give_up(Batch& batch, const Error& error) {
     commit.sender->put(Inbox::CommitAnswer{commit.partition, commit.next, commit.sent_at, false});
 }
 
-// A write of the clock shows whether the disk takes writes again.
+// At most once a second, however many requests come. A write of the clock shows whether the disk takes writes again.
 bool LogWriter::recover() {
-  if (!storage_.resume().ok()) return false;
+  const SteadyTime now = options_.steady();
+  if (now < recover_at_) return false;
+  recover_at_ = now + kRecoverEvery;
+  if (const auto opened = storage_.reopen(); !opened) {
+    if (opened.error().errc == Errc::corrupt) report(opened.error());
+    return false;
+  }
+  const auto acknowledged = directory_.acknowledged();
+  if (!acknowledged || storage_.sequence() < acknowledged->value_or(0)) {
+    report({Errc::corrupt, "LOG_DAMAGED", "the embedded log lost acknowledged records when its disk failed",
+            "stop the daemon, and restore the log's directory from a backup"});
+    return false;
+  }
   rocksdb::WriteBatch probe;
   probe.Put(rocksdb::Slice(kClockKey.data(), kClockKey.size()), encode_number(to_ms(clock_.now())));
   if (!storage_.write(probe).ok()) return false;

@@ -94,6 +94,7 @@ class LogWriter {
   Group group_;
   std::map<Partition, Storage::Commit> commits_;  // of the writer's thread
   std::vector<std::atomic<Offset>> committed_;    // the same for others; -1: none
+  SteadyTime recover_at_{};                       // of the writer's thread, while not healthy
 
   std::mutex mutex_;
   std::condition_variable arrived_;

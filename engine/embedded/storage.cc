@@ -79,15 +79,27 @@ std::string damaged_table_in(const std::string& directory) {
   return "";
 }
 
+tl::unexpected<Error> closed() {
+  return fail(Errc::unavailable, "LOG_UNAVAILABLE", "the embedded log is being opened again after a failed write",
+              "check the disk of the log's directory");
+}
+
 // One iterator over one partition's records.
 struct Cursor {
-  Cursor(rocksdb::DB& database, Place place)
-      : upper_bytes(records_end(place)), lower_bytes(records_begin(place)), upper(upper_bytes), lower(lower_bytes) {
+  Cursor(std::shared_ptr<rocksdb::DB> of, Place place)
+      : database(std::move(of)),
+        upper_bytes(records_end(place)),
+        lower_bytes(records_begin(place)),
+        upper(upper_bytes),
+        lower(lower_bytes) {
+    if (!database) return;
     rocksdb::ReadOptions options = read_options();
     options.iterate_upper_bound = &upper;
     options.iterate_lower_bound = &lower;
-    iterator.reset(database.NewIterator(options));
+    iterator.reset(database->NewIterator(options));
   }
+  explicit operator bool() const { return iterator != nullptr; }
+  std::shared_ptr<rocksdb::DB> database;  // outlives the iterator
   std::string upper_bytes, lower_bytes;
   rocksdb::Slice upper, lower;
   std::unique_ptr<rocksdb::Iterator> iterator;
@@ -109,29 +121,48 @@ Error error_of(const rocksdb::Status& status, std::string_view doing) {
   return {Errc::unavailable, "LOG_UNAVAILABLE", message, "check the disk of the log's directory"};
 }
 
-Storage::Storage(Partition partitions)
-    : partitions_(partitions), states_(static_cast<std::size_t>(partitions) * 3 + 5) {}
+Storage::Storage(Options options)
+    : options_(std::move(options)), states_(static_cast<std::size_t>(options_.partitions) * 3 + 5) {}
 
 Result<std::unique_ptr<Storage>> Storage::open(const Options& options, bool create) {
+  std::unique_ptr<Storage> storage(new Storage(options));
+  if (auto opened = storage->open_database(create); !opened) return fail(std::move(opened.error()));
+  if (auto sound = storage->verify(*storage->database()); !sound) return fail(std::move(sound.error()));
+  return storage;
+}
+
+Result<void> Storage::open_database(bool create) {
   if (!create) {
-    if (auto sound = check_wals(options.directory); !sound) return fail(std::move(sound.error()));
+    if (auto sound = check_wals(options_.directory); !sound) return sound;
   }
-  std::unique_ptr<Storage> storage(new Storage(options.partitions));
-  rocksdb::DB* database = nullptr;
-  const rocksdb::Status opened = rocksdb::DB::Open(rocksdb_options(create), options.directory, &database);
-  storage->database_.reset(database);
+  rocksdb::DB* raw = nullptr;
+  const rocksdb::Status opened = rocksdb::DB::Open(rocksdb_options(create), options_.directory, &raw);
+  std::shared_ptr<rocksdb::DB> database(raw);
   if (!opened.ok()) {
     // A file that is missing or unreadable is damage too: nothing but a full or failing disk is "try again".
-    Error error = error_of(opened, "opening " + options.directory);
+    Error error = error_of(opened, "opening " + options_.directory);
     if (!opened.IsNoSpace() && !create) {
       error.errc = Errc::corrupt;
       error.code = "LOG_DAMAGED";
-      error.message += damaged_table_in(options.directory);
+      error.message += damaged_table_in(options_.directory);
     }
     return fail(std::move(error));
   }
-  if (auto loaded = storage->load(); !loaded) return fail(std::move(loaded.error()));
-  return storage;
+  if (auto loaded = load_ends(*database); !loaded) return loaded;
+  const std::scoped_lock lock(database_mutex_);
+  database_ = std::move(database);
+  return {};
+}
+
+Result<void> Storage::reopen() {
+  std::shared_ptr<rocksdb::DB> old;
+  {
+    const std::scoped_lock lock(database_mutex_);
+    if (database_.use_count() > 1) return closed();
+    old = std::move(database_);
+  }
+  old.reset();
+  return open_database(false);
 }
 
 Storage::~Storage() {
@@ -140,12 +171,17 @@ Storage::~Storage() {
   database_->Close();
 }
 
+std::shared_ptr<rocksdb::DB> Storage::database() const {
+  const std::scoped_lock lock(database_mutex_);
+  return database_;
+}
+
 Partition Storage::partitions(Topic topic) const {
-  return topic == Topic::events || topic == Topic::parked || topic == Topic::attempts ? partitions_ : 1;
+  return topic == Topic::events || topic == Topic::parked || topic == Topic::attempts ? options_.partitions : 1;
 }
 
 std::size_t Storage::index(Place place) const {
-  const auto at = static_cast<std::size_t>(place.partition), n = static_cast<std::size_t>(partitions_);
+  const auto at = static_cast<std::size_t>(place.partition), n = static_cast<std::size_t>(options_.partitions);
   switch (place.topic) {
     case Topic::events: return at;
     case Topic::parked: return n + at;
@@ -168,15 +204,10 @@ std::vector<Place> Storage::places() const {
   return all;
 }
 
-Result<void> Storage::load() {
-  if (auto loaded = load_ends(); !loaded) return loaded;
-  return verify();
-}
-
-Result<void> Storage::load_ends() {
+Result<void> Storage::load_ends(rocksdb::DB& database) {
   const auto number = [&](std::string_view key) -> Result<std::optional<std::int64_t>> {
     std::string bytes;
-    const auto status = database_->Get(read_options(), rocksdb::Slice(key.data(), key.size()), &bytes);
+    const auto status = database.Get(read_options(), rocksdb::Slice(key.data(), key.size()), &bytes);
     if (status.IsNotFound()) return std::optional<std::int64_t>();
     if (!status.ok()) return fail(error_of(status, "reading its ends"));
     const auto value = decode_number(bytes);
@@ -195,17 +226,17 @@ Result<void> Storage::load_ends() {
   if (!clock) return fail(clock.error());
   newest_ = from_ms<LogTime>(clock->value_or(0));
   std::string identity;
-  const auto status = database_->Get(read_options(), std::string(kIdentityRow), &identity);
+  const auto status = database.Get(read_options(), std::string(kIdentityRow), &identity);
   if (status.ok()) identity_ = std::move(identity);
   return {};
 }
 
 // Reads every record once. Sequential, without filling the cache: the price of never serving a damaged log.
-Result<void> Storage::verify() {
+Result<void> Storage::verify(rocksdb::DB& database) {
   rocksdb::ReadOptions options = read_options();
   options.fill_cache = false;
   options.readahead_size = 4 << 20;
-  const std::unique_ptr<rocksdb::Iterator> iterator(database_->NewIterator(options));
+  const std::unique_ptr<rocksdb::Iterator> iterator(database.NewIterator(options));
   std::vector<Offset> next(states_.size());
   for (const Place place : places()) next[index(place)] = begin(place);
   const auto missing = [](Place place, Offset offset) {
@@ -234,12 +265,16 @@ Result<void> Storage::verify() {
   return {};
 }
 
-std::uint64_t Storage::sequence() const { return database_->GetLatestSequenceNumber(); }
+std::uint64_t Storage::sequence() const {
+  const auto open = database();
+  return open ? open->GetLatestSequenceNumber() : 0;
+}
 
 Result<void> Storage::scan(Place place, Offset from, Offset to, const std::function<bool(Record)>& each) const {
   Offset expected = std::max(from, begin(place));
   to = std::min(to, end(place));  // before the iterator's snapshot, which then holds all of them
-  Cursor cursor(*database_, place);
+  Cursor cursor(database(), place);
+  if (!cursor) return closed();
   for (cursor.iterator->Seek(record_key(place, expected)); cursor.iterator->Valid(); cursor.iterator->Next()) {
     const auto at = parse_record_key(view_of(cursor.iterator->key()));
     if (at && at->offset >= to) return {};
@@ -260,7 +295,8 @@ Result<void> Storage::scan(Place place, Offset from, Offset to, const std::funct
 }
 
 Result<void> Storage::scan_back(Place place, const std::function<bool(Offset, const RecordView&)>& each) const {
-  Cursor cursor(*database_, place);
+  Cursor cursor(database(), place);
+  if (!cursor) return closed();
   for (cursor.iterator->SeekToLast(); cursor.iterator->Valid(); cursor.iterator->Prev()) {
     const std::string_view key = view_of(cursor.iterator->key());
     const auto record = read_record(key, view_of(cursor.iterator->value()));
@@ -282,8 +318,10 @@ Result<Record> Storage::get(Place place, Offset offset) const {
   };
   if (!has(place) || offset < begin(place) || offset >= end(place)) return none();
   const std::string key = record_key(place, offset);
+  const auto open = database();
+  if (!open) return closed();
   rocksdb::PinnableSlice value;
-  const auto status = database_->Get(read_options(), database_->DefaultColumnFamily(), key, &value);
+  const auto status = open->Get(read_options(), open->DefaultColumnFamily(), key, &value);
   if (status.IsNotFound()) {
     if (is_compacted(place.topic) || offset < begin(place)) return none();
     return damaged("record " + std::to_string(offset) + " of " + describe(place) + " is missing");
@@ -295,7 +333,8 @@ Result<Record> Storage::get(Place place, Offset offset) const {
 // Append times never fall, so that the place can be searched by halves, holes or not.
 Result<Offset> Storage::offset_at(Place place, LogTime time) const {
   const Offset last = end(place);
-  Cursor cursor(*database_, place);
+  Cursor cursor(database(), place);
+  if (!cursor) return closed();
   Offset low = begin(place), high = last;
   while (low < high) {
     const Offset middle = low + (high - low) / 2;
@@ -321,8 +360,10 @@ Result<Offset> Storage::offset_at(Place place, LogTime time) const {
 }
 
 Result<std::optional<Storage::Commit>> Storage::committed(Partition partition) const {
+  const auto open = database();
+  if (!open) return closed();
   std::string bytes;
-  const auto status = database_->Get(read_options(), commit_key(partition), &bytes);
+  const auto status = open->Get(read_options(), commit_key(partition), &bytes);
   if (status.IsNotFound()) return std::optional<Commit>();
   if (!status.ok()) return fail(error_of(status, "reading a commit"));
   const auto offset = decode_number(std::string_view(bytes).substr(0, 8));
@@ -330,9 +371,10 @@ Result<std::optional<Storage::Commit>> Storage::committed(Partition partition) c
   return std::optional<Commit>(Commit{*offset, bytes.substr(8)});
 }
 
-rocksdb::Status Storage::write(rocksdb::WriteBatch& batch) { return database_->Write(synced(), &batch); }
-
-rocksdb::Status Storage::resume() { return database_->Resume(); }
+rocksdb::Status Storage::write(rocksdb::WriteBatch& batch) {
+  const auto open = database();
+  return open ? open->Write(synced(), &batch) : rocksdb::Status::IOError("closed after a failed write");
+}
 
 void Storage::publish_end(Place place, Offset end) {
   State& of = state(place);
@@ -353,8 +395,10 @@ rocksdb::Status Storage::move_begin(Place place, Offset begin) {
     state(place).begin.store(before, std::memory_order_release);
     return status;
   }
+  const auto open = database();
+  if (!open) return status;
   const rocksdb::Slice low(from), high(to);
-  return rocksdb::DeleteFilesInRange(database_.get(), database_->DefaultColumnFamily(), &low, &high, false);
+  return rocksdb::DeleteFilesInRange(open.get(), open->DefaultColumnFamily(), &low, &high, false);
 }
 
 rocksdb::Status Storage::remove(Place place, const std::vector<Offset>& offsets) {
@@ -371,10 +415,12 @@ rocksdb::Status Storage::remove(Place place, const std::vector<Offset>& offsets)
 rocksdb::Status Storage::purge(Place place) {
   const std::string from = records_begin(place), to = records_end(place);
   const rocksdb::Slice low(from), high(to);
-  if (const auto status = database_->Flush({}); !status.ok()) return status;
+  const auto open = database();
+  if (!open) return rocksdb::Status::IOError("closed after a failed write");
+  if (const auto status = open->Flush({}); !status.ok()) return status;
   rocksdb::CompactRangeOptions options;
   options.bottommost_level_compaction = rocksdb::BottommostLevelCompaction::kForceOptimized;
-  return database_->CompactRange(options, &low, &high);
+  return open->CompactRange(options, &low, &high);
 }
 
 }  // namespace postrider::embedded

@@ -3,6 +3,7 @@
 #include <cstdint>
 #include <functional>
 #include <memory>
+#include <mutex>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -65,10 +66,12 @@ class Storage {
   };
   Result<std::optional<Commit>> committed(Partition partition) const;
 
-  // Writes and syncs. Not ok: it may or may not be there after a restart; see resume().
+  // Writes and syncs. Not ok: it may or may not be there after reopen(), and nothing else is taken before.
   rocksdb::Status write(rocksdb::WriteBatch& batch);
-  // After a failed write RocksDB refuses all others until this succeeds.
-  rocksdb::Status resume();
+  // Closes RocksDB and opens it again after a failed write (DB::Resume() of 7.8 does not get over a write-ahead
+  // log that failed). The ends are then those that reached the disk: a write that failed may have landed. Until it
+  // succeeds reads answer Errc::unavailable. Fails while a reader is inside; the writer's thread tries again.
+  Result<void> reopen();
   // After a synced write of records below `end`.
   void publish_end(Place place, Offset end);
   // Removes all below `begin`, durably. For the cleaner.
@@ -77,25 +80,26 @@ class Storage {
   // Rewrites that partition's files, so that what was removed is no longer readable in them.
   rocksdb::Status purge(Place place);
 
-  rocksdb::DB& database() { return *database_; }
-
  private:
   struct State {
     std::atomic<Offset> begin{0}, end{0};
     std::atomic<std::uint64_t> appended{0};
   };
-  explicit Storage(Partition partitions);
-  Result<void> load();
-  Result<void> load_ends();
-  Result<void> verify();
+  explicit Storage(Options options);
+  Result<void> open_database(bool create);
+  Result<void> load_ends(rocksdb::DB& database);
+  Result<void> verify(rocksdb::DB& database);
+  // Shared with the readers that are inside; nullptr: closed at present.
+  std::shared_ptr<rocksdb::DB> database() const;
   std::size_t index(Place place) const;
   State& state(Place place) { return states_[index(place)]; }
   const State& state(Place place) const { return states_[index(place)]; }
   std::vector<Place> places() const;
 
-  Partition partitions_;
+  const Options options_;
   std::vector<State> states_;
-  std::unique_ptr<rocksdb::DB> database_;
+  mutable std::mutex database_mutex_;
+  std::shared_ptr<rocksdb::DB> database_;
   RecordCipher* cipher_ = nullptr;
   LogTime newest_{};
   std::optional<std::string> identity_;
