@@ -9,6 +9,7 @@
 
 #include "engine/core/bytes.h"
 #include "engine/crypto/file_key_service.h"
+#include "tests/crypto/error_of.h"
 #include "tests/crypto/scratch_dir.h"
 
 namespace postrider::crypto {
@@ -56,7 +57,7 @@ TEST_F(FileRecordCipherTest, AnyChangedByteIsSeen) {
     changed[i] = static_cast<char>(changed[i] ^ 0x10);
     const auto refused = cipher->open(changed);
     ASSERT_FALSE(refused) << i;
-    EXPECT_EQ(refused.error().code, "SEALED_RECORD_CORRUPT");
+    EXPECT_EQ(error_of(refused).code, "SEALED_RECORD_CORRUPT");
   }
   for (std::size_t size = 0; size < sealed.size(); ++size) EXPECT_FALSE(cipher->open(sealed.substr(0, size)));
 }
@@ -67,25 +68,25 @@ TEST_F(FileRecordCipherTest, TheKeyFileIsOursAndHoldsNoKeyInTheClear) {
   ASSERT_EQ(::stat((dir_ / "log.key").c_str(), &found), 0);
   EXPECT_EQ(found.st_mode & 07777, 0600u);
   ASSERT_EQ(::chmod((dir_ / "log.key").c_str(), 0644), 0);
-  EXPECT_EQ(open().error().code, "LOG_KEY_PERMISSIONS");
+  EXPECT_EQ(error_of(open()).code, "LOG_KEY_PERMISSIONS");
 }
 
 TEST_F(FileRecordCipherTest, ALogWithRecordsNeedsItsKey) {
   const auto refused = open(IfMissing::refuse);
   ASSERT_FALSE(refused);
-  EXPECT_EQ(refused.error().code, "LOG_KEY_MISSING");
+  EXPECT_EQ(error_of(refused).code, "LOG_KEY_MISSING");
 }
 
 TEST_F(FileRecordCipherTest, NeedsTheKeyServiceAndEnvironmentItWasMadeWith) {
   ASSERT_TRUE(open());
   const auto elsewhere =
       FileRecordCipher::open(dir_.path(), Environment("production"), *service_, IfMissing::create);
-  EXPECT_EQ(elsewhere.error().errc, Errc::corrupt);
+  EXPECT_EQ(error_of(elsewhere).errc, Errc::corrupt);
   ASSERT_TRUE(make_key_file(dir_ / "other"));
   auto other = open_file_key_service(dir_ / "other").value();
   const auto refused =
       FileRecordCipher::open(dir_.path(), Environment("development"), *other, IfMissing::create);
-  EXPECT_EQ(refused.error().code, "KEY_SERVICE_OTHER");
+  EXPECT_EQ(error_of(refused).code, "KEY_SERVICE_OTHER");
 }
 
 TEST_F(FileRecordCipherTest, DamagedKeyFileIsCorrupt) {
@@ -95,7 +96,7 @@ TEST_F(FileRecordCipherTest, DamagedKeyFileIsCorrupt) {
     EXPECT_FALSE(open()) << line;
   }
   std::ofstream(dir_ / "log.key") << "postrider-log-key-v1 " << service_->name() << " AAAA\n";
-  EXPECT_EQ(open().error().errc, Errc::corrupt);
+  EXPECT_EQ(error_of(open()).errc, Errc::corrupt);
 }
 
 TEST_F(FileRecordCipherTest, IsThreadSafe) {

@@ -11,6 +11,7 @@
 #include "engine/crypto/file_key_service.h"
 #include "engine/crypto/fresh_secrets.h"
 #include "engine/crypto/random_bytes.h"
+#include "tests/crypto/error_of.h"
 #include "tests/crypto/scratch_dir.h"
 
 namespace postrider::crypto {
@@ -45,8 +46,8 @@ TEST(KeyFile, IsNeverOverwritten) {
   write(dir / "key", kLine);
   const auto again = make_key_file(dir / "key");
   ASSERT_FALSE(again);
-  EXPECT_EQ(again.error().code, "KEY_FILE_EXISTS");
-  EXPECT_EQ(again.error().errc, Errc::conflict);
+  EXPECT_EQ(error_of(again).code, "KEY_FILE_EXISTS");
+  EXPECT_EQ(error_of(again).errc, Errc::conflict);
   EXPECT_EQ(read(dir / "key"), kLine);
   EXPECT_EQ(std::distance(std::filesystem::directory_iterator(dir.path()), {}), 1)
       << "something was left beside";
@@ -56,8 +57,8 @@ TEST(KeyFile, MissingNamesTheCommandThatMakesOne) {
   const ScratchDir dir;
   const auto missing = open_file_key_service(dir / "nowhere");
   ASSERT_FALSE(missing);
-  EXPECT_EQ(missing.error().code, "KEY_FILE_MISSING");
-  EXPECT_EQ(missing.error().errc, Errc::not_found);
+  EXPECT_EQ(error_of(missing).code, "KEY_FILE_MISSING");
+  EXPECT_EQ(error_of(missing).errc, Errc::not_found);
   EXPECT_NE(missing.error().suggestion.find("postrider-ops keys new"), std::string::npos);
 }
 
@@ -68,7 +69,7 @@ TEST(KeyFile, OpenToOthersIsRefusedWithTheCommandThatMendsIt) {
     ASSERT_EQ(::chmod((dir / "key").c_str(), mode), 0);
     const auto refused = open_file_key_service(dir / "key");
     ASSERT_FALSE(refused) << std::oct << mode;
-    EXPECT_EQ(refused.error().code, "KEY_FILE_PERMISSIONS");
+    EXPECT_EQ(error_of(refused).code, "KEY_FILE_PERMISSIONS");
     EXPECT_NE(refused.error().suggestion.find("chmod 0600 " + (dir / "key")), std::string::npos);
   }
   ASSERT_EQ(::chmod((dir / "key").c_str(), 0400), 0);
@@ -80,14 +81,14 @@ TEST(KeyFile, OfAnotherUserIsRefused) {
   const ScratchDir dir;
   write(dir / "key", kLine);
   ASSERT_EQ(::chown((dir / "key").c_str(), 12345, 0), 0);
-  EXPECT_EQ(open_file_key_service(dir / "key").error().code, "KEY_FILE_PERMISSIONS");
+  EXPECT_EQ(error_of(open_file_key_service(dir / "key")).code, "KEY_FILE_PERMISSIONS");
 }
 
 TEST(KeyFile, DirectoryOrPipeInItsPlaceIsRefusedAtOnce) {
   const ScratchDir dir;
-  EXPECT_EQ(open_file_key_service(dir.path()).error().code, "KEY_FILE_PERMISSIONS");
+  EXPECT_EQ(error_of(open_file_key_service(dir.path())).code, "KEY_FILE_PERMISSIONS");
   ASSERT_EQ(::mkfifo((dir / "pipe").c_str(), 0600), 0);
-  EXPECT_EQ(open_file_key_service(dir / "pipe").error().code, "KEY_FILE_PERMISSIONS");
+  EXPECT_EQ(error_of(open_file_key_service(dir / "pipe")).code, "KEY_FILE_PERMISSIONS");
 }
 
 TEST(KeyFile, OfAnotherFormatIsRefusedWithoutShowingIt) {
@@ -99,9 +100,9 @@ TEST(KeyFile, OfAnotherFormatIsRefusedWithoutShowingIt) {
     write(dir / "key", line);
     const auto refused = open_file_key_service(dir / "key");
     ASSERT_FALSE(refused) << line.size();
-    EXPECT_EQ(refused.error().code, "KEY_FILE_INVALID");
-    EXPECT_EQ(refused.error().errc, Errc::corrupt);
-    EXPECT_EQ(refused.error().message.find("AAEC"), std::string::npos);
+    EXPECT_EQ(error_of(refused).code, "KEY_FILE_INVALID");
+    EXPECT_EQ(error_of(refused).errc, Errc::corrupt);
+    EXPECT_EQ(error_of(refused).message.find("AAEC"), std::string::npos);
   }
 }
 
@@ -113,8 +114,8 @@ TEST(FileKeyService, OpensWhatItWrappedForTheSameUseOnly) {
   EXPECT_EQ(wrapped.find("tenant"), std::string::npos);
   EXPECT_EQ(open_file_key_service(dir / "key").value()->unwrap(wrapped, "use").value().reveal(),
             "thirty-two bytes of a tenant key");
-  EXPECT_EQ(service->unwrap(wrapped, "other use").error().errc, Errc::corrupt);
-  EXPECT_EQ(service->unwrap("", "use").error().errc, Errc::corrupt);
+  EXPECT_EQ(error_of(service->unwrap(wrapped, "other use")).errc, Errc::corrupt);
+  EXPECT_EQ(error_of(service->unwrap("", "use")).errc, Errc::corrupt);
   for (std::size_t i = 0; i < wrapped.size(); ++i) {
     std::string changed = wrapped;
     changed[i] = static_cast<char>(changed[i] ^ 0x20);

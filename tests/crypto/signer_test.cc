@@ -5,6 +5,7 @@
 
 #include "engine/core/bytes.h"
 #include "engine/core/signature.h"
+#include "tests/crypto/error_of.h"
 
 namespace postrider::crypto {
 namespace {
@@ -151,7 +152,7 @@ TEST(Signer, AgreesWithRfc8032) {
 TEST(Signer, RefusesToBeUnsigned) {
   const auto none = make_signer({});
   ASSERT_FALSE(none);
-  EXPECT_EQ(none.error().code, "NO_SIGNING_SECRET");
+  EXPECT_EQ(error_of(none).code, "NO_SIGNING_SECRET");
   std::vector<SigningSecret> empty;
   empty.push_back(hmac(""));
   ASSERT_FALSE(make_signer(empty));
@@ -164,8 +165,8 @@ TEST(Signer, RefusesAnEd25519KeyWithAnothersPublicHalf) {
   secrets.push_back({SecretKind::ed25519, Secret(key)});
   const auto refused = make_signer(secrets);
   ASSERT_FALSE(refused);
-  EXPECT_EQ(refused.error().errc, Errc::invalid);
-  EXPECT_EQ(refused.error().message.find("whsk"), std::string::npos);
+  EXPECT_EQ(error_of(refused).errc, Errc::invalid);
+  EXPECT_EQ(error_of(refused).message.find("whsk"), std::string::npos);
 }
 
 }  // namespace

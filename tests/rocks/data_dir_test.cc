@@ -6,6 +6,7 @@
 
 #include <fstream>
 
+#include "tests/rocks/error_of.h"
 #include "tests/rocks/scratch_dir.h"
 
 namespace postrider::rocks {
@@ -52,8 +53,8 @@ TEST(DataDir, IsHeldByOneAtATime) {
   auto held = DataDir::open(dir / "data", kDevelopment, random).value();
   const auto second = DataDir::open(dir / "data", kDevelopment, random);
   ASSERT_FALSE(second);
-  EXPECT_EQ(second.error().code, "DATA_LOCKED");
-  EXPECT_EQ(second.error().errc, Errc::conflict);
+  EXPECT_EQ(error_of(second).code, "DATA_LOCKED");
+  EXPECT_EQ(error_of(second).errc, Errc::conflict);
   EXPECT_NE(second.error().message.find(std::to_string(::getpid())), std::string::npos);
   held.reset();
   EXPECT_TRUE(DataDir::open(dir / "data", kDevelopment, random));
@@ -65,7 +66,7 @@ TEST(DataDir, OfAnotherEnvironmentIsRefused) {
   ASSERT_TRUE(DataDir::open(dir / "data", kDevelopment, random));
   const auto refused = DataDir::open(dir / "data", Environment("production"), random);
   ASSERT_FALSE(refused);
-  EXPECT_EQ(refused.error().code, "DATA_OTHER_ENVIRONMENT");
+  EXPECT_EQ(error_of(refused).code, "DATA_OTHER_ENVIRONMENT");
   EXPECT_NE(refused.error().message.find("development"), std::string::npos);
   EXPECT_TRUE(DataDir::open(dir / "data", kDevelopment, random)) << "a refusal lets go of the lock";
 }
@@ -77,7 +78,7 @@ TEST(DataDir, WritableByOthersIsRefused) {
   ASSERT_EQ(::chmod((dir / "data").c_str(), 0770), 0);
   const auto refused = DataDir::open(dir / "data", kDevelopment, random);
   ASSERT_FALSE(refused);
-  EXPECT_EQ(refused.error().code, "DATA_PERMISSIONS");
+  EXPECT_EQ(error_of(refused).code, "DATA_PERMISSIONS");
   ASSERT_EQ(::chmod((dir / "data").c_str(), 0755), 0);
   EXPECT_TRUE(DataDir::open(dir / "data", kDevelopment, random));
 }
@@ -86,7 +87,7 @@ TEST(DataDir, AFileInItsPlaceIsRefused) {
   const ScratchDir dir;
   CountingRandom random;
   std::ofstream(dir / "data") << "";
-  EXPECT_EQ(DataDir::open(dir / "data", kDevelopment, random).error().code, "DATA_UNREADABLE");
+  EXPECT_EQ(error_of(DataDir::open(dir / "data", kDevelopment, random)).code, "DATA_UNREADABLE");
 }
 
 }  // namespace

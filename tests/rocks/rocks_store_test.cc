@@ -8,6 +8,7 @@
 #include <fstream>
 #include <iterator>
 
+#include "tests/rocks/error_of.h"
 #include "tests/rocks/scratch_dir.h"
 
 namespace postrider::rocks {
@@ -179,10 +180,10 @@ TEST_F(RocksStoreTest, AnotherEnvironmentIsRefusedEvenOverADamagedView) {
   store_.reset();
   RocksStoreOptions other = options();
   other.environment = Environment("production");
-  EXPECT_EQ(RocksStore::open(other).error().code, "DATA_OTHER_ENVIRONMENT");
-  EXPECT_EQ(RocksStore::open(other).error().errc, Errc::denied);
+  EXPECT_EQ(error_of(RocksStore::open(other)).code, "DATA_OTHER_ENVIRONMENT");
+  EXPECT_EQ(error_of(RocksStore::open(other)).errc, Errc::denied);
   std::ofstream(dir_ / "view/CURRENT") << "nonsense";
-  EXPECT_EQ(RocksStore::open(other).error().code, "DATA_OTHER_ENVIRONMENT");
+  EXPECT_EQ(error_of(RocksStore::open(other)).code, "DATA_OTHER_ENVIRONMENT");
 }
 
 TEST_F(RocksStoreTest, AnotherLogIsSeen) {
@@ -191,17 +192,17 @@ TEST_F(RocksStoreTest, AnotherLogIsSeen) {
   reopen();
   const auto refused = store_->belongs_to(LogIdentity("log_two"));
   ASSERT_FALSE(refused);
-  EXPECT_EQ(refused.error().code, "DATA_OTHER_LOG");
-  EXPECT_EQ(refused.error().errc, Errc::corrupt);
+  EXPECT_EQ(error_of(refused).code, "DATA_OTHER_LOG");
+  EXPECT_EQ(error_of(refused).errc, Errc::corrupt);
   EXPECT_TRUE(store_->belongs_to(LogIdentity("log_one")));
 }
 
 TEST_F(RocksStoreTest, AnOpenViewIsLocked) {
   const auto second = RocksStore::open(options());
   ASSERT_FALSE(second);
-  EXPECT_EQ(second.error().code, "DATA_LOCKED");
-  EXPECT_EQ(second.error().errc, Errc::conflict);
-  EXPECT_EQ(wipe(dir_ / "view").error().code, "DATA_LOCKED");
+  EXPECT_EQ(error_of(second).code, "DATA_LOCKED");
+  EXPECT_EQ(error_of(second).errc, Errc::conflict);
+  EXPECT_EQ(error_of(wipe(dir_ / "view")).code, "DATA_LOCKED");
   EXPECT_TRUE(store_->get(Family::meta, "x"));
 }
 
@@ -215,7 +216,7 @@ TEST_F(RocksStoreTest, ADamagedViewSaysSoAndCanBeWipedAndMadeAgain) {
   }
   const auto broken = RocksStore::open(options());
   ASSERT_FALSE(broken);
-  EXPECT_EQ(broken.error().errc, Errc::corrupt) << broken.error().message;
+  EXPECT_EQ(error_of(broken).errc, Errc::corrupt) << broken.error().message;
   ASSERT_TRUE(wipe(dir_ / "view"));
   EXPECT_FALSE(std::filesystem::exists(dir_ / "view"));
   reopen();
@@ -227,8 +228,8 @@ TEST_F(RocksStoreTest, AViewOfAnotherFormatIsToBeRebuilt) {
   std::ofstream(dir_ / "view/postrider.view") << "postrider-view 2 development\n";
   const auto newer = RocksStore::open(options());
   ASSERT_FALSE(newer);
-  EXPECT_EQ(newer.error().code, "DATA_OTHER_FORMAT");
-  EXPECT_EQ(newer.error().errc, Errc::corrupt);
+  EXPECT_EQ(error_of(newer).code, "DATA_OTHER_FORMAT");
+  EXPECT_EQ(error_of(newer).errc, Errc::corrupt);
   EXPECT_TRUE(wipe(dir_ / "view"));
 }
 
@@ -238,8 +239,8 @@ TEST_F(RocksStoreTest, WipeTouchesNothingOfOthers) {
   ASSERT_TRUE(wipe(dir_ / "view"));
   EXPECT_EQ(std::distance(std::filesystem::directory_iterator(dir_ / "view"), {}), 1);
   EXPECT_TRUE(std::filesystem::exists(dir_ / "view/diary.txt"));
-  EXPECT_EQ(wipe(dir_ / "view").error().code, "DATA_NOT_OURS");
-  EXPECT_EQ(RocksStore::open(options()).error().code, "DATA_NOT_OURS");
+  EXPECT_EQ(error_of(wipe(dir_ / "view")).code, "DATA_NOT_OURS");
+  EXPECT_EQ(error_of(RocksStore::open(options())).code, "DATA_NOT_OURS");
   EXPECT_TRUE(wipe(dir_ / "nowhere"));
 }
 
