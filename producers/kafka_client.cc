@@ -52,17 +52,41 @@ Result<void> apply(rd_kafka_conf_t* conf, const KafkaProperties& properties) {
   return {};
 }
 
+// Asks in slices: when every broker has refused, 2 s are enough to know. All topics are asked for: a question
+// for one could make the broker create it.
+rd_kafka_resp_err_t ask_metadata(rd_kafka_t* client, const struct rd_kafka_metadata*& metadata,
+                                 const KafkaTrouble& trouble, Millis timeout) {
+  constexpr Millis kSlice{1'000};
+  Millis asked{0};
+  while (true) {
+    const auto error = rd_kafka_metadata(client, 1, nullptr, &metadata, static_cast<int>(kSlice.count()));
+    if (error == RD_KAFKA_RESP_ERR_NO_ERROR) return error;
+    rd_kafka_poll(client, 0);  // hands over the reason
+    asked += kSlice;
+    if (asked >= timeout || (trouble.all_brokers_down() && asked >= 2 * kSlice)) return error;
+  }
+}
+
 }  // namespace
 
 struct KafkaTrouble::State {
   mutable std::mutex mutex;
   std::string text;
+  bool all_down = false;
 };
 KafkaTrouble::KafkaTrouble() : state_(std::make_unique<State>()) {}
 KafkaTrouble::~KafkaTrouble() = default;
-void KafkaTrouble::note(std::string text) {
+void KafkaTrouble::note(rd_kafka_resp_err_t error, std::string text) {
   const std::lock_guard lock(state_->mutex);
-  state_->text = std::move(text);
+  if (error == RD_KAFKA_RESP_ERR__ALL_BROKERS_DOWN) {
+    state_->all_down = true;  // its text only counts them: keep the one that says why
+  } else {
+    state_->text = std::move(text);
+  }
+}
+bool KafkaTrouble::all_brokers_down() const {
+  const std::lock_guard lock(state_->mutex);
+  return state_->all_down;
 }
 std::string KafkaTrouble::text() const {
   const std::lock_guard lock(state_->mutex);
@@ -84,8 +108,8 @@ Result<KafkaHandle> make_kafka(rd_kafka_type_t type, const PublisherOptions& opt
   if (auto applied = apply(conf.get(), options.kafka_properties); !applied) return fail(applied.error());
   rd_kafka_conf_set_log_cb(conf.get(), no_log);
   rd_kafka_conf_set_opaque(conf.get(), callbacks.trouble);
-  rd_kafka_conf_set_error_cb(conf.get(), [](rd_kafka_t*, int, const char* reason, void* opaque) {
-    static_cast<KafkaTrouble*>(opaque)->note(reason);
+  rd_kafka_conf_set_error_cb(conf.get(), [](rd_kafka_t*, int error, const char* reason, void* opaque) {
+    static_cast<KafkaTrouble*>(opaque)->note(static_cast<rd_kafka_resp_err_t>(error), reason);
   });
   if (callbacks.delivered) rd_kafka_conf_set_dr_msg_cb(conf.get(), callbacks.delivered);
   char why[512];
@@ -100,11 +124,9 @@ Result<KafkaHandle> make_kafka(rd_kafka_type_t type, const PublisherOptions& opt
 
 Result<Partition> kafka_partitions(rd_kafka_t* client, const std::string& topic, const KafkaTrouble& trouble,
                                    Millis timeout) {
-  // All topics are asked for: a question for one could make the broker create it.
   const struct rd_kafka_metadata* raw = nullptr;
-  const auto error = rd_kafka_metadata(client, 1, nullptr, &raw, static_cast<int>(timeout.count()));
+  const auto error = ask_metadata(client, raw, trouble, timeout);
   if (error != RD_KAFKA_RESP_ERR_NO_ERROR) {
-    rd_kafka_poll(client, 0);  // hands over the reason
     const auto reason = trouble.text();
     return fail(Errc::unavailable, "LOG_UNREACHABLE",
                 "no Kafka broker answers: " + (reason.empty() ? rd_kafka_err2str(error) : reason),

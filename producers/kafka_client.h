@@ -23,8 +23,9 @@ class KafkaTrouble {
  public:
   KafkaTrouble();
   ~KafkaTrouble();
-  void note(std::string text);
+  void note(rd_kafka_resp_err_t error, std::string text);
   std::string text() const;
+  bool all_brokers_down() const;  // at least once
 
  private:
   struct State;
@@ -41,7 +42,8 @@ struct KafkaCallbacks {
 Result<KafkaHandle> make_kafka(rd_kafka_type_t type, const PublisherOptions& options,
                                const KafkaProperties& ours, KafkaCallbacks callbacks);
 
-// Partitions of a topic, without creating it. Errc::unavailable, not_found.
+// Partitions of a topic, without creating it. Errc::unavailable (sooner than `timeout` if every broker
+// refuses), not_found.
 Result<Partition> kafka_partitions(rd_kafka_t* client, const std::string& topic, const KafkaTrouble& trouble,
                                    Millis timeout);
 
