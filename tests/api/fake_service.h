@@ -1,0 +1,178 @@
+#pragma once
+#include <deque>
+#include <functional>
+#include <map>
+#include <mutex>
+#include <string>
+#include <vector>
+
+#include "engine/core/bytes.h"
+#include "engine/ports/service.h"
+
+namespace postrider::test {
+
+// An engine's service that behaves: it keeps endpoints, events and tokens in memory and answers on the API's
+// thread through `post`, as main's does. While held, answers wait.
+class FakeService : public Service {
+ public:
+  std::function<void(std::function<void()>)> post;
+
+  static std::string hash_of(const std::string& token) {
+    const auto digest = sha256(token);
+    return hex_encode({reinterpret_cast<const char*>(digest.data()), digest.size()});
+  }
+
+  void publish(Event event, Answer<Published> answer) override {
+    if (unavailable) return later(answer, Result<Published>(away()));
+    Published published;
+    published.event_id = event.id;
+    published.webhook_id = webhook_id(event.tenant, event.source, event.id);
+    {
+      const std::lock_guard lock(mutex_);
+      events.push_back(std::move(event));
+      published.position = {3, static_cast<Offset>(events.size()) - 1};
+    }
+    later(answer, Result<Published>(published));
+  }
+
+  void apply_endpoint(EndpointSpec spec, Answer<ApplyAnswer> answer) override {
+    ApplyAnswer applied;
+    auto& known = endpoints[{spec.tenant, spec.id}];
+    const bool fresh = known.def.id.empty();
+    applied.change = fresh                      ? ApplyAnswer::Change::created
+                     : known.def.url == spec.url ? ApplyAnswer::Change::unchanged
+                                                 : ApplyAnswer::Change::updated;
+    applied.incarnation = Incarnation("inc_1");
+    applied.revision = known.def.revision + (applied.change == ApplyAnswer::Change::unchanged ? 0 : 1);
+    if (applied.change == ApplyAnswer::Change::updated) applied.differences = {"url: changed"};
+    if (fresh && spec.secrets.empty()) applied.new_secret = Secret("whsec_shownOnce");
+    if (!spec.dry_run) {
+      known.def.tenant = spec.tenant;
+      known.def.id = spec.id;
+      known.def.url = spec.url;
+      known.def.types = spec.types;
+      known.def.retry = spec.retry;
+      known.def.revision = applied.revision;
+    } else if (fresh) {
+      endpoints.erase({spec.tenant, spec.id});
+    }
+    last_spec = std::move(spec);
+    later(answer, Result<ApplyAnswer>(std::move(applied)));
+  }
+
+  void list_endpoints(TenantId tenant, Answer<std::vector<EndpointView>> answer) override {
+    std::vector<EndpointView> views;
+    for (const auto& [key, view] : endpoints)
+      if (tenant.empty() || key.first == tenant) views.push_back(view);
+    later(answer, Result<std::vector<EndpointView>>(std::move(views)));
+  }
+  void show_endpoint(TenantId tenant, EndpointId id, Answer<EndpointView> answer) override {
+    later(answer, find(tenant, id));
+  }
+  void disable_endpoint(TenantId tenant, EndpointId id, std::string why, std::string actor, bool,
+                        Answer<EndpointView> answer) override {
+    auto view = find(tenant, id);
+    if (view) {
+      view->stopped = {Stop::disabled, why, 1'700'000'000'000, actor};
+      view->health = HealthState::disabled;
+      endpoints[{tenant, id}] = *view;
+    }
+    later(answer, std::move(view));
+  }
+  void enable_endpoint(TenantId tenant, EndpointId id, std::string, bool, Answer<EndpointView> answer) override {
+    auto view = find(tenant, id);
+    if (view) {
+      view->stopped = {};
+      view->health = HealthState::healthy;
+      endpoints[{tenant, id}] = *view;
+    }
+    later(answer, std::move(view));
+  }
+  void delete_endpoint(TenantId tenant, EndpointId id, std::string, bool, Answer<bool> answer) override {
+    if (endpoints.erase({tenant, id})) later(answer, Result<bool>(true));
+    else later(answer, Result<bool>(missing()));
+  }
+  void find_deliveries(std::string id, Answer<std::vector<DeliveryId>> answer) override {
+    std::vector<DeliveryId> ids;
+    for (const auto& [delivery_id, delivery] : deliveries)
+      if (delivery_id.str() == id || delivery.ref()->event_id == id) ids.push_back(delivery_id);
+    later(answer, Result<std::vector<DeliveryId>>(std::move(ids)));
+  }
+  void show_delivery(DeliveryId id, Answer<Delivery> answer) override {
+    const auto found = deliveries.find(id);
+    later(answer, found == deliveries.end() ? Result<Delivery>(missing()) : Result<Delivery>(found->second));
+  }
+  void rotate_admin_token(Answer<Secret> answer) override {
+    tokens = {hash_of("fresh-token")};
+    later(answer, Result<Secret>(Secret("fresh-token")));
+  }
+  void accepts_token(std::string hash, Answer<bool> answer) override {
+    ++token_checks;
+    const bool known = std::find(tokens.begin(), tokens.end(), hash) != tokens.end();
+    later(answer, Result<bool>(known), true);
+  }
+  void readiness(Answer<Readiness> answer) override {
+    Readiness readiness;
+    readiness.log_reachable = readiness.registry_read = readiness.store_open = readiness.consuming = !unavailable;
+    if (unavailable) readiness.complaints = {"the log is away"};
+    later(answer, Result<Readiness>(std::move(readiness)));
+  }
+
+  // Keeps answers back; release() gives them.
+  void hold() {
+    const std::lock_guard lock(mutex_);
+    held_ = true;
+  }
+  std::size_t waiting() {
+    const std::lock_guard lock(mutex_);
+    return waiting_.size();
+  }
+  void release() {
+    std::deque<std::function<void()>> ready;
+    {
+      const std::lock_guard lock(mutex_);
+      held_ = false;
+      ready.swap(waiting_);
+    }
+    for (auto& each : ready) post(std::move(each));
+  }
+  std::size_t published() {
+    const std::lock_guard lock(mutex_);
+    return events.size();
+  }
+
+  std::map<std::pair<TenantId, EndpointId>, EndpointView> endpoints;
+  std::map<DeliveryId, Delivery> deliveries;
+  std::vector<Event> events;
+  EndpointSpec last_spec;
+  std::vector<std::string> tokens{hash_of("secret-token")};
+  std::atomic<int> token_checks{0};
+  std::atomic<bool> unavailable{false};
+
+ private:
+  static tl::unexpected<Error> away() {
+    return fail(Errc::unavailable, "SERVICE_UNAVAILABLE", "the log is away", "try again");
+  }
+  static tl::unexpected<Error> missing() { return fail(Errc::not_found, "NOT_FOUND", "no such thing", "look"); }
+  Result<EndpointView> find(const TenantId& tenant, const EndpointId& id) {
+    const auto found = endpoints.find({tenant, id});
+    if (found == endpoints.end()) return missing();
+    return found->second;
+  }
+  template <class T>
+  void later(Answer<T> answer, Result<T> result, bool at_once = false) {
+    auto shared = std::make_shared<Result<T>>(std::move(result));
+    auto call = [answer = std::move(answer), shared] { answer(std::move(*shared)); };
+    {
+      const std::lock_guard lock(mutex_);
+      if (held_ && !at_once) return waiting_.push_back(std::move(call));
+    }
+    post(std::move(call));
+  }
+
+  std::mutex mutex_;
+  bool held_ = false;
+  std::deque<std::function<void()>> waiting_;
+};
+
+}  // namespace postrider::test
