@@ -68,8 +68,8 @@ std::optional<Error> to_error(rd_kafka_t* rk, rd_kafka_event_t* event) {
   rd_kafka_resp_err_t err = rd_kafka_event_error(event);
   const char* text = rd_kafka_event_error_string(event);
   char why[512];
-  if (err == RD_KAFKA_RESP_ERR__FATAL) {
-    err = rd_kafka_fatal_error(rk, why, sizeof why);
+  if (const auto fatal = rd_kafka_fatal_error(rk, why, sizeof why)) {
+    err = fatal;
     text = why;
   }
   switch (err) {

@@ -112,7 +112,8 @@ std::size_t Membership::poll(LogListener& listener, Owner& owner) {
         ++calls;
         listener.on_log_error(*error);
       }
-      if (rd_kafka_event_error(event.get()) == RD_KAFKA_RESP_ERR__FATAL && rebuild_at_ == SteadyTime{}) {
+      char why[1];
+      if (rd_kafka_fatal_error(client_->get(), why, sizeof why) && rebuild_at_ == SteadyTime{}) {
         // Somebody runs under our instance id: we go, and come back in case he went.
         rebuild_at_ = steady_now() + config_.effective_session_timeout();
         start_revocation(Change::lost, owner);

@@ -111,11 +111,18 @@ void KafkaFixture::nudge_compaction(Topic topic, Partition partition) {
   std::this_thread::sleep_for(std::chrono::milliseconds(100));
 }
 
-void KafkaFixture::set(Topic which, const std::string& name, const std::string& value) {
-  auto client = must(kafka::Client::open(config(), RD_KAFKA_CONSUMER, {}));
-  auto described = must(kafka::describe_topic(*client, topic(which), Millis(10'000)));
+void set_topic(const KafkaConfig& config, Topic topic, const std::string& name, const std::string& value) {
+  auto client = must(kafka::Client::open(config, RD_KAFKA_CONSUMER, {}));
+  const std::string full = full_name(config.environment, topic);
+  auto described = must(kafka::describe_topic(*client, full, Millis(10'000)));
   described.explicit_[name] = value;
-  if (auto done = kafka::set_settings(*client, topic(which), described.explicit_, Millis(10'000)); !done)
+  if (auto done = kafka::set_settings(*client, full, described.explicit_, Millis(10'000)); !done)
+    throw std::runtime_error(done.error().message);
+}
+
+void KafkaFixture::grow_events_alone(Partition partitions) {
+  auto client = must(kafka::Client::open(config(), RD_KAFKA_CONSUMER, {}));
+  if (auto done = kafka::set_partitions(*client, topic(Topic::events), partitions, Millis(10'000)); !done)
     throw std::runtime_error(done.error().message);
 }
 

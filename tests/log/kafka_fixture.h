@@ -30,6 +30,9 @@ class TestBroker {
   int script_ = -1;
 };
 
+// One setting of one topic, the others left as they are.
+void set_topic(const KafkaConfig& config, Topic topic, const std::string& name, const std::string& value);
+
 // Fresh topics under an environment of their own.
 class KafkaFixture : public LogUnderTest {
  public:
@@ -48,7 +51,8 @@ class KafkaFixture : public LogUnderTest {
   KafkaConfig config();
   const TopicPlan& plan() const { return plan_; }
   std::string topic(Topic topic) const { return full_name(environment_, topic); }
-  void set(Topic topic, const std::string& name, const std::string& value);
+  void set(Topic topic, const std::string& name, const std::string& value) { set_topic(config(), topic, name, value); }
+  void grow_events_alone(Partition partitions);
   void delete_records_before(Topic topic, Partition partition, Offset offset);
 
  private:

@@ -1,0 +1,77 @@
+#include "engine/kafka/group_offsets.h"
+
+#include "engine/kafka/client.h"
+
+namespace postrider {
+namespace {
+
+using kafka::Client;
+using kafka::Destroyer;
+using kafka::PartitionList;
+using kafka::to_error;
+using Request = std::unique_ptr<rd_kafka_AlterConsumerGroupOffsets_t,
+                                Destroyer<rd_kafka_AlterConsumerGroupOffsets_destroy>>;
+
+constexpr Millis kPatience{15'000};
+
+// A member of nothing: it never subscribes.
+Result<std::unique_ptr<Client>> open(const KafkaConfig& config) {
+  if (auto done = check(config); !done) return fail(done.error());
+  return Client::open(config, RD_KAFKA_CONSUMER,
+                      {{"group.id", config.group()}, {"enable.auto.commit", "false"}, {"auto.offset.reset", "error"}});
+}
+
+PartitionList one(const KafkaConfig& config, Partition partition) {
+  PartitionList list(rd_kafka_topic_partition_list_new(1));
+  rd_kafka_topic_partition_list_add(list.get(), full_name(config.environment, Topic::events).c_str(), partition);
+  return list;
+}
+
+Error members_left() {
+  return {Errc::conflict, "GROUP_IN_USE", "the consumer group still has members, and takes commits from them alone",
+          "stop every daemon of this environment, wait for one session timeout (15 s), and run this again"};
+}
+
+}  // namespace
+
+Result<std::optional<Offset>> group_offset(const KafkaConfig& config, Partition partition) {
+  auto client = open(config);
+  if (!client) return fail(client.error());
+  const auto list = one(config, partition);
+  auto err = rd_kafka_committed((*client)->get(), list.get(), static_cast<int>(kPatience.count()));
+  if (!err) err = list->elems[0].err;
+  if (err) return fail(to_error(err, "asking for the group's offset"));
+  const Offset offset = list->elems[0].offset;
+  return offset < 0 ? std::nullopt : std::optional(offset);
+}
+
+Result<void> set_group_offset(const KafkaConfig& config, Partition partition, Offset offset) {
+  auto client = open(config);
+  if (!client) return fail(client.error());
+  const auto list = one(config, partition);
+  list->elems[0].offset = offset;
+  const Request request(rd_kafka_AlterConsumerGroupOffsets_new(config.group().c_str(), list.get()));
+  rd_kafka_AlterConsumerGroupOffsets_t* requests[] = {request.get()};
+  const kafka::Queue queue(rd_kafka_queue_new((*client)->get()));
+  rd_kafka_AlterConsumerGroupOffsets((*client)->get(), requests, 1, nullptr, queue.get());
+  const kafka::Event event(rd_kafka_queue_poll(queue.get(), static_cast<int>(kPatience.count())));
+  const std::string doing = "setting the group's offset";
+  if (!event) return fail(to_error(RD_KAFKA_RESP_ERR__TIMED_OUT, doing));
+  auto err = rd_kafka_event_error(event.get());
+  if (!err) {
+    std::size_t count = 0;
+    const auto* result = rd_kafka_event_AlterConsumerGroupOffsets_result(event.get());
+    const auto** groups = rd_kafka_AlterConsumerGroupOffsets_result_groups(result, &count);
+    if (count != 1) return fail(to_error(RD_KAFKA_RESP_ERR__FAIL, doing));
+    if (const auto* group_error = rd_kafka_group_result_error(groups[0])) err = rd_kafka_error_code(group_error);
+    const auto* partitions = rd_kafka_group_result_partitions(groups[0]);
+    if (!err && partitions && partitions->cnt == 1) err = partitions->elems[0].err;
+  }
+  if (err == RD_KAFKA_RESP_ERR_UNKNOWN_MEMBER_ID || err == RD_KAFKA_RESP_ERR_ILLEGAL_GENERATION ||
+      err == RD_KAFKA_RESP_ERR_NON_EMPTY_GROUP)
+    return fail(members_left());
+  if (err) return fail(to_error(err, doing));
+  return {};
+}
+
+}  // namespace postrider

@@ -1,0 +1,17 @@
+#pragma once
+#include <optional>
+
+#include "engine/kafka/kafka_config.h"
+
+// The committed offsets of Postrider's consumer group, for tools: read and set from outside, one partition of
+// `events` at a time. Blocking.
+namespace postrider {
+
+// nullopt: the group has committed none there.
+Result<std::optional<Offset>> group_offset(const KafkaConfig& config, Partition partition);
+
+// GROUP_IN_USE (conflict): the group has members, and takes commits from them alone. That is so until every daemon
+// is down and, being static members, their session has run out.
+Result<void> set_group_offset(const KafkaConfig& config, Partition partition, Offset offset);
+
+}  // namespace postrider
