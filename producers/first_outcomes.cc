@@ -2,7 +2,7 @@
 
 #include <utility>
 
-namespace postrider {
+namespace postrider::producers {
 namespace {
 
 // What came back: "200", "timeout", or both.
@@ -92,4 +92,4 @@ std::vector<FirstOutcome> FirstOutcomes::of_events(Partition partition, Offset f
   return found;
 }
 
-}  // namespace postrider
+}  // namespace postrider::producers

@@ -10,7 +10,7 @@
 
 // Knows from the facts of `attempts` when every delivery of every published event has its first outcome. A
 // value; pure. Events are expected before any fact is applied.
-namespace postrider {
+namespace postrider::producers {
 
 // What became of one delivery at first, or of an event that has none.
 struct FirstOutcome {
@@ -44,4 +44,4 @@ class FirstOutcomes {
   std::map<Position, Open> open_;
 };
 
-}  // namespace postrider
+}  // namespace postrider::producers

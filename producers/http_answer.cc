@@ -1,9 +1,10 @@
 #include "producers/http_answer.h"
 
+#include <algorithm>
 #include <nlohmann/json.hpp>
 #include <utility>
 
-namespace postrider {
+namespace postrider::producers {
 namespace {
 
 using nlohmann::json;
@@ -40,17 +41,24 @@ Errc errc_of(long status) {
 // "delivered (HTTP 200)", "failed (timeout), parked".
 std::string outcome_text(const json& attempt, const std::string& state) {
   const auto status = number_at(attempt, "status").value_or(0);
-  auto code = text_at(attempt, "code");
-  if (code == "none") code.clear();
+  const auto code = text_at(attempt, "code");
   std::string what = status != 0 ? "HTTP " + std::to_string(status) : std::string();
-  if (!code.empty()) what += (what.empty() ? "" : ", ") + code;
+  if (!code.empty() && !code.starts_with("HTTP_")) what += (what.empty() ? "" : ", ") + code;
   if (status >= 200 && status < 300) return "delivered (" + what + ")";
   return "failed (" + what + "), " + state;
 }
 
 DeliverySeen read_delivery(const json& object) {
-  DeliverySeen seen{
-      text_at(object, "delivery_id"), text_at(object, "endpoint"), text_at(object, "state"), false, {}};
+  DeliverySeen seen;
+  seen.delivery_id = text_at(object, "delivery_id");
+  seen.endpoint = text_at(object, "endpoint");
+  seen.state = text_at(object, "state");
+  seen.fan_out =
+      static_cast<std::size_t>(std::max<std::int64_t>(0, number_at(object, "fan_out").value_or(0)));
+  if (object.is_object() && object.contains("position")) {
+    seen.position.partition = static_cast<Partition>(number_at(object["position"], "partition").value_or(-1));
+    seen.position.offset = number_at(object["position"], "offset").value_or(-1);
+  }
   const auto attempts = object.is_object() ? object.find("attempts") : object.end();
   if (object.is_object() && attempts != object.end() && attempts->is_array() && !attempts->empty()) {
     seen.has_outcome = true;
@@ -77,12 +85,12 @@ Error read_problem(const HttpAnswer& answer) {
   return error;
 }
 
-Result<Published> read_published(const HttpAnswer& answer) {
+Result<PublishedEvent> read_published(const HttpAnswer& answer) {
   if (answer.status != 202) return fail(read_problem(answer));
   const auto body = json::parse(answer.body, nullptr, false);
   const auto partition = number_at(body, "partition");
   const auto offset = number_at(body, "offset");
-  Published published{
+  PublishedEvent published{
       text_at(body, "id"), WebhookId(text_at(body, "webhook_id")), text_at(body, "topic"), {}};
   if (published.id.empty() || published.webhook_id.empty() || !partition || !offset) {
     return fail(Errc::unavailable, "UNEXPECTED_ANSWER", "the answer was 202, and yet not Postrider's",
@@ -103,7 +111,8 @@ Result<DeliveriesSeen> read_deliveries(const HttpAnswer& answer) {
   DeliveriesSeen seen;
   for (const auto& delivery : body["deliveries"]) seen.deliveries.push_back(read_delivery(delivery));
   seen.explanation = text_at(body, "explanation");
+  seen.pending = body.value("pending", json(false)) == json(true);
   return seen;
 }
 
-}  // namespace postrider
+}  // namespace postrider::producers

@@ -12,7 +12,7 @@
 #include "producers/http_answer.h"
 #include "producers/http_request.h"
 
-namespace postrider {
+namespace postrider::producers {
 namespace {
 
 constexpr std::size_t kUnderWayMax = 16;
@@ -203,4 +203,4 @@ Result<std::unique_ptr<Publisher>> open_http_publisher(PublisherOptions options)
   return std::make_unique<HttpPublisher>(std::move(options));
 }
 
-}  // namespace postrider
+}  // namespace postrider::producers

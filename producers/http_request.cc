@@ -3,7 +3,7 @@
 #include <mutex>
 #include <utility>
 
-namespace postrider {
+namespace postrider::producers {
 namespace {
 
 constexpr std::size_t kResponseBytesMax = 4 * 1024 * 1024;
@@ -80,4 +80,4 @@ std::size_t HttpRequest::take(char* bytes, std::size_t one, std::size_t count, v
   return one * count;
 }
 
-}  // namespace postrider
+}  // namespace postrider::producers

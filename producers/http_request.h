@@ -9,7 +9,7 @@
 #include "engine/core/time.h"
 
 // One request to the daemon's HTTP API over libcurl. Internal; one thread.
-namespace postrider {
+namespace postrider::producers {
 
 struct HttpTarget {
   std::string base;   // "http://127.0.0.1:8080"
@@ -44,4 +44,4 @@ class HttpRequest {
   curl_slist* headers_ = nullptr;
 };
 
-}  // namespace postrider
+}  // namespace postrider::producers

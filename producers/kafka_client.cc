@@ -5,7 +5,7 @@
 #include <mutex>
 #include <optional>
 
-namespace postrider {
+namespace postrider::producers {
 namespace {
 
 struct DestroyConf {
@@ -141,4 +141,4 @@ Result<Partition> kafka_partitions(rd_kafka_t* client, const std::string& topic,
               "check the environment's name, or make its topics: postrider-ops topics create");
 }
 
-}  // namespace postrider
+}  // namespace postrider::producers

@@ -11,7 +11,7 @@
 #include "producers/publisher.h"
 
 // librdkafka's handles as this folder needs them. Internal.
-namespace postrider {
+namespace postrider::producers {
 
 struct DestroyKafka {
   void operator()(rd_kafka_t* handle) const { rd_kafka_destroy(handle); }
@@ -47,4 +47,4 @@ Result<KafkaHandle> make_kafka(rd_kafka_type_t type, const PublisherOptions& opt
 Result<Partition> kafka_partitions(rd_kafka_t* client, const std::string& topic, const KafkaTrouble& trouble,
                                    Millis timeout);
 
-}  // namespace postrider
+}  // namespace postrider::producers

@@ -5,7 +5,7 @@
 #include "engine/wire/codec.h"
 #include "producers/kafka_client.h"
 
-namespace postrider {
+namespace postrider::producers {
 namespace {
 
 constexpr Millis kConnectTimeout{10'000};
@@ -43,7 +43,7 @@ class KafkaOutcomeWait : public OutcomeWait {
     if (client_) rd_kafka_consumer_close(client_.get());
   }
 
-  Result<std::size_t> wait(const std::vector<Published>& published, Millis span,
+  Result<std::size_t> wait(const std::vector<PublishedEvent>& published, Millis span,
                            const std::function<void(const FirstOutcome&)>& each) override {
     FirstOutcomes outcomes;
     for (const auto& one : published) outcomes.expect(one.position, one.id, one.webhook_id);
@@ -75,7 +75,7 @@ class KafkaOutcomeWait : public OutcomeWait {
     return {};
   }
 
-  void assign(const std::vector<Published>& published) {
+  void assign(const std::vector<PublishedEvent>& published) {
     std::set<Partition> partitions;
     for (const auto& one : published) partitions.insert(one.position.partition);
     const std::unique_ptr<rd_kafka_topic_partition_list_t, DestroyList> list(
@@ -112,4 +112,4 @@ Result<std::unique_ptr<OutcomeWait>> open_kafka_outcome_wait(const PublisherOpti
   return KafkaOutcomeWait::open(options);
 }
 
-}  // namespace postrider
+}  // namespace postrider::producers

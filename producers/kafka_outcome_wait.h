@@ -1,8 +1,8 @@
 #pragma once
 #include "producers/outcome_wait.h"
 
-namespace postrider {
+namespace postrider::producers {
 
 Result<std::unique_ptr<OutcomeWait>> open_kafka_outcome_wait(const PublisherOptions& options);
 
-}  // namespace postrider
+}  // namespace postrider::producers

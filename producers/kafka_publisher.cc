@@ -8,7 +8,7 @@
 #include "engine/wire/cloud_event.h"
 #include "producers/kafka_client.h"
 
-namespace postrider {
+namespace postrider::producers {
 namespace {
 
 constexpr Millis kConnectTimeout{10'000};
@@ -37,7 +37,7 @@ class Outstanding {
 
 // One event under way: made by publish(), freed by the delivery callback.
 struct Pending {
-  Published published;
+  PublishedEvent published;
   Publisher::Done done;
   Outstanding* outstanding;
 };
@@ -167,4 +167,4 @@ Result<std::unique_ptr<Publisher>> open_kafka_publisher(PublisherOptions options
   return KafkaPublisher::open(std::move(options));
 }
 
-}  // namespace postrider
+}  // namespace postrider::producers

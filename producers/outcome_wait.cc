@@ -3,11 +3,11 @@
 #include "producers/http_outcome_wait.h"
 #include "producers/kafka_outcome_wait.h"
 
-namespace postrider {
+namespace postrider::producers {
 
 Result<std::unique_ptr<OutcomeWait>> open_outcome_wait(const PublisherOptions& options) {
   if (options.to.starts_with("kafka://")) return open_kafka_outcome_wait(options);
   return make_http_outcome_wait(options);
 }
 
-}  // namespace postrider
+}  // namespace postrider::producers

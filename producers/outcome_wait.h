@@ -8,14 +8,14 @@
 
 // Waits until every delivery of published events has its first outcome: the work of `postrider-publish
 // --wait`.
-namespace postrider {
+namespace postrider::producers {
 
 class OutcomeWait {
  public:
   virtual ~OutcomeWait() = default;
   // How many of `published` still miss an outcome at the end of `span`; 0: all are known. `each` hears of
   // every outcome as it comes, on the calling thread. Errc::unavailable when nobody answers any more.
-  virtual Result<std::size_t> wait(const std::vector<Published>& published, Millis span,
+  virtual Result<std::size_t> wait(const std::vector<PublishedEvent>& published, Millis span,
                                    const std::function<void(const FirstOutcome&)>& each) = 0;
 };
 
@@ -23,4 +23,4 @@ class OutcomeWait {
 // /v1/deliveries.
 Result<std::unique_ptr<OutcomeWait>> open_outcome_wait(const PublisherOptions& options);
 
-}  // namespace postrider
+}  // namespace postrider::producers

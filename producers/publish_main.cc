@@ -13,7 +13,7 @@
 #include "producers/outcome_wait.h"
 #include "producers/publish_options.h"
 
-namespace postrider {
+namespace postrider::producers {
 namespace {
 
 using nlohmann::ordered_json;
@@ -54,7 +54,7 @@ int exit_code_of(const Error& error) {
   return error.retryable() ? kUnreachable : kFailed;
 }
 
-void print_published(const Published& published, bool json) {
+void print_published(const PublishedEvent& published, bool json) {
   if (json) {
     std::cout << line_of({{"id", published.id},
                           {"webhook_id", published.webhook_id.str()},
@@ -120,12 +120,12 @@ class Run {
   // Nobody answers: the rest would only wait for the same.
   bool hopeless() const { return exit_code_ == kUnreachable; }
   int exit_code() const { return exit_code_; }
-  const std::vector<Published>& published() const { return published_; }
+  const std::vector<PublishedEvent>& published() const { return published_; }
 
  private:
   struct UnderWay {
     std::string where;
-    std::future<Result<Published>> answer;
+    std::future<Result<PublishedEvent>> answer;
   };
   static bool answered(const UnderWay& one) {
     return one.answer.wait_for(std::chrono::seconds(0)) == std::future_status::ready;
@@ -151,7 +151,7 @@ class Run {
   Publisher& publisher_;
   Progress progress_;
   std::deque<UnderWay> under_way_;
-  std::vector<Published> published_;  // for --wait
+  std::vector<PublishedEvent> published_;  // for --wait
   int exit_code_ = kDone;
 };
 
@@ -189,7 +189,7 @@ int publish_file(const PublishOptions& options, Run& run) {
 }
 
 int wait_for_outcomes(const PublishOptions& options, OutcomeWait& wait,
-                      const std::vector<Published>& published) {
+                      const std::vector<PublishedEvent>& published) {
   const Millis span(static_cast<std::int64_t>(options.wait_timeout_seconds * 1000));
   const auto missing = wait.wait(published, span, [&](const FirstOutcome& outcome) {
     if (options.json) return;  // its lines are the published events, and nothing else
@@ -244,15 +244,15 @@ int publish(const PublishOptions& options) {
 }
 
 }  // namespace
-}  // namespace postrider
+}  // namespace postrider::producers
 
 int main(int count, char** arguments) {
   std::signal(SIGPIPE, SIG_IGN);
-  postrider::PublishOptions options;
-  const auto parsed = postrider::parse_command_line(count, arguments, options);
+  postrider::producers::PublishOptions options;
+  const auto parsed = postrider::producers::parse_command_line(count, arguments, options);
   if (!parsed) {
-    postrider::print_error(parsed.error(), options.json, "");
-    return postrider::kWrongUse;
+    postrider::producers::print_error(parsed.error(), options.json, "");
+    return postrider::producers::kWrongUse;
   }
-  return *parsed ? **parsed : postrider::publish(options);
+  return *parsed ? **parsed : postrider::producers::publish(options);
 }

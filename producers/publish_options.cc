@@ -9,7 +9,7 @@
 #include "engine/wire/cloud_event.h"
 #include "engine/wire/json_text.h"
 
-namespace postrider {
+namespace postrider::producers {
 namespace {
 
 tl::unexpected<Error> wrong_use(std::string message, std::string suggestion) {
@@ -167,4 +167,4 @@ Result<Event> event_of_line(const PublishOptions& options, std::string_view line
   return event;
 }
 
-}  // namespace postrider
+}  // namespace postrider::producers

@@ -6,7 +6,7 @@
 #include "producers/publisher.h"
 
 // The command line of postrider-publish as a value.
-namespace postrider {
+namespace postrider::producers {
 
 struct PublishOptions {
   std::string to, environment, tenant, type;
@@ -31,4 +31,4 @@ Result<Event> event_of(const PublishOptions& options, std::int64_t now_ms);
 // A line of --file: a structured CloudEvent; tenant and source where it has none are the options'.
 Result<Event> event_of_line(const PublishOptions& options, std::string_view line);
 
-}  // namespace postrider
+}  // namespace postrider::producers

@@ -7,7 +7,7 @@
 #include "producers/http_publisher.h"
 #include "producers/kafka_publisher.h"
 
-namespace postrider {
+namespace postrider::producers {
 namespace {
 
 struct Refusal {
@@ -47,10 +47,11 @@ Refusal refusal(BadEvent bad, const Event& event, const Environment& environment
 
 }  // namespace
 
-std::future<Result<Published>> Publisher::publish(Event event) {
-  auto promise = std::make_shared<std::promise<Result<Published>>>();  // std::function wants it copyable
+std::future<Result<PublishedEvent>> Publisher::publish(Event event) {
+  auto promise = std::make_shared<std::promise<Result<PublishedEvent>>>();  // std::function wants it copyable
   auto future = promise->get_future();
-  publish(std::move(event), [promise](Result<Published> result) { promise->set_value(std::move(result)); });
+  publish(std::move(event),
+          [promise](Result<PublishedEvent> result) { promise->set_value(std::move(result)); });
   return future;
 }
 
@@ -89,4 +90,4 @@ std::string random_event_id() {
   return text;
 }
 
-}  // namespace postrider
+}  // namespace postrider::producers

@@ -12,22 +12,28 @@
 
 // Publishes CloudEvents to Postrider, straight to Kafka or through the HTTP API of a daemon.
 //
-//   auto publisher = postrider::open_publisher({.to = "kafka://10.0.0.1:9092", .environment =
-//   Environment("production")}); if (!publisher) return report(publisher.error()); Event event; event.id =
-//   "order-7-created";                       // stable: publishing it again is a repeat, which is dropped
+//   PublisherOptions options;
+//   options.to = "kafka://10.0.0.1:9092";
+//   options.environment = Environment("production");
+//   auto publisher = open_publisher(options);
+//   if (!publisher) return report(publisher.error());
+//
+//   Event event;
+//   event.id = "order-7-created";  // stable: publishing it again is a repeat, which is dropped
 //   event.source = "/shop";
 //   event.type = "order.created";
 //   event.tenant = TenantId("acme");
 //   event.datacontenttype = "application/json";
 //   event.data = R"({"order": 7})";
-//   Result<Published> published = (*publisher)->publish(event).get();
 //
-// Published means durable: the log has acknowledged the event on all replicas in sync. An answer that is an
+//   Result<PublishedEvent> published = (*publisher)->publish(event).get();
+//
+// Published means durable: the log has acknowledged the event, on all replicas in sync. An answer that is an
 // error with retryable() leaves open whether the event is on the log: publish it again under the same id and
 // source.
-namespace postrider {
+namespace postrider::producers {
 
-struct Published {
+struct PublishedEvent {
   std::string id;
   WebhookId webhook_id;  // what customers see
   std::string topic;
@@ -49,13 +55,13 @@ class Publisher {
  public:
   virtual ~Publisher() = default;
 
-  using Done = std::function<void(Result<Published>)>;
+  using Done = std::function<void(Result<PublishedEvent>)>;
   // Checks the event (check_event), then sends it. `done` is called exactly once: inside the call if the
   // event is refused, else on a thread of the publisher's; it must not block or call the publisher. Blocks
   // while 1000 events over HTTP, or librdkafka's queue over Kafka, wait for their answers. Kafka keeps a
   // tenant's order; over HTTP up to 16 events are under way at once, in any order.
   virtual void publish(Event event, Done done) = 0;
-  std::future<Result<Published>> publish(Event event);
+  std::future<Result<PublishedEvent>> publish(Event event);
 
   // Waits until every event handed over so far has its answer; false: not within `span`.
   virtual bool flush(Millis span) = 0;
@@ -72,4 +78,4 @@ Result<void> check_event(const Event& event, const Environment& environment);
 // 128 random bits as a UUID, version 4: an id for events that bring none.
 std::string random_event_id();
 
-}  // namespace postrider
+}  // namespace postrider::producers

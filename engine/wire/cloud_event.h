@@ -6,10 +6,10 @@
 #include "engine/core/event.h"
 #include "engine/core/result.h"
 
-// CloudEvents 1.0 as they come and go: the Kafka binding's three modes in, HTTP's two modes in and out. Pure; any
-// thread; throws nothing. Refused as Errc::invalid, UNDECODABLE_EVENT: batches, another specversion, attributes
-// that occur twice, are not UTF-8 or go beyond event_attributes.h's bounds, JSON nested deeper than 64. JSON data
-// without a content type becomes application/json, as the specification asks.
+// CloudEvents 1.0 as they come and go: the Kafka binding's three modes in, HTTP's two modes in and out. Pure;
+// any thread; throws nothing. Refused as Errc::invalid, UNDECODABLE_EVENT: batches, another specversion,
+// attributes that occur twice, are not UTF-8 or go beyond event_attributes.h's bounds, JSON nested deeper
+// than 64. JSON data without a content type becomes application/json, as the specification asks.
 namespace postrider::wire {
 
 inline constexpr std::string_view kStructuredJson = "application/cloudevents+json";
@@ -47,15 +47,16 @@ KafkaMessage encode_sealed_replay(const Event& attributes, std::string_view seal
 std::string format_protobuf(const Event& event);
 Result<Event> parse_protobuf(std::string_view bytes);
 
-// What a customer receives: Content-Type and ce-* headers (values percent-encoded as the HTTP binding says) with
-// the body data as it is; or one structured JSON. Attributes of ours (tenant, environment, target, replayjob)
-// are left out.
+// What a customer receives: Content-Type and ce-* headers (values percent-encoded as the HTTP binding says)
+// with the body data as it is; or one structured JSON. Attributes of ours (tenant, environment, target,
+// replayjob) are left out.
 struct HttpMessage {
   Headers headers;
   std::string body;
 };
 HttpMessage format_http(const Event& event, BodyFormat format);
-// The whole event in HTTP binary mode, attributes of ours included: what a producer posts. decode_http reverses it.
+// The whole event in HTTP binary mode, attributes of ours included: what a producer posts. decode_http
+// reverses it.
 HttpMessage encode_http(const Event& event);
 
 }  // namespace postrider::wire

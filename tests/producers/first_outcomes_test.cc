@@ -2,7 +2,7 @@
 
 #include <gtest/gtest.h>
 
-namespace postrider {
+namespace postrider::producers {
 namespace {
 
 AttemptFact attempt(Position position, const std::string& delivery, std::uint32_t fan_out,
@@ -82,4 +82,4 @@ TEST(FirstOutcomes, EventsThatOweNothingAreComplete) {
 }
 
 }  // namespace
-}  // namespace postrider
+}  // namespace postrider::producers

@@ -10,7 +10,7 @@
 
 // Against librdkafka's mock cluster: what leaves, and what an answer is. The end-to-end tests use a real
 // broker.
-namespace postrider {
+namespace postrider::producers {
 namespace {
 
 constexpr int kPartitions = 4;
@@ -130,7 +130,7 @@ TEST(KafkaPublisher, AnswersManyEventsEachWithItsOwnPositionInOrder) {
   Cluster cluster;
   cluster.topic("development.postrider.events");
   auto publisher = *open_publisher(cluster.options());
-  std::vector<std::future<Result<Published>>> answers;
+  std::vector<std::future<Result<PublishedEvent>>> answers;
   for (int i = 0; i < 500; ++i) answers.push_back(publisher->publish(event("acme", std::to_string(i))));
   EXPECT_TRUE(publisher->flush(Millis(20'000)));
   Offset expected = 0;
@@ -238,4 +238,4 @@ TEST(KafkaOutcomeWait, HearsOfFactsWrittenAfterItWasOpenedAndOfNoneBefore) {
 }
 
 }  // namespace
-}  // namespace postrider
+}  // namespace postrider::producers

@@ -90,7 +90,8 @@ ONE = ("--environment", "development", "--tenant", "acme", "--type", "order.crea
 
 
 def attempts(*statuses):
-    return [{"n": 1, "at": "2026-01-31T12:00:00.000Z", "status": status, "code": "none", "duration_ms": 3}
+    return [{"n": 1, "at": "2026-01-31T12:00:00.000Z", "status": status, "code": None if status == 200 else f"HTTP_{status}",
+             "duration_ms": 3}
             for status in statuses]
 
 
@@ -184,23 +185,34 @@ class Publish(unittest.TestCase):
         self.assertEqual(len(api.requests), 1)
 
     def test_wait_ends_when_every_delivery_has_its_first_outcome(self):
-        one = {"delivery_id": "dlv_1", "endpoint": "a", "state": "delivered", "attempts": attempts(200)}
-        two = {"delivery_id": "dlv_2", "endpoint": "b", "state": "sending", "attempts": []}
-        retried = dict(two, state="parked", attempts=attempts(503))
-        both = (200, {"deliveries": [one, retried]})
-        with Api(deliveries=[(404, {}), (200, {"deliveries": [one]}), (200, {"deliveries": [one, two]}), both, both]) as api:
+        here, earlier = {"partition": 3, "offset": 0}, {"partition": 3, "offset": -9}
+        one = {"delivery_id": "dlv_1", "endpoint": "a", "state": "delivered", "position": here, "fan_out": 2,
+               "attempts": attempts(200)}
+        two = dict(one, delivery_id="dlv_2", endpoint="b", state="sending", fan_out=None, attempts=[])
+        retried = dict(two, state="parked", fan_out=2, attempts=attempts(503))
+        other = dict(one, delivery_id="dlv_0", endpoint="c", position=earlier)
+        pending = (200, {"deliveries": [], "explanation": "not routed yet", "pending": True})
+        with Api(deliveries=[(404, {}), pending, (503, {}), (200, {"deliveries": [one, other]}),
+                             (200, {"deliveries": [one, two]}), (200, {"deliveries": [one, retried]})]) as api:
             done = api.publish(*ONE, "--id", "e1", "--wait")
         self.assertEqual(done.returncode, 0, done.stderr)
         self.assertEqual(done.stdout.splitlines()[1:], ["e1  msg_e1  a: delivered (HTTP 200)",
                                                         "e1  msg_e1  b: failed (HTTP 503), parked"])
-        self.assertEqual(set(api.asked), {"/v1/deliveries/msg_e1"})
-        self.assertGreaterEqual(len(api.asked), 5)
+        self.assertEqual(api.asked, ["/v1/deliveries/msg_e1"] * 6)
 
     def test_wait_hears_that_an_event_has_no_delivery(self):
         with Api(deliveries=[(200, {"deliveries": [], "explanation": "no endpoint of acme takes order.created"})]) as api:
             done = api.publish(*ONE, "--id", "e1", "--wait")
         self.assertEqual(done.returncode, 0, done.stderr)
         self.assertIn("no endpoint of acme takes order.created", done.stdout)
+
+    def test_wait_takes_an_event_for_a_repeat_when_only_another_has_deliveries(self):
+        other = {"delivery_id": "dlv_0", "endpoint": "c", "state": "delivered", "fan_out": 1,
+                 "position": {"partition": 3, "offset": -9}, "attempts": attempts(200)}
+        with Api(deliveries=[(200, {"deliveries": [other]})]) as api:
+            done = api.publish(*ONE, "--id", "e1", "--wait")
+        self.assertEqual(done.returncode, 0, done.stderr)
+        self.assertIn("e1  msg_e1  no delivery of its own: a repeat of an earlier event", done.stdout)
 
     def test_wait_gives_up_at_its_bound(self):
         with Api(deliveries=[(200, {"deliveries": []})]) as api:
