@@ -11,6 +11,11 @@ namespace {
 constexpr std::size_t kRecordOverheadBytes = 128;
 constexpr Millis kRetryReadAfter{1000};
 
+Error no_such_partition(Place place) {
+  return {Errc::not_found, "NO_SUCH_PARTITION", "the embedded log has no partition " + describe(place),
+          "ask for one that is there"};
+}
+
 template <class... F>
 struct Overloaded : F... {
   using F::operator()...;
@@ -184,9 +189,7 @@ void EmbeddedShard::join() { writer_.ask(LogWriter::Join{inbox_}); }
 
 void EmbeddedShard::start_reader(Readers& readers, Place place, Offset from) {
   if (!storage_.has(place)) {
-    inbox_->put(Inbox::ErrorNotice{{Errc::not_found, "NO_SUCH_PARTITION",
-                                    "the embedded log has no partition " + describe(place),
-                                    "read one that is there"}});
+    inbox_->put(Inbox::ErrorNotice{no_such_partition(place)});
     return;
   }
   Reader& reader = readers[place] = Reader{};
@@ -249,7 +252,10 @@ void EmbeddedShard::untail(Topic topic, Partition partition) { tails_.erase({top
 void EmbeddedShard::ask_end(Topic topic, Partition partition) {
   const Place place{topic, partition};
   const SteadyTime asked_at = steady_();  // before the look
-  if (storage_.has(place)) inbox_->put(Inbox::EndAnswer{topic, partition, storage_.end(place), asked_at});
+  if (storage_.has(place))
+    inbox_->put(Inbox::EndAnswer{topic, partition, storage_.end(place), asked_at});
+  else
+    inbox_->put(Inbox::ErrorNotice{no_such_partition(place)});
 }
 
 void EmbeddedShard::fetch(Position position, std::uint64_t token) {

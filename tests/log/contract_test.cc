@@ -432,6 +432,23 @@ TEST_P(LogContract, WakesItsOwnerWhenAnAnswerIsThere) {
   ASSERT_TRUE(pump_until(*log, recorder, [&] { return recorder.events.size() >= 20; }));
 }
 
+// A shard hands each poll() only what its window has room for, and then sleeps on the descriptor.
+TEST_P(LogContract, StaysReadableWhileThereIsMoreToHandOver) {
+  Recorder recorder;
+  auto log = joined(recorder);
+  for (int i = 0; i < 100; ++i) log->append(event(0, "acme", "x"), next_token_++);
+  ASSERT_TRUE(pump_until(*log, recorder, [&] { return recorder.appended.size() >= 100; }));
+  log->begin(0, recorder.assignment(0)->events_begin);
+  const auto deadline = Clock::now() + log_->patience();
+  while (recorder.events.size() < 100 && Clock::now() < deadline) {
+    pollfd ready{log->wake_fd(), POLLIN, 0};
+    ASSERT_EQ(::poll(&ready, 1, static_cast<int>(log_->patience().count())), 1)
+        << "asleep with " << recorder.events.size() << " of 100 handed over";
+    log->poll(recorder, 7);
+  }
+  EXPECT_EQ(recorder.events.size(), 100u);
+}
+
 TEST_P(LogContract, AClientAppendsScansAndStopsWhereItIsTold) {
   auto client = log_->client();
   Offset first = 0;
