@@ -35,7 +35,8 @@ std::string joined(const std::vector<std::string>& words) {
 
 void difference(std::vector<std::string>& differences, const std::string& name, const std::string& before,
                 const std::string& after) {
-  if (before != after) differences.push_back(name + ": " + before + " → " + after);
+  if (before == after) return;
+  differences.push_back(name + ": " + (before.empty() ? after : before + " → " + after));
 }
 
 std::string limits_text(const EndpointLimits& limits) {

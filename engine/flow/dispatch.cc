@@ -427,7 +427,8 @@ void Dispatch::note_health(EndpointState& state, Partition partition, const Outc
   const LogTime now = context_.log_now();
   const auto change = verdict.kind == Verdict::Kind::success
                           ? health.succeeded(now)
-                          : health.failed(now, verdict.counts_as_unauthorized, verdict.disable_endpoint);
+                          : health.failed(now, verdict.counts_as_unauthorized, verdict.disable_endpoint,
+                                          outcome.status != 0);
   if (!change) return;
   HealthFact fact;
   fact.tenant = state.tenant;

@@ -9,6 +9,7 @@ namespace postrider::flow {
 namespace {
 
 constexpr Millis kTick{100};
+constexpr Millis kIdleTick{1000};
 constexpr Millis kCommitEvery{1000};
 constexpr std::uint64_t kCommitAfterSettled = 1000;
 constexpr Millis kMarkEvery{60000};
@@ -369,12 +370,15 @@ void Ownership::on_committed(Partition number, Offset offset, SteadyTime sent_at
 }
 
 void Ownership::tick(SteadyTime now) {
-  next_tick_ = now + kTick;
+  bool idle = true;
   std::vector<Partition> over;
   for (auto& [number, partition] : owned_) {
     if (partition->phase == OwnedPartition::Phase::running) tick_partition(*partition, now);
     if (partition->phase == OwnedPartition::Phase::draining && tick_drain(*partition, now)) over.push_back(number);
+    idle &= partition->phase == OwnedPartition::Phase::running && partition->watermark.unsettled() == 0 &&
+            partition->watermark.next_to_commit() == partition->committed;
   }
+  next_tick_ = now + (idle ? kIdleTick : kTick);
   for (Partition number : over) drop(number);
   if (!over.empty()) context_.ports.log.release(over);
 }

@@ -77,7 +77,8 @@ void RegistryView::apply_endpoints(const Record& record) {
             if constexpr (std::is_same_v<std::decay_t<decltype(value)>, std::monostate>) {
               return false;
             } else {
-              return registry_.apply(value, *record.value) != Registry::Applied::ignored;
+              return registry_.apply(value, *record.value, wire::is_restated(record.headers)) !=
+                     Registry::Applied::ignored;
             }
           },
           *fact);
@@ -113,7 +114,7 @@ void RegistryView::tick(SteadyTime now) {
 void RegistryView::mend(SteadyTime now) {
   if (!fresh(now)) return;
   for (auto& [key, raw] : registry_.mending()) {
-    NewRecord record{.topic = Topic::endpoints, .partition = 0, .key = key, .value = raw, .headers = {}};
+    NewRecord record{.topic = Topic::endpoints, .partition = 0, .key = key, .value = raw, .headers = wire::restated_headers()};
     appender_.append(std::move(record), [](const Appended&) {});
   }
 }

@@ -1,0 +1,276 @@
+#include <gtest/gtest.h>
+
+#include <set>
+
+#include "tests/flow/world.h"
+
+// Endpoints that fail, are stopped, deleted, rotated: their events are held, never lost.
+namespace postrider::world {
+namespace {
+
+using std::chrono::hours;
+using std::chrono::minutes;
+using std::chrono::seconds;
+
+void command(World& world, const std::function<void(Service&, std::function<void()>)>& call) {
+  bool done = false;
+  call(world.one().shard->service(), [&] { done = true; });
+  ASSERT_TRUE(world.run_until([&] { return done; }, seconds(30)));
+}
+
+void disable(World& world, const std::string& id) {
+  command(world, [&](Service& service, std::function<void()> done) {
+    service.disable_endpoint(kTenant, EndpointId(id), "maintenance", "alice", true,
+                             [done](Result<EndpointView> view) {
+                              EXPECT_TRUE(view);
+                              done();
+                            });
+  });
+}
+
+void enable(World& world, const std::string& id) {
+  command(world, [&](Service& service, std::function<void()> done) {
+    service.enable_endpoint(kTenant, EndpointId(id), "alice", true,
+                            [done](Result<EndpointView> view) {
+                              EXPECT_TRUE(view);
+                              done();
+                            });
+  });
+}
+
+void erase(World& world, const std::string& id) {
+  command(world, [&](Service& service, std::function<void()> done) {
+    service.delete_endpoint(kTenant, EndpointId(id), "alice", true, [done](Result<bool> gone) {
+      EXPECT_TRUE(gone);
+      done();
+    });
+  });
+}
+
+EndpointView show(World& world, const std::string& id) {
+  EndpointView found;
+  world.one().shard->service().show_endpoint(kTenant, EndpointId(id), [&](Result<EndpointView> view) {
+    EXPECT_TRUE(view);
+    if (view) found = *view;
+  });
+  return found;
+}
+
+TEST(Endpoint, ThatIsDisabledGetsItsEventsOnceItIsEnabled) {
+  World world;
+  world.begin();
+  world.declare("main");
+  disable(world, "main");
+  for (int i = 0; i < 50; ++i) world.publish("e" + std::to_string(i));
+  ASSERT_TRUE(world.run_until([&] { return world.committed() == 50; })) << "it holds back nobody's offset";
+  world.run(hours(3));
+  EXPECT_TRUE(world.transport.arrivals.empty());
+  EXPECT_EQ(show(world, "main").held, 50u);
+  const std::size_t records = world.cluster.records[{Topic::parked, 0}].size();
+  EXPECT_LT(records, 50u + 200u) << "who waits without an attempt writes no new record";
+  enable(world, "main");
+  ASSERT_TRUE(world.run_until([&] { return world.transport.arrivals.size() == 50; }));
+  world.run(seconds(5));
+  EXPECT_EQ(world.transport.arrivals.size(), 50u);
+  EXPECT_EQ(world.parked_now(), 0u);
+  EXPECT_EQ(show(world, "main").held, 0u);
+}
+
+TEST(Endpoint, ThatStaysDisabledHasItsEventsDieWithThatReason) {
+  World world;
+  world.begin();
+  world.declare("main");
+  disable(world, "main");
+  world.publish("e1");
+  world.run(minutes(1));
+  world.clocks.advance(hours(97));
+  ASSERT_TRUE(world.run_until([&] { return world.dead_letters().size() == 1; }));
+  EXPECT_EQ(world.dead_letters().front().reason, DeadReason::endpoint_disabled);
+  world.run(seconds(1));
+  EXPECT_EQ(world.parked_now(), 0u);
+}
+
+TEST(Endpoint, ThatAnswersGoneIsDisabledAtOnce) {
+  World world;
+  world.begin();
+  world.declare("main");
+  world.transport.answer = [](const std::string&, int) { return answered(410); };
+  world.publish("e1");
+  ASSERT_TRUE(world.run_until([&] { return world.dead_letters().size() == 1; }));
+  EXPECT_EQ(world.dead_letters().front().reason, DeadReason::gone);
+  world.publish("e2");
+  world.run(minutes(1));
+  EXPECT_EQ(world.transport.arrivals.size(), 1u);
+  EXPECT_EQ(show(world, "main").health, HealthState::disabled);
+  EXPECT_EQ(world.parked_now(), 1u) << "held, not lost";
+}
+
+TEST(Endpoint, IsQuarantinedByTheFifth401InARow) {
+  World world;
+  world.begin();
+  world.declare("main");
+  world.transport.answer = [](const std::string&, int) { return answered(401); };
+  for (int i = 0; i < 10; ++i) {
+    world.publish("e" + std::to_string(i));
+    world.run(seconds(2));
+  }
+  EXPECT_EQ(world.transport.arrivals.size(), 5u);
+  EXPECT_EQ(show(world, "main").health, HealthState::quarantined);
+  world.transport.answer = nullptr;
+  enable(world, "main");
+  ASSERT_TRUE(world.run_until([&] { return world.transport.arrivals.size() == 10; }));
+}
+
+TEST(Endpoint, StaysStoppedAcrossARestart) {
+  World world;
+  world.begin();
+  world.declare("main");
+  world.transport.answer = [](const std::string&, int) { return answered(410); };
+  world.publish("e1");
+  ASSERT_TRUE(world.run_until([&] { return world.dead_letters().size() == 1; }));
+  world.run(seconds(2));
+  world.one().restart();
+  ASSERT_TRUE(world.run_until([&] { return world.one().log->joined; }));
+  world.one().log->assign({0});
+  world.publish("e2");
+  world.run(minutes(1));
+  EXPECT_EQ(world.transport.arrivals.size(), 1u);
+}
+
+TEST(Endpoint, WhoseBreakerOpensIsProbedByOneAttemptOnly) {
+  World world;
+  world.begin();
+  world.declare("main");
+  world.transport.answer = [](const std::string&, int) { return answered(500); };
+  for (int i = 0; i < 40; ++i) world.publish("e" + std::to_string(i));
+  world.run(seconds(4));
+  const std::size_t before = world.transport.arrivals.size();
+  EXPECT_LE(before, 26u) << "ten in a row and what was in flight beside them";
+  EXPECT_TRUE(world.one().observer.breaker_open);
+  EXPECT_EQ(show(world, "main").health, HealthState::failing);
+  world.run(seconds(24));
+  EXPECT_EQ(world.transport.arrivals.size(), before) << "open for 30 s";
+  world.run(seconds(15));
+  EXPECT_EQ(world.transport.arrivals.size(), before + 1) << "one probe";
+  world.transport.answer = nullptr;
+  ASSERT_TRUE(world.run_until([&] { return world.attempts().size() > 0 && world.parked_now() == 0; }, hours(6)));
+  EXPECT_TRUE(world.dead_letters().empty());
+}
+
+TEST(Endpoint, ThatHangsDelaysNoOther) {
+  World world;
+  world.begin();
+  world.declare("slow");
+  world.declare("quick");
+  world.transport.answer = [](const std::string& host, int) -> std::optional<Outcome> {
+    if (host == "slow.example") return std::nullopt;
+    return answered(200);
+  };
+  for (int i = 0; i < 200; ++i) world.publish("e" + std::to_string(i));
+  ASSERT_TRUE(world.run_until([&] { return world.transport.at("quick.example").size() == 200; }, seconds(5)));
+  EXPECT_LE(world.transport.hanging(), 16u) << "its concurrency";
+}
+
+TEST(Endpoint, WithAFullQueueHasTheRestParkedAndNoneDropped) {
+  World world;
+  world.begin();
+  world.declare("main", [](EndpointSpec& spec) {
+    spec.limits.queue_max = 10;
+    spec.limits.concurrency = 1;
+  });
+  bool hang = true;
+  world.transport.answer = [&](const std::string&, int) -> std::optional<Outcome> {
+    if (hang) return std::nullopt;
+    return answered(200);
+  };
+  for (int i = 0; i < 100; ++i) world.publish("e" + std::to_string(i));
+  world.run(seconds(10));
+  EXPECT_GE(world.parked_now(), 85u);
+  hang = false;
+  std::set<std::string> ids;
+  ASSERT_TRUE(world.run_until([&] {
+    for (const Arrival& arrival : world.transport.arrivals) ids.insert(arrival.header("webhook-id"));
+    return ids.size() == 100 && world.parked_now() == 0;
+  }, hours(1)));
+  EXPECT_EQ(world.committed(), 100);
+}
+
+TEST(Endpoint, KeepsToItsRate) {
+  World world;
+  world.begin();
+  world.declare("main", [](EndpointSpec& spec) { spec.limits.rate_per_second = 5; });
+  for (int i = 0; i < 100; ++i) world.publish("e" + std::to_string(i));
+  const std::int64_t begin = world.clocks.steady_ms;
+  ASSERT_TRUE(world.run_until([&] { return world.transport.arrivals.size() == 55; }));
+  const std::int64_t took = world.clocks.steady_ms - begin;
+  EXPECT_GE(took, 9'900);
+  EXPECT_LE(took, 11'500);
+}
+
+TEST(Endpoint, MadeAgainUnderTheSameIdGetsNothingOfItsNamesake) {
+  World world;
+  world.begin();
+  world.declare("main");
+  world.transport.answer = [](const std::string&, int) { return answered(503); };
+  world.publish("e1");
+  ASSERT_TRUE(world.run_until([&] { return world.parked_now() == 1; }));
+  erase(world, "main");
+  world.declare("main");
+  world.transport.answer = nullptr;
+  const std::size_t before = world.transport.arrivals.size();
+  world.run(minutes(10));
+  EXPECT_EQ(world.transport.arrivals.size(), before);
+  ASSERT_EQ(world.one().observer.cancels.size(), 1u);
+  EXPECT_EQ(world.one().observer.cancels.front().reason, CancelReason::endpoint_deleted);
+  EXPECT_EQ(world.parked_now(), 0u);
+}
+
+TEST(Endpoint, IsNotSignedForWithARevokedSecretAfterTheAnswer) {
+  World world;
+  world.begin();
+  const auto secret = [](const std::string& text) { return *parse_signing_secret(text); };
+  const std::string old_secret = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw";
+  const std::string new_secret = "whsec_C2FVsBQIhrscChlQIMV+b5sSYspob7oD";
+  world.declare("main", [&](EndpointSpec& spec) { spec.secrets.push_back(secret(old_secret)); });
+  world.publish("e1");
+  ASSERT_TRUE(world.run_until([&] { return world.transport.arrivals.size() == 1; }));
+  world.declare("main", [&](EndpointSpec& spec) {
+    spec.secrets.push_back(secret(old_secret));
+    spec.secrets.push_back(secret(new_secret));
+  });
+  world.publish("e2");
+  ASSERT_TRUE(world.run_until([&] { return world.transport.arrivals.size() == 2; }));
+  EXPECT_NE(world.transport.arrivals[1].header("webhook-signature").find(' '), std::string::npos) << "two, in the overlap";
+  world.declare("main", [&](EndpointSpec& spec) { spec.secrets.push_back(secret(new_secret)); });
+  world.publish("e3");
+  ASSERT_TRUE(world.run_until([&] { return world.attempts().size() == 3; }));
+  const auto facts = world.attempts();
+  EXPECT_EQ(facts[1].secret_ids.size(), 2u);
+  EXPECT_EQ(facts[2].secret_ids.size(), 1u);
+  EXPECT_NE(facts[2].secret_ids.front(), facts[0].secret_ids.front());
+}
+
+TEST(Endpoint, OnAPrivateAddressIsRefusedWhenDeclaredAndAgainWhenSent) {
+  World world;
+  world.begin();
+  world.one().resolver->hosts["inside.example"] = {"10.0.0.7"};
+  EXPECT_THROW(world.declare("inside"), std::runtime_error);
+  world.declare("moves");
+  world.one().resolver->hosts["moves.example"] = {"169.254.169.254"};
+  world.publish("e1");
+  ASSERT_TRUE(world.run_until([&] { return world.dead_letters().size() == 1; }));
+  EXPECT_EQ(world.dead_letters().front().reason, DeadReason::target_denied);
+  EXPECT_TRUE(world.transport.arrivals.empty());
+}
+
+TEST(Endpoint, AppliedTwiceChangesNothing) {
+  World world;
+  world.begin();
+  world.declare("main", [](EndpointSpec& spec) { spec.url += "?token=abc"; });
+  const std::size_t records = world.cluster.records[{Topic::endpoints, 0}].size();
+  world.declare("main", [](EndpointSpec& spec) { spec.url += "?token=abc"; });
+  EXPECT_EQ((world.cluster.records[{Topic::endpoints, 0}].size()), records);
+}
+
+}  // namespace
+}  // namespace postrider::world

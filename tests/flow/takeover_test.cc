@@ -1,0 +1,328 @@
+#include <gtest/gtest.h>
+
+#include <set>
+
+#include "engine/wire/codec.h"
+#include "tests/flow/world.h"
+
+// Crashes, rebalances, zombies and lost views: they can repeat a delivery, never lose one.
+namespace postrider::world {
+namespace {
+
+using std::chrono::hours;
+using std::chrono::minutes;
+using std::chrono::seconds;
+
+void restart(World& world, bool lose_view = false) {
+  if (lose_view) world.one().store.rows.clear();
+  world.one().restart();
+  ASSERT_TRUE(world.run_until([&] { return world.one().log->joined; }, seconds(10)));
+  world.one().log->assign({0});
+  world.run(Millis(300));
+}
+
+std::set<std::string> ids(const World& world) {
+  std::set<std::string> found;
+  for (const Arrival& arrival : world.transport.arrivals) found.insert(arrival.header("webhook-id"));
+  return found;
+}
+
+class Restart : public testing::TestWithParam<bool> {};  // whether the view is lost too
+
+TEST_P(Restart, ContinuesParkedDeliveriesAtTheirTime) {
+  World world;
+  world.begin();
+  world.declare("main");
+  world.transport.answer = [](const std::string&, int n) { return answered(n <= 3 ? 503 : 200); };
+  for (int i = 0; i < 3; ++i) world.publish("e" + std::to_string(i));
+  ASSERT_TRUE(world.run_until([&] { return world.committed() == 3 && world.parked_now() == 3; }));
+  const auto due = world.parked();
+  restart(world, GetParam());
+  ASSERT_TRUE(world.run_until([&] { return world.parked_now() == 0; }, minutes(10)));
+  EXPECT_EQ(world.transport.arrivals.size(), 6u);
+  EXPECT_EQ(ids(world).size(), 3u);
+  for (const AttemptFact& fact : world.attempts()) {
+    if (fact.number == 2) {
+      EXPECT_GE(fact.at, due.at(fact.delivery.id.str())->due) << "early";
+    }
+  }
+  EXPECT_TRUE(world.dead_letters().empty());
+}
+
+TEST_P(Restart, DeliversAnEventThatWasReadButNotSettled) {
+  World world;
+  world.begin();
+  world.declare("main");
+  world.one().log->acknowledge = false;  // sent, but its fact is not acknowledged
+  world.publish("e1");
+  ASSERT_TRUE(world.run_until([&] { return world.transport.arrivals.size() == 1; }));
+  EXPECT_EQ(world.committed(), 0);
+  restart(world, GetParam());
+  ASSERT_TRUE(world.run_until([&] { return world.committed() == 1; }));
+  EXPECT_EQ(world.one().observer.repeats, 0) << "an event is never a repeat of itself";
+  EXPECT_EQ(ids(world).size(), 1u);
+}
+
+TEST_P(Restart, KeepsHeldDeliveriesAndDrainsThemOnceEnabled) {
+  World world;
+  world.begin();
+  world.declare("main");
+  world.transport.answer = [](const std::string&, int) { return answered(410); };
+  world.publish("e0");
+  ASSERT_TRUE(world.run_until([&] { return world.dead_letters().size() == 1; }));
+  world.transport.answer = nullptr;
+  for (int i = 1; i <= 5; ++i) world.publish("e" + std::to_string(i));
+  world.run(minutes(1));
+  ASSERT_EQ(world.parked_now(), 5u);
+  restart(world, GetParam());
+  world.run(minutes(1));
+  EXPECT_EQ(world.transport.arrivals.size(), 1u);
+  bool done = false;
+  world.one().shard->service().enable_endpoint(kTenant, EndpointId("main"), "alice", true,
+                                               [&](Result<EndpointView> view) { done = view.has_value(); });
+  ASSERT_TRUE(world.run_until([&] { return done && world.parked_now() == 0; }, minutes(2)));
+  EXPECT_EQ(ids(world).size(), 6u);
+}
+
+INSTANTIATE_TEST_SUITE_P(, Restart, testing::Bool(),
+                         [](const auto& tested) { return tested.param ? "WithoutItsView" : "WithItsView"; });
+
+TEST(Takeover, FetchesAPayloadThatTheViewLacksFromItsPosition) {
+  World world;
+  world.begin();
+  world.declare("main");
+  world.transport.answer = [](const std::string&, int n) { return answered(n == 1 ? 503 : 200); };
+  world.publish("e1");
+  ASSERT_TRUE(world.run_until([&] { return world.parked_now() == 1; }));
+  restart(world, true);
+  ASSERT_TRUE(world.one().store.rows[Family::claims].empty());
+  ASSERT_TRUE(world.run_until([&] { return world.parked_now() == 0; }, minutes(1)));
+  ASSERT_EQ(world.transport.arrivals.size(), 2u);
+  EXPECT_EQ(*world.transport.arrivals[0].request.body, *world.transport.arrivals[1].request.body);
+}
+
+TEST(Takeover, CallsAPayloadThatIsNowhereLostAndNeverDone) {
+  World world;
+  world.begin();
+  world.declare("main");
+  world.transport.answer = [](const std::string&, int) { return answered(503); };
+  world.publish("e1");
+  ASSERT_TRUE(world.run_until([&] { return world.parked_now() == 1; }));
+  restart(world, true);
+  world.cluster.records[{Topic::events, 0}].clear();
+  ASSERT_TRUE(world.run_until([&] { return world.dead_letters().size() == 1; }, minutes(1)));
+  EXPECT_EQ(world.dead_letters().front().reason, DeadReason::payload_lost);
+}
+
+TEST(Takeover, RebuildsTheSameViewFromACompactedLog) {
+  World world;
+  world.begin();
+  world.declare("main");
+  world.transport.answer = [](const std::string&, int n) { return answered(n % 2 ? 503 : 200); };
+  for (int i = 0; i < 20; ++i) world.publish("e" + std::to_string(i));
+  world.run(minutes(3));
+  ASSERT_GT(world.parked_now(), 0u);
+  const auto before = world.one().store.rows[Family::due];
+  world.cluster.compact(Topic::parked, 0);
+  restart(world, true);
+  EXPECT_EQ(world.one().store.rows[Family::due], before);
+}
+
+TEST(Takeover, ByAnotherInstanceBringsHomeWhatWasInFlight) {
+  World world;
+  Instance& first = world.begin();
+  world.declare("main");
+  world.transport.answer = [](const std::string&, int n) -> std::optional<Outcome> {
+    if (n == 1) return std::nullopt;  // hangs
+    return answered(200);
+  };
+  world.publish("e1");
+  ASSERT_TRUE(world.run_until([&] { return world.transport.arrivals.size() == 1; }));
+  first.log->revoke({0});
+  ASSERT_TRUE(world.run_until([&] { return !first.log->released.empty(); }, seconds(4)));
+  ASSERT_EQ(world.attempts().size(), 1u);
+  EXPECT_EQ(world.attempts().front().error, AttemptError::ambiguous);
+  EXPECT_EQ(world.committed(), 1) << "parked, so settled";
+  Instance& second = world.add_instance();
+  ASSERT_TRUE(world.run_until([&] { return second.log->joined; }, seconds(5)));
+  second.log->assign({0});
+  ASSERT_TRUE(world.run_until([&] { return world.parked_now() == 0 && world.attempts().size() == 2; }, minutes(1)));
+  EXPECT_EQ(ids(world).size(), 1u);
+}
+
+TEST(Takeover, LeavesNothingToAnInstanceWhosePartitionWasRevoked) {
+  World world;
+  Instance& first = world.begin();
+  world.declare("main");
+  first.log->revoke({0});
+  ASSERT_TRUE(world.run_until([&] { return !first.log->released.empty(); }, seconds(4)));
+  world.publish("e1");
+  world.run(minutes(1));
+  EXPECT_TRUE(world.transport.arrivals.empty());
+  EXPECT_EQ(world.committed(), 0);
+}
+
+// A process that was stopped and wakes sends nothing more.
+TEST(Lease, EndsSendingWhenNoCommitIsAcknowledged) {
+  World world;
+  world.begin();
+  world.declare("main");
+  world.one().log->commits_succeed = false;
+  world.run(seconds(13));  // 0.8 of 15 s since the last acknowledged commit was sent
+  world.publish("e1");
+  world.run(seconds(20));
+  EXPECT_TRUE(world.transport.arrivals.empty());
+  world.one().log->commits_succeed = true;
+  ASSERT_TRUE(world.run_until([&] { return world.transport.arrivals.size() == 1; }, seconds(10)));
+}
+
+TEST(Registry, ThatIsStaleHoldsRoutingAndSigning) {
+  World world;
+  world.begin();
+  world.declare("main");
+  world.one().log->ends_answered = false;
+  world.run(seconds(3));
+  world.publish("e1");
+  world.run(seconds(20));
+  EXPECT_TRUE(world.transport.arrivals.empty());
+  world.one().log->ends_answered = true;
+  ASSERT_TRUE(world.run_until([&] { return world.transport.arrivals.size() == 1; }, seconds(5)));
+}
+
+TEST(Registry, CommandsAnswerOnceTheyAreInForceEverywhere) {
+  World world;
+  world.begin();
+  Instance& second = world.add_instance();
+  world.run(seconds(1));
+  second.log->ends_answered = false;  // it cannot learn of the change
+  world.declare("main");
+  const SteadyTime now = second.clock.steady();
+  EXPECT_TRUE(second.shard->registry().registry().find(kTenant, EndpointId("main")) || !second.shard->registry().fresh(now));
+}
+
+ParkedState zombie_state(const World& world, const ParkedState& like) {
+  ParkedState state = like;
+  state.stamp = {like.stamp.epoch - 1, 99};
+  state.due = world.clocks.wall_ms + 3'600'000;
+  return state;
+}
+
+void append_foreign(World& world, const ParkedState& state) {
+  world.cluster.append({.topic = Topic::parked, .partition = 0, .key = state.delivery.id.str(),
+                        .value = wire::encode(kEnvironment, state), .headers = {}});
+}
+
+TEST(Zombie, ItsLateWriteOnAnEndedDeliveryIsAnsweredByATombstone) {
+  World world;
+  world.begin();
+  world.declare("main");
+  world.transport.answer = [](const std::string&, int n) { return answered(n == 1 ? 503 : 200); };
+  world.publish("e1");
+  ASSERT_TRUE(world.run_until([&] { return world.parked_now() == 1; }));
+  const ParkedState state = *world.parked().begin()->second;
+  ASSERT_TRUE(world.run_until([&] { return world.parked_now() == 0; }, minutes(1)));
+  append_foreign(world, zombie_state(world, state));
+  ASSERT_TRUE(world.run_until([&] { return world.parked_now() == 0; }, seconds(2)));
+  world.run(hours(2));
+  EXPECT_EQ(world.transport.arrivals.size(), 2u);
+}
+
+TEST(Zombie, ItsLateWriteOnAParkedDeliveryIsAnsweredByItsStateAgain) {
+  World world;
+  world.begin();
+  world.declare("main");
+  world.transport.answer = [](const std::string&, int) { return answered(503); };
+  world.publish("e1");
+  ASSERT_TRUE(world.run_until([&] { return world.transport.arrivals.size() == 2; }, minutes(1)));
+  world.run(seconds(1));
+  const ParkedState state = *world.parked().begin()->second;
+  ASSERT_EQ(state.attempts, 2u);
+  ParkedState stale = zombie_state(world, state);
+  stale.attempts = 1;
+  append_foreign(world, stale);
+  world.run(seconds(1));
+  EXPECT_EQ(world.parked().begin()->second->attempts, 2u);
+  EXPECT_EQ(world.parked().begin()->second->due, state.due);
+}
+
+TEST(Owner, WhoseGroupLostItsOffsetsStopsAndNamesTheCommand) {
+  World world;
+  world.begin();
+  world.declare("main");
+  for (int i = 0; i < 5; ++i) world.publish("e" + std::to_string(i));
+  ASSERT_TRUE(world.run_until([&] { return world.committed() == 5; }));
+  world.run(minutes(2));  // a fresh mark names the offset
+  world.cluster.commits.clear();
+  world.one().restart();
+  ASSERT_TRUE(world.run_until([&] { return world.one().log->joined; }));
+  world.one().log->assign({0});
+  world.run(seconds(10));
+  EXPECT_TRUE(world.one().observer.noted("OFFSETS_LOST") || world.one().observer.noted("partition_stopped"));
+  EXPECT_EQ(world.transport.arrivals.size(), 5u) << "never sent again by the million";
+  Readiness readiness;
+  world.one().shard->service().readiness([&](Result<Readiness> ready) { readiness = *ready; });
+  EXPECT_FALSE(readiness.ready());
+}
+
+TEST(Owner, SettlesNothingTwiceThatTheBitmapNames) {
+  World world;
+  world.begin();
+  world.declare("main", [](EndpointSpec& spec) { spec.types = {"slow"}; });
+  world.declare("other", [](EndpointSpec& spec) { spec.types = {"order.created"}; });
+  world.transport.answer = [](const std::string& host, int) -> std::optional<Outcome> {
+    if (host == "main.example") return std::nullopt;
+    return answered(200);
+  };
+  world.publish("e0", "slow");
+  for (int i = 1; i < 10; ++i) world.publish("e" + std::to_string(i));
+  ASSERT_TRUE(world.run_until([&] { return world.transport.at("other.example").size() == 9; }));
+  world.run(seconds(3));
+  EXPECT_EQ(world.committed(), 0) << "the first hangs";
+  restart(world, true);
+  world.run(seconds(5));
+  EXPECT_EQ(world.transport.at("other.example").size(), 9u);
+}
+
+TEST(Store, ThatIsFullStopsIntakeAndGoesOnByItself) {
+  World world;
+  world.begin();
+  world.declare("main");
+  world.one().store.full = true;
+  world.publish("e1");
+  world.run(seconds(2));
+  for (int i = 2; i < 5; ++i) world.publish("e" + std::to_string(i));
+  world.run(seconds(5));
+  EXPECT_LE(world.transport.arrivals.size(), 1u);
+  world.one().store.full = false;
+  ASSERT_TRUE(world.run_until([&] { return world.committed() == 4; }, minutes(1)));
+  EXPECT_EQ(ids(world).size(), 4u);
+}
+
+TEST(Clock, ThatIsWrongOnThisHostSendsNothingEarly) {
+  World world;
+  world.begin();
+  world.declare("main");
+  world.transport.answer = [](const std::string&, int n) { return answered(n == 1 ? 503 : 200); };
+  world.publish("e1");
+  ASSERT_TRUE(world.run_until([&] { return world.parked_now() == 1; }));
+  world.one().clock.skew_ms = 3'600'000;
+  const std::int64_t due = world.parked().begin()->second->due;
+  ASSERT_TRUE(world.run_until([&] { return world.transport.arrivals.size() == 2; }, minutes(1)));
+  EXPECT_GE(world.transport.arrivals[1].log_ms, due);
+  EXPECT_LE(world.transport.arrivals[1].log_ms, due + 500);
+}
+
+TEST(Drain, SettlesWhatCanBeSettledAndLetsGo) {
+  World world;
+  world.begin();
+  world.declare("main");
+  for (int i = 0; i < 20; ++i) world.publish("e" + std::to_string(i));
+  world.run(Millis(20));
+  world.one().shard->drain();
+  ASSERT_TRUE(world.run_until([&] { return world.one().shard->drained(); }, seconds(5)));
+  const std::size_t sent = world.transport.arrivals.size();
+  EXPECT_EQ(static_cast<std::size_t>(world.committed()), sent) << "each sent one is committed, each other is left";
+}
+
+}  // namespace
+}  // namespace postrider::world
