@@ -20,7 +20,8 @@ Actor actor_of(const ApiRequest& request, const std::string& token_hash) {
   Actor actor{.name = "admin", .token_id = token_hash.substr(0, kTokenIdDigits), .correlation_id = {}};
   if (const auto* name = find_header(request.headers, "postrider-actor"); name && !name->empty())
     actor.name = name->substr(0, kActorBytesMax);
-  if (const auto* id = find_header(request.headers, "x-request-id")) actor.correlation_id = id->substr(0, 128);
+  if (const auto* id = find_header(request.headers, "x-request-id"))
+    actor.correlation_id = id->substr(0, 128);
   return actor;
 }
 
@@ -57,8 +58,8 @@ struct Api::State : std::enable_shared_from_this<Api::State> {
 
   static ApiResponse no_route(const ApiRequest& head, const Match& match) {
     if (match.allowed.empty()) return problem(not_found(head));
-    auto response = problem(405, {Errc::invalid, "METHOD_NOT_ALLOWED", head.path + " does not know " + head.method,
-                                  "use " + match.allowed});
+    auto response = problem(405, {Errc::invalid, "METHOD_NOT_ALLOWED",
+                                  head.path + " does not know " + head.method, "use " + match.allowed});
     response.headers.push_back({"Allow", match.allowed});
     return response;
   }
@@ -74,17 +75,19 @@ struct Api::State : std::enable_shared_from_this<Api::State> {
     auto query = parse_query(request.query);
     call->request = std::move(request);
     if (!query)
-      return call->refuse({Errc::invalid, "INVALID_REQUEST", "the query is malformed or names a parameter twice",
+      return call->refuse({Errc::invalid, "INVALID_REQUEST",
+                           "the query is malformed or names a parameter twice",
                            "percent-encode names and values"});
     call->query = std::move(*query);
     if (!needs_token(*match.route)) return run(*match.route, call);
     const auto asked_at = clock.steady();
     auto self = shared_from_this();
-    routes->gate.check(hash, asked_at, [self, hash, asked_at, call, route = match.route](Result<void> passed) {
-      if (!passed) return call->refuse(passed.error());
-      self->routes->gate.remember(hash, asked_at);
-      self->run(*route, call);
-    });
+    routes->gate.check(hash, asked_at,
+                       [self, hash, asked_at, call, route = match.route](Result<void> passed) {
+                         if (!passed) return call->refuse(passed.error());
+                         self->routes->gate.remember(hash, asked_at);
+                         self->run(*route, call);
+                       });
   }
 
   void run(const Route& route, const CallPtr& call) { ((*routes).*route.handle)(call); }
@@ -110,10 +113,18 @@ Api::Api(Service& service, Desk desk, std::function<std::string()> metrics, Opti
   state_->server = std::make_unique<HttpServer>(std::move(options.server), std::move(handlers));
 }
 
-Api::~Api() { stop(Millis(0)); }
-Result<void> Api::start() { return state_->server->start(); }
-std::uint16_t Api::port() const { return state_->server->port(); }
-void Api::post(std::function<void()> work) { state_->server->post(std::move(work)); }
+Api::~Api() {
+  stop(Millis(0));
+}
+Result<void> Api::start() {
+  return state_->server->start();
+}
+std::uint16_t Api::port() const {
+  return state_->server->port();
+}
+void Api::post(std::function<void()> work) {
+  state_->server->post(std::move(work));
+}
 
 void Api::stop(Millis grace) {
   state_->routes->stop_replays = true;

@@ -13,12 +13,12 @@
 
 namespace postrider {
 
-// The HTTP API of a running engine (schemas/openapi.yaml). Owns its server, whose thread is "the API's thread" of
-// ports/service.h, and the workers for jobs that block (engine/operations).
+// The HTTP API of a running engine (schemas/openapi.yaml). Owns its server, whose thread is "the API's
+// thread" of ports/service.h, and the workers for jobs that block (engine/operations).
 //
-// Everything but /healthz, /readyz and /metrics needs a bearer token; these three are open only while the listener
-// is loopback. A token is known by its hash alone; that it was accepted is remembered for half a second, so
-// that a revoked one is out of force about when the registry says so.
+// Everything but /healthz, /readyz and /metrics needs a bearer token; these three are open only while the
+// listener is loopback. A token is known by its hash alone; that it was accepted is remembered for half a
+// second, so that a revoked one is out of force about when the registry says so.
 class Api {
  public:
   struct Options {
@@ -27,8 +27,8 @@ class Api {
     RetryPolicy default_retry;  // of endpoints that name none
   };
 
-  // `service` answers on the API's thread (post()). `desk` is used on worker threads only: give it a Random of
-  // its own. `metrics` renders the Prometheus text, on the API's thread. All outlive the Api.
+  // `service` answers on the API's thread (post()). `desk` is used on worker threads only: give it a Random
+  // of its own. `metrics` renders the Prometheus text, on the API's thread. All outlive the Api.
   Api(Service& service, Desk desk, std::function<std::string()> metrics, Options options);
   ~Api();  // stop()
   Api(const Api&) = delete;

@@ -43,8 +43,8 @@ std::optional<std::map<std::string, std::string>> parse_query(std::string_view t
     const auto part = text.substr(0, end);
     const auto equals = part.find('=');
     const auto name = percent_decoded(part.substr(0, equals), true);
-    const auto value =
-        percent_decoded(equals == std::string_view::npos ? std::string_view() : part.substr(equals + 1), true);
+    const auto value = percent_decoded(
+        equals == std::string_view::npos ? std::string_view() : part.substr(equals + 1), true);
     if (!name || !value || (!part.empty() && !parameters.emplace(*name, *value).second)) return std::nullopt;
     if (parameters.size() > kParametersMax) return std::nullopt;
     if (end == std::string_view::npos) break;
@@ -53,7 +53,9 @@ std::optional<std::map<std::string, std::string>> parse_query(std::string_view t
   return parameters;
 }
 
-Call::~Call() { OPENSSL_cleanse(request.body.data(), request.body.size()); }
+Call::~Call() {
+  OPENSSL_cleanse(request.body.data(), request.body.size());
+}
 
 std::string Call::parameter(const std::string& name) const {
   const auto found = query.find(name);
@@ -65,7 +67,8 @@ Result<void> Call::only(std::initializer_list<std::string_view> names) const {
     if (std::find(names.begin(), names.end(), name) != names.end()) continue;
     std::string list;
     for (const auto each : names) list += (list.empty() ? "" : ", ") + std::string(each);
-    return fail(Errc::invalid, "INVALID_REQUEST", "there is no such query parameter here: " + name.substr(0, 64),
+    return fail(Errc::invalid, "INVALID_REQUEST",
+                "there is no such query parameter here: " + name.substr(0, 64),
                 list.empty() ? "leave it out" : "there are: " + list);
   }
   return {};

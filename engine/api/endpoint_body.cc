@@ -55,11 +55,14 @@ Result<std::vector<SigningSecret>> take_secrets(Json& body) {
                   "write an array of at most " + std::to_string(kSecretsMax) + " secrets"};
   for (auto& element : *found) {
     auto* text = element.get_ptr<std::string*>();
-    auto secret = text ? parse_signing_secret(*text)
-                       : fail(Errc::invalid, "INVALID_SECRET", "a secret is not a string", "put it in quotes");
+    auto secret = text
+                      ? parse_signing_secret(*text)
+                      : fail(Errc::invalid, "INVALID_SECRET", "a secret is not a string", "put it in quotes");
     if (text) OPENSSL_cleanse(text->data(), text->size());
-    if (!secret) error = secret.error();
-    else secrets.push_back(std::move(*secret));
+    if (!secret)
+      error = secret.error();
+    else
+      secrets.push_back(std::move(*secret));
   }
   body.erase("secrets");
   if (error) return fail(std::move(*error));
@@ -73,17 +76,21 @@ void read_limits(Fields& fields, EndpointLimits& limits) {
   limits.concurrency = members.count("concurrency", 1, kConcurrencyMax).value_or(limits.concurrency);
   limits.queue_max = members.count("queue_max", 1, kQueueMax).value_or(limits.queue_max);
   limits.rate_per_second = members.number("rate_per_second", 0, kRateMax).value_or(limits.rate_per_second);
-  if (auto done = members.done(); !done) fields.wrong("limits." + done.error().message, "", done.error().suggestion);
+  if (auto done = members.done(); !done)
+    fields.wrong("limits." + done.error().message, "", done.error().suggestion);
 }
 
 void read_scheme_and_format(Fields& fields, EndpointSpec& spec) {
   const auto scheme = fields.text("scheme").value_or("standard-webhooks");
-  if (scheme == "x-webhook") spec.scheme = Scheme::x_webhook;
+  if (scheme == "x-webhook")
+    spec.scheme = Scheme::x_webhook;
   else if (scheme != "standard-webhooks")
     fields.wrong("scheme", "is unknown", "write \"standard-webhooks\" or \"x-webhook\"");
   const auto format = fields.text("format").value_or("binary");
-  if (format == "structured") spec.format = BodyFormat::structured;
-  else if (format != "binary") fields.wrong("format", "is unknown", "write \"binary\" or \"structured\"");
+  if (format == "structured")
+    spec.format = BodyFormat::structured;
+  else if (format != "binary")
+    fields.wrong("format", "is unknown", "write \"binary\" or \"structured\"");
 }
 
 }  // namespace

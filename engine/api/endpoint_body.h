@@ -9,6 +9,7 @@ namespace postrider {
 // Secrets are parsed at once and their text is cleansed. Errc::invalid: INVALID_ENDPOINT_URL, INVALID_SECRET,
 // INVALID_REQUEST; no error repeats a secret or a URL's query. tenant, id and actor are the caller's to set.
 // `development`: plain http is accepted for loopback hosts.
-Result<EndpointSpec> parse_endpoint_body(ApiRequest& request, const RetryPolicy& default_retry, bool development);
+Result<EndpointSpec> parse_endpoint_body(ApiRequest& request, const RetryPolicy& default_retry,
+                                         bool development);
 
 }  // namespace postrider

@@ -22,28 +22,50 @@ constexpr Millis kLinger{2'000};
 
 std::string_view phrase_of(int status) {
   switch (status) {
-    case 200: return "OK";
-    case 201: return "Created";
-    case 202: return "Accepted";
-    case 204: return "No Content";
-    case 400: return "Bad Request";
-    case 401: return "Unauthorized";
-    case 403: return "Forbidden";
-    case 404: return "Not Found";
-    case 405: return "Method Not Allowed";
-    case 408: return "Request Timeout";
-    case 409: return "Conflict";
-    case 413: return "Content Too Large";
-    case 415: return "Unsupported Media Type";
-    case 417: return "Expectation Failed";
-    case 422: return "Unprocessable Content";
-    case 429: return "Too Many Requests";
-    case 431: return "Request Header Fields Too Large";
-    case 501: return "Not Implemented";
-    case 503: return "Service Unavailable";
-    case 504: return "Gateway Timeout";
-    case 505: return "HTTP Version Not Supported";
-    default: return status < 500 ? "Refused" : "Internal Server Error";
+    case 200:
+      return "OK";
+    case 201:
+      return "Created";
+    case 202:
+      return "Accepted";
+    case 204:
+      return "No Content";
+    case 400:
+      return "Bad Request";
+    case 401:
+      return "Unauthorized";
+    case 403:
+      return "Forbidden";
+    case 404:
+      return "Not Found";
+    case 405:
+      return "Method Not Allowed";
+    case 408:
+      return "Request Timeout";
+    case 409:
+      return "Conflict";
+    case 413:
+      return "Content Too Large";
+    case 415:
+      return "Unsupported Media Type";
+    case 417:
+      return "Expectation Failed";
+    case 422:
+      return "Unprocessable Content";
+    case 429:
+      return "Too Many Requests";
+    case 431:
+      return "Request Header Fields Too Large";
+    case 501:
+      return "Not Implemented";
+    case 503:
+      return "Service Unavailable";
+    case 504:
+      return "Gateway Timeout";
+    case 505:
+      return "HTTP Version Not Supported";
+    default:
+      return status < 500 ? "Refused" : "Internal Server Error";
   }
 }
 
@@ -104,7 +126,8 @@ HttpConnection::HttpConnection(ConnectionHost& host, event_base* base, int socke
       [](bufferevent*, void* self) { static_cast<HttpConnection*>(self)->on_written(); },
       [](bufferevent*, short what, void* self) { static_cast<HttpConnection*>(self)->on_event(what); }, this);
   deadline_ = evtimer_new(
-      base, [](evutil_socket_t, short, void* self) { static_cast<HttpConnection*>(self)->on_deadline(); }, this);
+      base, [](evutil_socket_t, short, void* self) { static_cast<HttpConnection*>(self)->on_deadline(); },
+      this);
   bufferevent_enable(buffers_, EV_READ | EV_WRITE);
   arm(tls ? host_.options().request_timeout : host_.options().idle_timeout);
   host_.set_idle(id_, true);
@@ -148,12 +171,15 @@ void HttpConnection::on_deadline() {
       return refuse(408, "REQUEST_TIMEOUT", "the request did not arrive in time");
     case Phase::answering: {
       keep_alive_ = false;
-      auto response = host_.handlers().refuse(504, "TIMEOUT", "the answer took too long; it may still take effect");
+      auto response =
+          host_.handlers().refuse(504, "TIMEOUT", "the answer took too long; it may still take effect");
       return answer(number_, std::move(response));
     }
     case Phase::writing:
-    case Phase::lingering: return close();
-    case Phase::closed: return;
+    case Phase::lingering:
+      return close();
+    case Phase::closed:
+      return;
   }
 }
 
@@ -190,7 +216,8 @@ void HttpConnection::on_parsed() {
   if (phase_ != Phase::reading) return;
   if (parser_.state() == RequestParser::State::failed)
     refuse(parser_.failure().status, parser_.failure().code, parser_.failure().message);
-  else if (parser_.state() == RequestParser::State::done) hand_over();
+  else if (parser_.state() == RequestParser::State::done)
+    hand_over();
 }
 
 void HttpConnection::admit() {
@@ -244,8 +271,8 @@ void HttpConnection::on_written() {
   next_request();
 }
 
-// Closing with unread bytes in the socket would reset the connection, and the client might never see the answer:
-// our side is closed, and what still comes is thrown away for a while.
+// Closing with unread bytes in the socket would reset the connection, and the client might never see the
+// answer: our side is closed, and what still comes is thrown away for a while.
 void HttpConnection::linger() {
   phase_ = Phase::lingering;
   if (auto* tls = bufferevent_openssl_get_ssl(buffers_)) SSL_shutdown(tls);

@@ -91,7 +91,7 @@ class HttpConnection {
   std::size_t discarded_ = 0;  // while lingering
   bool begun_ = false;         // the first byte of this request was seen
   bool keep_alive_ = true;
-  bool head_only_ = false;     // HEAD: the answer has no body
+  bool head_only_ = false;  // HEAD: the answer has no body
 };
 
 }  // namespace postrider

@@ -27,10 +27,13 @@ bool is_target(std::string_view text) {
          std::all_of(text.begin(), text.end(), [](char c) { return c > 0x20 && c < 0x7f; });
 }
 
-char lower(char c) { return c >= 'A' && c <= 'Z' ? static_cast<char>(c - 'A' + 'a') : c; }
+char lower(char c) {
+  return c >= 'A' && c <= 'Z' ? static_cast<char>(c - 'A' + 'a') : c;
+}
 
 bool same_word(std::string_view a, std::string_view b) {
-  return std::equal(a.begin(), a.end(), b.begin(), b.end(), [](char x, char y) { return lower(x) == lower(y); });
+  return std::equal(a.begin(), a.end(), b.begin(), b.end(),
+                    [](char x, char y) { return lower(x) == lower(y); });
 }
 
 std::string_view trimmed(std::string_view text) {
@@ -97,8 +100,10 @@ std::size_t RequestParser::feed_data(std::string_view bytes) {
   data_left_ -= taken;
   if (data_left_ > 0) return taken;
   in_data_ = false;
-  if (chunked_) expected_ = Line::chunk_end;
-  else state_ = State::done;
+  if (chunked_)
+    expected_ = Line::chunk_end;
+  else
+    state_ = State::done;
   return taken;
 }
 
@@ -146,9 +151,11 @@ void RequestParser::on_header_line(std::string_view line) {
   if (colon == std::string_view::npos || !is_token(line.substr(0, colon)))
     return fail(400, "INVALID_REQUEST", "a header's name is malformed");
   const auto name = line.substr(0, colon), value = trimmed(line.substr(colon + 1));
-  if (!is_field_text(value)) return fail(400, "INVALID_REQUEST", "a header's value holds a control character");
+  if (!is_field_text(value))
+    return fail(400, "INVALID_REQUEST", "a header's value holds a control character");
   if (request_.headers.size() >= limits_.headers)
-    return fail(431, "HEADERS_TOO_LARGE", "there are more than " + std::to_string(limits_.headers) + " headers");
+    return fail(431, "HEADERS_TOO_LARGE",
+                "there are more than " + std::to_string(limits_.headers) + " headers");
   if (judge_header(name, value)) request_.headers.push_back({std::string(name), std::string(value)});
 }
 
@@ -189,15 +196,18 @@ void RequestParser::on_head_end() {
 void RequestParser::begin_body(std::size_t body_bytes_max) {
   body_bytes_max_ = body_bytes_max;
   if (announced_ && *announced_ > body_bytes_max)
-    return fail(413, "PAYLOAD_TOO_LARGE", "the body is larger than " + std::to_string(body_bytes_max) + " bytes");
+    return fail(413, "PAYLOAD_TOO_LARGE",
+                "the body is larger than " + std::to_string(body_bytes_max) + " bytes");
   state_ = State::body;
   if (chunked_) {
     expected_ = Line::chunk_size;
     return;
   }
   data_left_ = *announced_;
-  if (data_left_ == 0) state_ = State::done;
-  else in_data_ = true;
+  if (data_left_ == 0)
+    state_ = State::done;
+  else
+    in_data_ = true;
   // Room at once: a body that grows would leave copies of what it holds behind.
   request_.body.reserve(static_cast<std::size_t>(data_left_));
 }
@@ -211,8 +221,10 @@ void RequestParser::on_chunk_size(std::string_view line) {
                 "the body is larger than " + std::to_string(body_bytes_max_) + " bytes");
   head_bytes_ = 1;
   data_left_ = *size;
-  if (*size == 0) expected_ = Line::trailer;
-  else in_data_ = true;
+  if (*size == 0)
+    expected_ = Line::trailer;
+  else
+    in_data_ = true;
 }
 
 ApiRequest RequestParser::take() {

@@ -8,9 +8,9 @@
 
 namespace postrider {
 
-// Reads HTTP/1.1 requests (RFC 9112) from bytes as they arrive. Sans-io, bounded, and strict where leniency has
-// let requests be smuggled: lines end in CRLF, no folded headers, no blank before a colon, one Content-Length or
-// chunked and never both.
+// Reads HTTP/1.1 requests (RFC 9112) from bytes as they arrive. Sans-io, bounded, and strict where leniency
+// has let requests be smuggled: lines end in CRLF, no folded headers, no blank before a colon, one
+// Content-Length or chunked and never both.
 class RequestParser {
  public:
   struct Limits {

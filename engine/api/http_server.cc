@@ -1,5 +1,6 @@
 #include "engine/api/http_server.h"
 
+#include <arpa/inet.h>
 #include <event2/event.h>
 #include <event2/listener.h>
 #include <netinet/in.h>
@@ -9,8 +10,6 @@
 #include <signal.h>
 #include <sys/eventfd.h>
 #include <unistd.h>
-
-#include <arpa/inet.h>
 
 #include <condition_variable>
 #include <cstring>
@@ -174,7 +173,8 @@ class HttpServer::Loop : public ConnectionHost, public std::enable_shared_from_t
       std::uint64_t id, number;
       std::size_t charged;
       std::atomic<bool> answered{false};
-      Ticket(std::weak_ptr<Loop> l, std::shared_ptr<BodyBudget> b, std::uint64_t i, std::uint64_t n, std::size_t c)
+      Ticket(std::weak_ptr<Loop> l, std::shared_ptr<BodyBudget> b, std::uint64_t i, std::uint64_t n,
+             std::size_t c)
           : loop(std::move(l)), budget(std::move(b)), id(i), number(n), charged(c) {}
       ~Ticket() { budget->give_back(charged); }
     };
@@ -236,9 +236,8 @@ class HttpServer::Loop : public ConnectionHost, public std::enable_shared_from_t
                   "cannot listen on " + options_.host + " port " + std::to_string(options_.port) + ": " +
                       std::strerror(errno),
                   "free the port, or give another `listen`");
-    evconnlistener_set_error_cb(listener_.get(), [](evconnlistener*, void* self) {
-      static_cast<Loop*>(self)->on_accept_failed();
-    });
+    evconnlistener_set_error_cb(
+        listener_.get(), [](evconnlistener*, void* self) { static_cast<Loop*>(self)->on_accept_failed(); });
     sockaddr_storage bound{};
     length = sizeof bound;
     getsockname(evconnlistener_get_fd(listener_.get()), reinterpret_cast<sockaddr*>(&bound), &length);
@@ -332,11 +331,23 @@ class HttpServer::Loop : public ConnectionHost, public std::enable_shared_from_t
 
 HttpServer::HttpServer(Options options, Handlers handlers)
     : loop_(std::make_shared<Loop>(std::move(options), std::move(handlers))) {}
-HttpServer::~HttpServer() { stop(Millis(0)); }
-Result<void> HttpServer::start() { return loop_->start(); }
-std::uint16_t HttpServer::port() const { return loop_->port(); }
-void HttpServer::post(std::function<void()> work) { loop_->post(std::move(work)); }
-void HttpServer::stop(Millis grace) { loop_->stop(grace); }
-std::size_t HttpServer::connections() const { return loop_->count(); }
+HttpServer::~HttpServer() {
+  stop(Millis(0));
+}
+Result<void> HttpServer::start() {
+  return loop_->start();
+}
+std::uint16_t HttpServer::port() const {
+  return loop_->port();
+}
+void HttpServer::post(std::function<void()> work) {
+  loop_->post(std::move(work));
+}
+void HttpServer::stop(Millis grace) {
+  loop_->stop(grace);
+}
+std::size_t HttpServer::connections() const {
+  return loop_->count();
+}
 
 }  // namespace postrider

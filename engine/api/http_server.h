@@ -12,14 +12,16 @@
 namespace postrider {
 
 // An HTTP/1.1 server, with TLS or without: one thread, one event loop (libevent), no thread per connection.
-// Everything a client can make it hold is bounded: connections, heads, bodies (each and together), and the time
-// for a request, an answer and an idle connection. At the limit of connections the longest idle one makes room.
+// Everything a client can make it hold is bounded: connections, heads, bodies (each and together), and the
+// time for a request, an answer and an idle connection. At the limit of connections the longest idle one
+// makes room.
 //
 // Threads: the constructor, start() and stop() belong to the owner; the handlers run on the server's thread.
 // post() is for any thread.
 //
-// Why not evhttp: in libevent 2.1 it knows neither a limit of connections nor a deadline for a whole request (a
-// byte every few seconds holds a connection for ever), and shows a request only once its body has been read.
+// Why not evhttp: in libevent 2.1 it knows neither a limit of connections nor a deadline for a whole request
+// (a byte every few seconds holds a connection for ever), and shows a request only once its body has been
+// read.
 class HttpServer {
  public:
   struct Options {
@@ -28,15 +30,15 @@ class HttpServer {
     std::string tls_cert, tls_key;   // PEM files; empty: plain HTTP
     std::size_t connections = 4096;
     std::size_t head_bytes = 32 * 1024;
-    std::size_t body_bytes_total = 64 << 20;     // of all requests that are being read or answered
-    Millis request_timeout{30'000};              // from the first byte (or the connection) to the last
-    Millis answer_timeout{60'000};               // the handler's; then 504
-    Millis write_timeout{30'000};                // for the client to take the answer
-    Millis idle_timeout{120'000};                // between requests
+    std::size_t body_bytes_total = 64 << 20;  // of all requests that are being read or answered
+    Millis request_timeout{30'000};           // from the first byte (or the connection) to the last
+    Millis answer_timeout{60'000};            // the handler's; then 504
+    Millis write_timeout{30'000};             // for the client to take the answer
+    Millis idle_timeout{120'000};             // between requests
   };
 
-  // Answers a request, once; further calls do nothing, nor does one for a client that went away. On the server's
-  // thread. May outlive the server.
+  // Answers a request, once; further calls do nothing, nor does one for a client that went away. On the
+  // server's thread. May outlive the server.
   using Respond = std::function<void(ApiResponse)>;
   // The whole request. The answer may come at once or later.
   using Handler = std::function<void(ApiRequest, Respond)>;
@@ -65,8 +67,8 @@ class HttpServer {
   std::uint16_t port() const;  // after start()
   // Runs `work` on the server's thread, soon; dropped when the server has stopped. Any thread.
   void post(std::function<void()> work);
-  // Takes no new connections or requests, gives those being answered `grace`, closes the rest, joins the thread.
-  // Idempotent. Not from the server's thread.
+  // Takes no new connections or requests, gives those being answered `grace`, closes the rest, joins the
+  // thread. Idempotent. Not from the server's thread.
   void stop(Millis grace = Millis(5'000));
   // Open connections: for metrics. Any thread.
   std::size_t connections() const;

@@ -48,7 +48,9 @@ ApiResponse json_answer(int status, const Json& body) {
   return {status, {{"Content-Type", "application/json"}}, text_of(body)};
 }
 
-Json time_or_null(std::int64_t unix_ms) { return unix_ms == 0 ? Json(nullptr) : Json(rfc3339(unix_ms)); }
+Json time_or_null(std::int64_t unix_ms) {
+  return unix_ms == 0 ? Json(nullptr) : Json(rfc3339(unix_ms));
+}
 
 Result<Json> parse_body(const ApiRequest& request) {
   if (request.body.empty()) return Json::object();
@@ -86,7 +88,8 @@ std::optional<std::string> Fields::text(const char* name, std::size_t bytes_max)
 std::optional<bool> Fields::flag(const char* name) {
   const auto* value = member(name);
   if (!value) return std::nullopt;
-  if (!value->is_boolean()) return wrong(name, "is neither true nor false", "write true or false"), std::nullopt;
+  if (!value->is_boolean())
+    return wrong(name, "is neither true nor false", "write true or false"), std::nullopt;
   return value->get<bool>();
 }
 

@@ -8,22 +8,32 @@ int status_of(const Error& error) {
   if (error.code == "AUTH_FAILED") return 401;
   if (error.code == "PAYLOAD_TOO_LARGE") return 413;
   switch (error.errc) {
-    case Errc::invalid: return 400;
-    case Errc::not_found: return 404;
-    case Errc::conflict: return 409;
-    case Errc::unavailable: return 503;
-    case Errc::overloaded: return error.code == "RATE_LIMITED" ? 429 : 503;
-    case Errc::corrupt: return 500;
-    case Errc::denied: return 403;
+    case Errc::invalid:
+      return 400;
+    case Errc::not_found:
+      return 404;
+    case Errc::conflict:
+      return 409;
+    case Errc::unavailable:
+      return 503;
+    case Errc::overloaded:
+      return error.code == "RATE_LIMITED" ? 429 : 503;
+    case Errc::corrupt:
+      return 500;
+    case Errc::denied:
+      return 403;
   }
   return 500;
 }
 
 ApiResponse problem(int status, const Error& error) {
   constexpr int kRetryAfterSeconds = 1;
-  Json body = {{"type", "about:blank"},       {"status", status},
-               {"code", error.code},          {"message", error.message},
-               {"suggestion", error.suggestion}, {"retryable", error.retryable()}};
+  Json body = {{"type", "about:blank"},
+               {"status", status},
+               {"code", error.code},
+               {"message", error.message},
+               {"suggestion", error.suggestion},
+               {"retryable", error.retryable()}};
   ApiResponse response;
   response.status = status;
   response.headers.push_back({"Content-Type", "application/problem+json"});
@@ -36,6 +46,8 @@ ApiResponse problem(int status, const Error& error) {
   return response;
 }
 
-ApiResponse problem(const Error& error) { return problem(status_of(error), error); }
+ApiResponse problem(const Error& error) {
+  return problem(status_of(error), error);
+}
 
 }  // namespace postrider

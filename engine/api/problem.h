@@ -6,8 +6,8 @@
 
 namespace postrider {
 
-// An error as the API shows it (O7): application/problem+json with code, message, suggestion, retryable and, where
-// trying again helps, retry_after in seconds.
+// An error as the API shows it (O7): application/problem+json with code, message, suggestion, retryable and,
+// where trying again helps, retry_after in seconds.
 ApiResponse problem(int status, const Error& error);
 // Under the status that belongs to the error's remedy.
 ApiResponse problem(const Error& error);

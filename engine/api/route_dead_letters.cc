@@ -33,12 +33,17 @@ Result<DeadLetterFilter> filter_of(const FilterWords& words) {
   filter.type = words.type;
   if (!words.reason.empty()) {
     filter.reason = parse_dead_reason(words.reason);
-    if (!filter.reason) return refuse("there is no such reason", "see GET /v1/dead-letters/summary for reasons");
+    if (!filter.reason)
+      return refuse("there is no such reason", "see GET /v1/dead-letters/summary for reasons");
   }
-  if (words.state == "open") filter.state = DeadLetterState::open;
-  else if (words.state == "replayed") filter.state = DeadLetterState::replayed;
-  else if (words.state == "resolved") filter.state = DeadLetterState::resolved;
-  else if (!words.state.empty()) return refuse("there is no such state", "write open, replayed or resolved");
+  if (words.state == "open")
+    filter.state = DeadLetterState::open;
+  else if (words.state == "replayed")
+    filter.state = DeadLetterState::replayed;
+  else if (words.state == "resolved")
+    filter.state = DeadLetterState::resolved;
+  else if (!words.state.empty())
+    return refuse("there is no such state", "write open, replayed or resolved");
   return filter;
 }
 
@@ -63,7 +68,8 @@ Result<std::size_t> limit_of(const Call& call) {
   std::size_t limit = 0;
   const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), limit);
   if (error != std::errc() || end != text.data() + text.size() || limit < 1 || limit > kDeadLettersListedMax)
-    return refuse("limit is out of range", "write a number from 1 to " + std::to_string(kDeadLettersListedMax));
+    return refuse("limit is out of range",
+                  "write a number from 1 to " + std::to_string(kDeadLettersListedMax));
   return limit;
 }
 
@@ -113,7 +119,8 @@ Result<ReplayRequest> read_replay(const ApiRequest& request) {
     replay.filter.ids.emplace_back(id);
   }
   if (replay.filter.empty())
-    return refuse("the replay selects nothing", "give ids, or a filter with tenant, endpoint, type, reason or time");
+    return refuse("the replay selects nothing",
+                  "give ids, or a filter with tenant, endpoint, type, reason or time");
   return replay;
 }
 
@@ -124,7 +131,8 @@ ApiResponse letter_answer(const Result<DeadLetterView>& view) {
 }  // namespace
 
 void Routes::list_dead_letters(CallPtr call) {
-  if (auto fine = call->only({"tenant", "endpoint", "type", "reason", "state", "since", "until", "limit"}); !fine)
+  if (auto fine = call->only({"tenant", "endpoint", "type", "reason", "state", "since", "until", "limit"});
+      !fine)
     return call->refuse(fine.error());
   const auto filter = filter_of(*call);
   const auto limit = limit_of(*call);
@@ -195,10 +203,12 @@ void Routes::post_replay(CallPtr call) {
       call->answer(json_answer(202, unfinished));
     });
     if (answered) return;
-    call->answer(report ? json_answer(report->finished ? 200 : 202, view_of(*report)) : problem(report.error()));
+    call->answer(report ? json_answer(report->finished ? 200 : 202, view_of(*report))
+                        : problem(report.error()));
   });
   if (!taken)
-    call->refuse({Errc::overloaded, "OVERLOADED", "too many replays are waiting", "wait until one has finished"});
+    call->refuse(
+        {Errc::overloaded, "OVERLOADED", "too many replays are waiting", "wait until one has finished"});
 }
 
 }  // namespace postrider

@@ -8,7 +8,8 @@ namespace {
 
 constexpr std::size_t kShownMax = 200;
 
-ApiResponse shown(const std::vector<Delivery>& deliveries, const std::vector<std::string>& explanations) {
+ApiResponse shown(const std::vector<Delivery>& deliveries, const std::vector<std::string>& explanations,
+                  bool pending = false) {
   Json list = Json::array();
   for (const auto& delivery : deliveries) list.push_back(view_of(delivery));
   Json body = {{"deliveries", std::move(list)}};
@@ -17,22 +18,26 @@ ApiResponse shown(const std::vector<Delivery>& deliveries, const std::vector<std
     for (const auto& sentence : explanations) text += (text.empty() ? "" : "; ") + sentence;
     body["explanation"] = text;
   }
+  if (pending) body["pending"] = true;
   return json_answer(200, body);
 }
 
 // One look-up: the view first; the log for what it does not know.
 struct Search : std::enable_shared_from_this<Search> {
-  Search(std::shared_ptr<Routes> r, CallPtr c, std::int64_t s) : routes(std::move(r)), call(std::move(c)), since(s) {}
+  Search(std::shared_ptr<Routes> r, CallPtr c, std::int64_t s)
+      : routes(std::move(r)), call(std::move(c)), since(s) {}
 
   void begin() {
-    routes->service.find_deliveries(call->path[0], [self = shared_from_this()](Result<std::vector<DeliveryId>> ids) {
-      if (!ids && ids.error().errc != Errc::not_found) return self->call->refuse(ids.error());
-      if (!ids || ids->empty()) return self->look_on_the_log();
-      self->waiting = std::move(*ids);
-      self->truncated = self->waiting.size() > kShownMax;
-      if (self->truncated) self->waiting.resize(kShownMax);
-      self->next();
-    });
+    routes->service.find_deliveries(call->path[0],
+                                    [self = shared_from_this()](Result<std::vector<DeliveryId>> ids) {
+                                      if (!ids && ids.error().errc != Errc::not_found)
+                                        return self->call->refuse(ids.error());
+                                      if (!ids || ids->empty()) return self->look_on_the_log();
+                                      self->waiting = std::move(*ids);
+                                      self->truncated = self->waiting.size() > kShownMax;
+                                      if (self->truncated) self->waiting.resize(kShownMax);
+                                      self->next();
+                                    });
   }
 
   void next() {
@@ -40,8 +45,10 @@ struct Search : std::enable_shared_from_this<Search> {
     auto id = std::move(waiting.back());
     waiting.pop_back();
     routes->service.show_delivery(std::move(id), [self = shared_from_this()](Result<Delivery> delivery) {
-      if (delivery) self->found.push_back(std::move(*delivery));
-      else if (delivery.error().errc != Errc::not_found) return self->call->refuse(delivery.error());
+      if (delivery)
+        self->found.push_back(std::move(*delivery));
+      else if (delivery.error().errc != Errc::not_found)
+        return self->call->refuse(delivery.error());
       self->next();
     });
   }
@@ -49,7 +56,8 @@ struct Search : std::enable_shared_from_this<Search> {
   void finish() {
     if (found.empty()) return look_on_the_log();
     std::vector<std::string> explanations;
-    if (truncated) explanations.push_back("there are more; these are " + std::to_string(kShownMax) + " of them");
+    if (truncated)
+      explanations.push_back("there are more; these are " + std::to_string(kShownMax) + " of them");
     call->answer(shown(found, explanations));
   }
 
@@ -58,7 +66,7 @@ struct Search : std::enable_shared_from_this<Search> {
       auto desk = self->routes->desk;
       const auto answer = look_up_deliveries(desk, self->call->path[0], self->since);
       if (!answer) return self->call->refuse(answer.error());
-      self->call->answer(shown(answer->deliveries, answer->explanations));
+      self->call->answer(shown(answer->deliveries, answer->explanations, answer->pending));
     });
   }
 

@@ -25,9 +25,12 @@ Result<Place> place_of(const Call& call) {
 
 std::string_view name_of(ApplyAnswer::Change change) {
   switch (change) {
-    case ApplyAnswer::Change::created: return "created";
-    case ApplyAnswer::Change::updated: return "updated";
-    case ApplyAnswer::Change::unchanged: break;
+    case ApplyAnswer::Change::created:
+      return "created";
+    case ApplyAnswer::Change::updated:
+      return "updated";
+    case ApplyAnswer::Change::unchanged:
+      break;
   }
   return "unchanged";
 }
@@ -41,7 +44,8 @@ ApiResponse applied(const ApplyAnswer& answer, bool dry_run) {
   const bool created = answer.change == ApplyAnswer::Change::created && !dry_run;
   auto response = json_answer(created ? 201 : 200, body);
   if (answer.new_secret.empty()) return response;
-  // Spliced in, so that the secret stands in this one string alone, which the server cleanses once it is sent.
+  // Spliced in, so that the secret stands in this one string alone, which the server cleanses once it is
+  // sent.
   const auto secret = answer.new_secret.reveal();
   std::string whole;
   whole.reserve(response.body.size() + secret.size() + 16);
@@ -81,7 +85,8 @@ void Routes::put_endpoint(CallPtr call) {
   for (const auto* flag : {&dry_run, &wait})
     if (!*flag) return call->refuse(flag->error());
   if (!place) return call->refuse(place.error());
-  auto spec = parse_endpoint_body(call->request, options.default_retry, options.environment.str() == "development");
+  auto spec =
+      parse_endpoint_body(call->request, options.default_retry, options.environment.str() == "development");
   if (!spec) return call->refuse(spec.error());
   spec->tenant = place->tenant;
   spec->id = place->id;

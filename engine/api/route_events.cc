@@ -21,7 +21,8 @@ Error error_of(BadEvent bad) {
       return {Errc::denied, "ENVIRONMENT_MISMATCH", "the event is of another environment",
               "publish it there, or leave the attribute `environment` out"};
     case BadEvent::undecodable:
-    case BadEvent::bad_attribute: break;
+    case BadEvent::bad_attribute:
+      break;
   }
   return {Errc::invalid, "INVALID_EVENT", "an attribute of the event is missing or malformed",
           "give id, source and type as CloudEvents 1.0 asks, as printable text"};
@@ -34,7 +35,8 @@ void Routes::post_event(CallPtr call) {
   auto event = wire::decode_http(call->request.headers, call->request.body);
   if (!event) return call->refuse(event.error());
   if (event->target || !event->replay_job.empty())
-    return call->refuse({Errc::invalid, "INVALID_EVENT", "the attributes target and replayjob belong to replays",
+    return call->refuse({Errc::invalid, "INVALID_EVENT",
+                         "the attributes target and replayjob belong to replays",
                          "leave them out; POST /v1/replays makes a replay"});
   if (const auto bad = check(*event, options.environment)) return call->refuse(error_of(*bad));
   service.publish(std::move(*event), [call, environment = options.environment](Result<Published> published) {

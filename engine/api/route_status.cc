@@ -34,7 +34,8 @@ void Routes::reset_token(CallPtr call) {
     std::string body;
     body.reserve(token->reveal().size() + 32);
     body.append("{\"token\":\"").append(token->reveal()).append("\"}\n");
-    call->answer({200, {{"Content-Type", "application/json"}, {"Cache-Control", "no-store"}}, std::move(body)});
+    call->answer(
+        {200, {{"Content-Type", "application/json"}, {"Cache-Control", "no-store"}}, std::move(body)});
   });
 }
 

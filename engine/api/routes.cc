@@ -23,12 +23,14 @@ constexpr std::array kRoutes = {
     Route{"DELETE", "/v1/tenants/{tenant}/endpoints/{id}", false, 0, &Routes::delete_endpoint},
     Route{"POST", "/v1/tenants/{tenant}/endpoints/{id}/disable", false, kCommandBytes,
           &Routes::disable_endpoint},
-    Route{"POST", "/v1/tenants/{tenant}/endpoints/{id}/enable", false, kCommandBytes, &Routes::enable_endpoint},
+    Route{"POST", "/v1/tenants/{tenant}/endpoints/{id}/enable", false, kCommandBytes,
+          &Routes::enable_endpoint},
     Route{"GET", "/v1/deliveries/{id}", false, 0, &Routes::get_delivery},
     Route{"GET", "/v1/dead-letters", false, 0, &Routes::list_dead_letters},
     Route{"GET", "/v1/dead-letters/summary", false, 0, &Routes::summarize_dead_letters},
     Route{"GET", "/v1/dead-letters/{delivery_id}", false, 0, &Routes::get_dead_letter},
-    Route{"POST", "/v1/dead-letters/{delivery_id}/resolve", false, kCommandBytes, &Routes::resolve_dead_letter},
+    Route{"POST", "/v1/dead-letters/{delivery_id}/resolve", false, kCommandBytes,
+          &Routes::resolve_dead_letter},
     Route{"POST", "/v1/replays", false, kReplayBytes, &Routes::post_replay},
     Route{"POST", "/v1/tokens/reset", false, kCommandBytes, &Routes::reset_token},
 };
@@ -59,7 +61,9 @@ bool matches(std::string_view pattern, std::string_view path, std::vector<std::s
 
 }  // namespace
 
-std::span<const Route> all_routes() { return kRoutes; }
+std::span<const Route> all_routes() {
+  return kRoutes;
+}
 
 Match find_route(std::string_view method, std::string_view path) {
   Match match;
@@ -82,7 +86,8 @@ void Routes::work(const CallPtr& call, std::function<void()> job) {
 
 std::vector<std::string> api_routes() {
   std::vector<std::string> routes;
-  for (const auto& route : kRoutes) routes.push_back(std::string(route.method) + " " + std::string(route.pattern));
+  for (const auto& route : kRoutes)
+    routes.push_back(std::string(route.method) + " " + std::string(route.pattern));
   return routes;
 }
 

@@ -46,8 +46,8 @@ struct Routes : std::enable_shared_from_this<Routes> {
   const std::function<std::string()> metrics;
   const Api::Options options;
   TokenGate gate{service};
-  Worker reader{32};                    // short jobs
-  Worker replayer{8};                   // replays, one after the other
+  Worker reader{32};   // short jobs
+  Worker replayer{8};  // replays, one after the other
   std::atomic<bool> stop_replays{false};
 };
 
@@ -60,9 +60,9 @@ struct Route {
 std::span<const Route> all_routes();
 
 struct Match {
-  const Route* route = nullptr;      // nullptr: none of that method
-  std::vector<std::string> path;     // the {…}, decoded
-  std::string allowed;               // methods of the path, "GET, PUT"; empty: no such path
+  const Route* route = nullptr;   // nullptr: none of that method
+  std::vector<std::string> path;  // the {…}, decoded
+  std::string allowed;            // methods of the path, "GET, PUT"; empty: no such path
 };
 Match find_route(std::string_view method, std::string_view path);
 

@@ -22,10 +22,10 @@ std::string TokenGate::hash_of(const Headers& headers) {
   if (!value) return {};
   std::string_view text = *value;
   const std::string_view scheme = "bearer ";
-  const bool bearer =
-      text.size() > scheme.size() && std::equal(scheme.begin(), scheme.end(), text.begin(), [](char a, char b) {
-        return a == (b >= 'A' && b <= 'Z' ? static_cast<char>(b - 'A' + 'a') : b);
-      });
+  const bool bearer = text.size() > scheme.size() &&
+                      std::equal(scheme.begin(), scheme.end(), text.begin(), [](char a, char b) {
+                        return a == (b >= 'A' && b <= 'Z' ? static_cast<char>(b - 'A' + 'a') : b);
+                      });
   if (!bearer || text.size() > kTokenBytesMax) return {};
   text.remove_prefix(scheme.size());
   const auto digest = sha256(text);
@@ -37,9 +37,12 @@ void TokenGate::check(const std::string& hash, SteadyTime now, std::function<voi
   const auto known = accepted_.find(hash);
   if (known != accepted_.end() && now - known->second < kRemembered) return pass({});
   service_.accepts_token(hash, [pass = std::move(pass)](Result<bool> accepted) {
-    if (!accepted) pass(fail(accepted.error()));
-    else if (!*accepted) pass(fail(auth_failed()));
-    else pass({});
+    if (!accepted)
+      pass(fail(accepted.error()));
+    else if (!*accepted)
+      pass(fail(auth_failed()));
+    else
+      pass({});
   });
 }
 

@@ -5,7 +5,9 @@
 namespace postrider {
 namespace {
 
-Json text_or_null(std::string_view text) { return text.empty() ? Json(nullptr) : Json(text); }
+Json text_or_null(std::string_view text) {
+  return text.empty() ? Json(nullptr) : Json(text);
+}
 
 std::string upper(std::string_view text) {
   std::string out(text);
@@ -16,9 +18,12 @@ std::string upper(std::string_view text) {
 
 std::string_view name_of_state(SecretState state) {
   switch (state) {
-    case SecretState::active: return "active";
-    case SecretState::expiring: return "expiring";
-    case SecretState::revoked: break;
+    case SecretState::active:
+      return "active";
+    case SecretState::expiring:
+      return "expiring";
+    case SecretState::revoked:
+      break;
   }
   return "revoked";
 }
@@ -46,7 +51,9 @@ Json attempt_view(const AttemptFact& attempt) {
 
 }  // namespace
 
-Json view_of(Position position) { return {{"partition", position.partition}, {"offset", position.offset}}; }
+Json view_of(Position position) {
+  return {{"partition", position.partition}, {"offset", position.offset}};
+}
 
 Json view_of(const EndpointView& endpoint) {
   const auto& def = endpoint.def;
@@ -88,20 +95,24 @@ Json view_of(const Delivery& delivery) {
   const auto state = delivery.state();
   Json reason = nullptr;
   if (state == DeliveryState::dead && delivery.dead_reason()) reason = reason_of(*delivery.dead_reason());
-  if (state == DeliveryState::cancelled && delivery.cancel_reason()) reason = reason_of(*delivery.cancel_reason());
-  return {{"delivery_id", ref.id.str()},
-          {"event_id", ref.event_id},
-          {"webhook_id", ref.webhook_id.str()},
-          {"tenant", ref.tenant.str()},
-          {"endpoint", ref.target.endpoint.str()},
-          {"incarnation", ref.target.incarnation.str()},
-          {"type", ref.event_type},
-          {"position", view_of(ref.position)},
-          {"replay_job", text_or_null(ref.replay_job.str())},
-          {"state", name_of(state)},
-          {"reason", std::move(reason)},
-          {"next_at", time_or_null(delivery.next_at().value_or(0))},
-          {"attempts", std::move(attempts)}};
+  if (state == DeliveryState::cancelled && delivery.cancel_reason())
+    reason = reason_of(*delivery.cancel_reason());
+  return {
+      {"delivery_id", ref.id.str()},
+      {"event_id", ref.event_id},
+      {"webhook_id", ref.webhook_id.str()},
+      {"tenant", ref.tenant.str()},
+      {"endpoint", ref.target.endpoint.str()},
+      {"incarnation", ref.target.incarnation.str()},
+      {"type", ref.event_type},
+      {"position", view_of(ref.position)},
+      {"replay_job", text_or_null(ref.replay_job.str())},
+      {"state", name_of(state)},
+      {"reason", std::move(reason)},
+      {"next_at", time_or_null(delivery.next_at().value_or(0))},
+      // How many deliveries the event has: tells a reader when it has seen all.
+      {"fan_out", delivery.attempts().empty() ? Json(nullptr) : Json(delivery.attempts().front().fan_out)},
+      {"attempts", std::move(attempts)}};
 }
 
 Json view_of(const DeadLetterView& view) {
@@ -124,7 +135,8 @@ Json view_of(const DeadLetterView& view) {
           {"category", name_of(category_of(letter.reason))},
           {"attempts", letter.attempts},
           {"last_status", letter.last_status == 0 ? Json(nullptr) : Json(letter.last_status)},
-          {"last_error", letter.last_error == AttemptError::none ? Json(nullptr) : Json(upper(code_of(letter.last_error)))},
+          {"last_error",
+           letter.last_error == AttemptError::none ? Json(nullptr) : Json(upper(code_of(letter.last_error)))},
           {"replay_job", text_or_null(ref.replay_job.str())},
           {"dead_at", time_or_null(letter.dead_at)},
           {"position", view_of(ref.position)},
@@ -155,7 +167,8 @@ Json view_of(const DeadLetterSummary& summary) {
 
 Json view_of(const ReplayReport& report) {
   Json skipped = Json::array();
-  for (const auto& each : report.skipped) skipped.push_back({{"delivery_id", each.delivery.str()}, {"why", each.why}});
+  for (const auto& each : report.skipped)
+    skipped.push_back({{"delivery_id", each.delivery.str()}, {"why", each.why}});
   return {{"job", text_or_null(report.job.str())},
           {"matched", report.matched},
           {"replayed", report.replayed},

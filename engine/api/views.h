@@ -5,7 +5,8 @@
 #include "engine/operations/replay.h"
 #include "engine/ports/service.h"
 
-// Values as the API shows them: snake_case, RFC 3339 times, null for what there is not. Nothing sealed or secret.
+// Values as the API shows them: snake_case, RFC 3339 times, null for what there is not. Nothing sealed or
+// secret.
 namespace postrider {
 
 Json view_of(const EndpointView& endpoint);

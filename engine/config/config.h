@@ -12,10 +12,10 @@
 #include "engine/core/secret.h"
 #include "engine/core/time.h"
 
-// What the operator decides: read once at start from a TOML file and POSTRIDER_… variables, validated whole, and
-// never changed again. Each key is declared once, in keys.cc, with its reader, its printer and its sentence; the
-// fields here hold the defaults. Anything unknown, misspelt or out of range is refused by name and line, because
-// a setting that is silently ignored is found only when it is needed.
+// What the operator decides: read once at start from a TOML file and POSTRIDER_… variables, validated whole,
+// and never changed again. Each key is declared once, in keys.cc, with its reader, its printer and its
+// sentence; the fields here hold the defaults. Anything unknown, misspelt or out of range is refused by name
+// and line, because a setting that is silently ignored is found only when it is needed.
 namespace postrider {
 
 // Where the log lies: "kafka://host:port,host:port" or "embedded:DIR".
@@ -39,7 +39,7 @@ std::string format_listen_address(const ListenAddress& address);
 
 // A librdkafka property, its reference resolved.
 struct KafkaProperty {
-  std::string name;       // "sasl.password"
+  std::string name;  // "sasl.password"
   Secret value;
   std::string reference;  // "env:NAME" or "file:PATH" as configured; empty: given literally
   bool secret = false;    // never printed
@@ -107,8 +107,9 @@ struct Config {
 using Variables = std::map<std::string, std::string>;
 Variables variables_of(const char* const* environment_block);  // `environ`
 
-// `file` empty: variables only. Errc::invalid with code INVALID_CONFIGURATION; the message names the key and the
-// line or variable, never a value that may be secret. Files that values refer to (file:PATH) are read here.
+// `file` empty: variables only. Errc::invalid with code INVALID_CONFIGURATION; the message names the key and
+// the line or variable, never a value that may be secret. Files that values refer to (file:PATH) are read
+// here.
 Result<Config> load(const std::string& file, const Variables& variables);
 
 // The effective configuration as TOML, secrets absent, each value with its source.

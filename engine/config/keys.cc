@@ -61,12 +61,10 @@ template <class Field>
 Key boolean_key(std::string_view name, std::string_view help, Field field) {
   return {name, help, false,
           [field](Config& config, const Value& value) -> Read {
-            const bool yes = value.kind == Value::Kind::boolean
-                                 ? value.boolean
-                                 : value.from_variable && value.text == "true";
-            const bool no = value.kind == Value::Kind::boolean
-                                ? !value.boolean
-                                : value.from_variable && value.text == "false";
+            const bool yes = value.kind == Value::Kind::boolean ? value.boolean
+                                                                : value.from_variable && value.text == "true";
+            const bool no = value.kind == Value::Kind::boolean ? !value.boolean
+                                                               : value.from_variable && value.text == "false";
             if (!yes && !no) return wrong("is neither true nor false", "write true or false, without quotes");
             field(config) = yes;
             return {};
@@ -156,10 +154,14 @@ Key list_key(std::string_view name, std::string_view help, Field field, Parse pa
   return {name, help, false,
           [=](Config& config, const Value& value) -> Read {
             std::vector<std::string> parts;
-            if (value.kind == Value::Kind::list) parts = value.list;
-            else if (value.kind == Value::Kind::text && value.from_variable) parts = split_list(value.text);
-            else if (value.kind == Value::Kind::text) parts = {value.text};
-            else return wrong("is not a list of strings", "write [\"…\", \"…\"]");
+            if (value.kind == Value::Kind::list)
+              parts = value.list;
+            else if (value.kind == Value::Kind::text && value.from_variable)
+              parts = split_list(value.text);
+            else if (value.kind == Value::Kind::text)
+              parts = {value.text};
+            else
+              return wrong("is not a list of strings", "write [\"…\", \"…\"]");
             auto result = parse(parts);
             if (!result) return wrong(result.error().message, result.error().suggestion);
             field(config) = std::move(*result);
@@ -217,28 +219,33 @@ using std::chrono::hours;
 using std::chrono::minutes;
 using std::chrono::seconds;
 
-#define FIELD(path) [](auto& config) -> auto& { return config.path; }
+#define FIELD(path)           \
+  [](auto& config) -> auto& { \
+    return config.path;       \
+  }
 
 std::vector<Key> make_keys() {
   return {
-      required(parsed_key("environment",
-                          "Name of this environment, [a-z][a-z0-9-]{0,31}; `development` and `production` have "
-                          "rules of their own.",
-                          FIELD(environment), parse_environment,
-                          [](const Environment& name) { return name.empty() ? "" : quoted(name.str()); })),
-      required(parsed_key("log", "The log: \"kafka://host:port,host:port\" or \"embedded:DIR\".", FIELD(log),
-                          [](const std::string& text) { return parse_log_place(text); },
-                          [](const LogPlace& place) {
-                            return place.kind == LogPlace::Kind::none ? "" : quoted(format_log_place(place));
-                          })),
+      required(
+          parsed_key("environment",
+                     "Name of this environment, [a-z][a-z0-9-]{0,31}; `development` and `production` have "
+                     "rules of their own.",
+                     FIELD(environment), parse_environment,
+                     [](const Environment& name) { return name.empty() ? "" : quoted(name.str()); })),
+      required(parsed_key(
+          "log", "The log: \"kafka://host:port,host:port\" or \"embedded:DIR\".", FIELD(log),
+          [](const std::string& text) { return parse_log_place(text); },
+          [](const LogPlace& place) {
+            return place.kind == LogPlace::Kind::none ? "" : quoted(format_log_place(place));
+          })),
       required(text_key("data",
                         "Directory of the view. It can be deleted while the daemon is stopped: it is built "
                         "again from the log.",
                         FIELD(data))),
-      parsed_key("listen",
-                 "Address of the HTTP API; other than loopback needs [tls]. Port 0: any free one.",
-                 FIELD(listen), [](const std::string& text) { return parse_listen_address(text); },
-                 [](const ListenAddress& address) { return quoted(format_listen_address(address)); }),
+      parsed_key(
+          "listen", "Address of the HTTP API; other than loopback needs [tls]. Port 0: any free one.",
+          FIELD(listen), [](const std::string& text) { return parse_listen_address(text); },
+          [](const ListenAddress& address) { return quoted(format_listen_address(address)); }),
       boolean_key("tenant_from_key", "Take the record's key as the tenant of an event that names none.",
                   FIELD(tenant_from_key)),
       parsed_key("log_level", "The least level that is logged: debug, info, warn or error.", FIELD(log_level),
@@ -265,20 +272,22 @@ std::vector<Key> make_keys() {
       duration_key("delivery.timeout", "Time of one attempt in all, body included, 1s to 60s.", seconds(1),
                    seconds(60), FIELD(delivery.timeout)),
       duration_key("delivery.lifetime_max",
-                   "An event is dead-lettered at the latest this long after its append, 1m to 96h.", minutes(1),
-                   kLifetimeMax, FIELD(delivery.lifetime_max)),
+                   "An event is dead-lettered at the latest this long after its append, 1m to 96h.",
+                   minutes(1), kLifetimeMax, FIELD(delivery.lifetime_max)),
       boolean_key("delivery.retry_client_errors",
                   "Retry 4xx answers other than 401, 403 and 410 too, as Standard Webhooks does.",
                   FIELD(delivery.retry_client_errors)),
-      duration_key("delivery.repeat_window",
-                   "How long a second event of the same tenant, source and id is a repeat, 0s to 7d; 0s turns "
-                   "it off.",
-                   seconds(0), hours(24 * 7), FIELD(delivery.repeat_window)),
-      text_key("delivery.ca_file",
-               "Certificate authorities that receivers are verified against, a PEM file; unset: the system's.",
-               FIELD(delivery.ca_file)),
-      duration_key("history.ttl", "How long attempts can be looked up, 1h to 365d.", hours(1), hours(24 * 365),
-                   FIELD(history.ttl)),
+      duration_key(
+          "delivery.repeat_window",
+          "How long a second event of the same tenant, source and id is a repeat, 0s to 7d; 0s turns "
+          "it off.",
+          seconds(0), hours(24 * 7), FIELD(delivery.repeat_window)),
+      text_key(
+          "delivery.ca_file",
+          "Certificate authorities that receivers are verified against, a PEM file; unset: the system's.",
+          FIELD(delivery.ca_file)),
+      duration_key("history.ttl", "How long attempts can be looked up, 1h to 365d.", hours(1),
+                   hours(24 * 365), FIELD(history.ttl)),
       list_key("retry.default",
                "Retry policy of endpoints that name none: standard, quick, patient, or a list of delays.",
                FIELD(retry.standard), parse_retry_policy, print_policy),
@@ -361,8 +370,10 @@ std::string quoted(std::string_view text) {
   std::string out = "\"";
   for (const char c : text) {
     if (c == '"' || c == '\\') out += '\\';
-    if (static_cast<unsigned char>(c) < 0x20 || c == 0x7f) out += "?";
-    else out += c;
+    if (static_cast<unsigned char>(c) < 0x20 || c == 0x7f)
+      out += "?";
+    else
+      out += c;
   }
   return out + '"';
 }

@@ -31,16 +31,15 @@ std::optional<std::string> read_file(const std::string& path, std::size_t most) 
 
 // Variables of the tools and of tests: not ours to judge.
 bool is_foreign_variable(std::string_view name) {
-  static const std::set<std::string_view> kOthers = {"POSTRIDER_TOKEN", "POSTRIDER_TOKEN_FILE", "POSTRIDER_API",
-                                                     "POSTRIDER_CONFIG"};
+  static const std::set<std::string_view> kOthers = {"POSTRIDER_TOKEN", "POSTRIDER_TOKEN_FILE",
+                                                     "POSTRIDER_API", "POSTRIDER_CONFIG"};
   return kOthers.contains(name) || name.starts_with("POSTRIDER_TEST_") || name.starts_with("POSTRIDER_OPS_");
 }
 
 std::string kafka_name(std::string_view variable) {
   std::string name(variable.substr(kKafkaVariable.size()));
-  std::transform(name.begin(), name.end(), name.begin(), [](unsigned char c) {
-    return c == '_' ? '.' : static_cast<char>(std::tolower(c));
-  });
+  std::transform(name.begin(), name.end(), name.begin(),
+                 [](unsigned char c) { return c == '_' ? '.' : static_cast<char>(std::tolower(c)); });
   return name;
 }
 
@@ -80,10 +79,14 @@ class Loader {
     for (const auto& [name, text] : variables_) {
       // Empty is unset: that is how compose files and .env files leave a variable out.
       if (!name.starts_with("POSTRIDER_") || is_foreign_variable(name) || text.empty()) continue;
-      Setting setting{{}, Value{.kind = Value::Kind::text, .text = text, .list = {}, .from_variable = true}, name};
-      if (name.starts_with(kKafkaVariable)) setting.name = std::string(kKafkaSection) + kafka_name(name);
-      else if (const auto* key = key_of_variable(name)) setting.name = key->name;
-      else unknown.push_back(name);
+      Setting setting{
+          {}, Value{.kind = Value::Kind::text, .text = text, .list = {}, .from_variable = true}, name};
+      if (name.starts_with(kKafkaVariable))
+        setting.name = std::string(kKafkaSection) + kafka_name(name);
+      else if (const auto* key = key_of_variable(name))
+        setting.name = key->name;
+      else
+        unknown.push_back(name);
       if (setting.name.empty()) continue;
       if (auto done = take(setting); !done) return done;
     }
@@ -128,10 +131,17 @@ class Loader {
       return refuse(where + " is not free to set", std::string(why));
     std::string text;
     switch (setting.value.kind) {
-      case Value::Kind::text: text = setting.value.text; break;
-      case Value::Kind::integer: text = std::to_string(setting.value.integer); break;
-      case Value::Kind::boolean: text = setting.value.boolean ? "true" : "false"; break;
-      default: return refuse(where + " is no string, number or boolean", "write it in quotes");
+      case Value::Kind::text:
+        text = setting.value.text;
+        break;
+      case Value::Kind::integer:
+        text = std::to_string(setting.value.integer);
+        break;
+      case Value::Kind::boolean:
+        text = setting.value.boolean ? "true" : "false";
+        break;
+      default:
+        return refuse(where + " is no string, number or boolean", "write it in quotes");
     }
     if (text.starts_with("env:") || text.starts_with("file:")) {
       auto secret = resolve(text, where);
@@ -151,8 +161,10 @@ class Loader {
   Result<void> put(KafkaProperty property) {
     auto at = std::lower_bound(config_.kafka.begin(), config_.kafka.end(), property.name,
                                [](const KafkaProperty& a, const std::string& name) { return a.name < name; });
-    if (at != config_.kafka.end() && at->name == property.name) *at = std::move(property);
-    else config_.kafka.insert(at, std::move(property));
+    if (at != config_.kafka.end() && at->name == property.name)
+      *at = std::move(property);
+    else
+      config_.kafka.insert(at, std::move(property));
     return {};
   }
 
@@ -162,11 +174,13 @@ class Loader {
       referred_.insert(rest);
       const auto found = variables_.find(rest);
       if (found == variables_.end() || found->second.empty())
-        return refuse(where + ": the variable " + rest + " is not set", "export " + rest + " and start again");
+        return refuse(where + ": the variable " + rest + " is not set",
+                      "export " + rest + " and start again");
       return Secret(found->second);
     }
     auto content = read_file(rest, kSecretBytesMax);
-    if (!content) return refuse(where + ": " + rest + " cannot be read", "check the path and its permissions");
+    if (!content)
+      return refuse(where + ": " + rest + " cannot be read", "check the path and its permissions");
     while (content->ends_with('\n') || content->ends_with('\r')) content->pop_back();
     if (content->empty()) return refuse(where + ": " + rest + " is empty", "write the value into it");
     return Secret(std::move(*content));

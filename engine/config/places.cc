@@ -56,9 +56,12 @@ Result<LogPlace> parse_log_place(std::string_view text) {
 
 std::string format_log_place(const LogPlace& place) {
   switch (place.kind) {
-    case LogPlace::Kind::kafka: return std::string(kKafka) + place.brokers;
-    case LogPlace::Kind::embedded: return std::string(kEmbedded) + place.directory;
-    case LogPlace::Kind::none: break;
+    case LogPlace::Kind::kafka:
+      return std::string(kKafka) + place.brokers;
+    case LogPlace::Kind::embedded:
+      return std::string(kEmbedded) + place.directory;
+    case LogPlace::Kind::none:
+      break;
   }
   return {};
 }

@@ -50,7 +50,8 @@ std::string print(const Config& config) {
 
 std::string env_example() {
   std::string out =
-      "# Every key of postriderd's configuration as a variable. A variable beats the file; lists go by comma.\n"
+      "# Every key of postriderd's configuration as a variable. A variable beats the file; lists go by "
+      "comma.\n"
       "# Lines that begin with \"#POSTRIDER\" show defaults. Copy to .env and change what you need.\n";
   const Config defaults;
   for (const auto& key : config::keys()) {

@@ -44,15 +44,17 @@ Result<void> check_directories(Config& config) {
   if (config.log.kind == LogPlace::Kind::embedded) {
     const auto log = resolved(config.log.directory);
     if (lies_within(log, data) || lies_within(data, log))
-      return refuse("log" + place_of(config, "log") + ": the log's directory and `data` lie within each other",
-                    "give the embedded log a directory beside `data`: the view can be deleted, the log must not");
+      return refuse(
+          "log" + place_of(config, "log") + ": the log's directory and `data` lie within each other",
+          "give the embedded log a directory beside `data`: the view can be deleted, the log must not");
     if (config.production())
       config.warnings.push_back(
           "the embedded log serves one machine and has no replication: a lost disk is lost events");
   }
   if (lies_within(resolved(config.keys.file()), data))
-    return refuse("keys.service" + place_of(config, "keys.service") + ": the key file lies within `data`",
-                  "keep it elsewhere: the view can be deleted, and without the key file every secret is gone");
+    return refuse(
+        "keys.service" + place_of(config, "keys.service") + ": the key file lies within `data`",
+        "keep it elsewhere: the view can be deleted, and without the key file every secret is gone");
   return {};
 }
 
@@ -71,8 +73,9 @@ Result<void> check_kafka(Config& config) {
                       ": Kafka would be spoken in plain text, and this is production",
                   "set [kafka] security.protocol = \"SSL\" or \"SASL_SSL\"");
   if (config.production() && unverified)
-    return refuse("[kafka] the brokers' certificates would not be verified, and this is production",
-                  "leave enable.ssl.certificate.verification and ssl.endpoint.identification.algorithm alone");
+    return refuse(
+        "[kafka] the brokers' certificates would not be verified, and this is production",
+        "leave enable.ssl.certificate.verification and ssl.endpoint.identification.algorithm alone");
   if (!config.development() && !tls) config.warnings.push_back("Kafka is spoken in plain text");
   return {};
 }
@@ -108,10 +111,19 @@ bool is_secret_property(std::string_view name) {
 
 std::string_view reserved_property(std::string_view name) {
   if (name == "bootstrap.servers" || name == "metadata.broker.list") return "write the brokers in `log`";
-  static constexpr std::array<std::string_view, 13> kOurs = {
-      "group.id", "group.instance.id", "enable.auto.commit", "auto.commit.enable", "enable.auto.offset.store",
-      "auto.offset.reset", "partition.assignment.strategy", "acks", "request.required.acks",
-      "transactional.id", "partitioner", "enable.idempotence", "enable.partition.eof"};
+  static constexpr std::array<std::string_view, 13> kOurs = {"group.id",
+                                                             "group.instance.id",
+                                                             "enable.auto.commit",
+                                                             "auto.commit.enable",
+                                                             "enable.auto.offset.store",
+                                                             "auto.offset.reset",
+                                                             "partition.assignment.strategy",
+                                                             "acks",
+                                                             "request.required.acks",
+                                                             "transactional.id",
+                                                             "partitioner",
+                                                             "enable.idempotence",
+                                                             "enable.partition.eof"};
   if (std::find(kOurs.begin(), kOurs.end(), name) != kOurs.end())
     return "leave it out: what is promised about deliveries rests on the engine's own setting";
   return {};

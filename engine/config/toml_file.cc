@@ -34,8 +34,10 @@ Value value_of(const toml::value& from) {
 
 void open_table(const toml::value& table, const std::string& prefix, std::vector<Setting>& out) {
   for (const auto& [name, value] : table.as_table()) {
-    if (value.is_table()) open_table(value, prefix + name + ".", out);
-    else out.push_back({prefix + name, value_of(value), "line " + std::to_string(value.location().line())});
+    if (value.is_table())
+      open_table(value, prefix + name + ".", out);
+    else
+      out.push_back({prefix + name, value_of(value), "line " + std::to_string(value.location().line())});
   }
 }
 

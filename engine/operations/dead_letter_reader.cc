@@ -21,7 +21,9 @@ Hash128 digest_of(const DeliveryId& id) {
   return hash128({&part, 1});
 }
 
-bool is_closed(DeadLetterState state) { return state != DeadLetterState::open; }
+bool is_closed(DeadLetterState state) {
+  return state != DeadLetterState::open;
+}
 
 }  // namespace
 
@@ -96,7 +98,8 @@ Result<void> DeadLetterReader::look_for_successes() {
       auto last = first;
       auto next = std::next(first);
       while (next != buckets.end() && *next == *last + 1) last = next++;
-      if (auto done = scan_attempts(partition, *first * kBucketMs, (*last + 1) * kBucketMs); !done) return done;
+      if (auto done = scan_attempts(partition, *first * kBucketMs, (*last + 1) * kBucketMs); !done)
+        return done;
       first = next;
     }
   }
@@ -187,7 +190,9 @@ bool DeadLetterReader::replayed_by(const DeliveryId& id, const ReplayJobId& job)
          mark->second.job == std::hash<std::string>()(job.str());
 }
 
-bool DeadLetterReader::has_mark(const DeliveryId& id) const { return marks_.contains(digest_of(id)); }
+bool DeadLetterReader::has_mark(const DeliveryId& id) const {
+  return marks_.contains(digest_of(id));
+}
 
 Result<DeadLetterMark> DeadLetterReader::fetch_mark(const DeliveryId& id) const {
   const auto place = marks_.at(digest_of(id)).place;

@@ -12,9 +12,9 @@
 
 namespace postrider {
 
-// Reads `dead-letters` twice: first for what became of each letter (marks may lie in another partition, once the
-// topic has grown), then for the letters themselves, so that their payloads are never held. Between the two,
-// `attempts` is asked for successes. One use: prepare(), then for_each().
+// Reads `dead-letters` twice: first for what became of each letter (marks may lie in another partition, once
+// the topic has grown), then for the letters themselves, so that their payloads are never held. Between the
+// two, `attempts` is asked for successes. One use: prepare(), then for_each().
 class DeadLetterReader {
  public:
   DeadLetterReader(Desk& desk, DeadLetterFilter filter);

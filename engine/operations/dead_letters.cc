@@ -13,7 +13,9 @@
 namespace postrider {
 namespace {
 
-bool older(const DeadLetterView& a, const DeadLetterView& b) { return a.letter.dead_at > b.letter.dead_at; }
+bool older(const DeadLetterView& a, const DeadLetterView& b) {
+  return a.letter.dead_at > b.letter.dead_at;
+}
 
 // Marks are read again only for the few that are shown.
 Result<void> fill_mark(const DeadLetterReader& reader, DeadLetterView& view) {
@@ -32,8 +34,8 @@ tl::unexpected<Error> no_such_letter(const DeliveryId& id) {
 }  // namespace
 
 bool DeadLetterFilter::empty() const {
-  return tenant.empty() && endpoint.empty() && type.empty() && !reason && !state && since == 0 && until == 0 &&
-         ids.empty();
+  return tenant.empty() && endpoint.empty() && type.empty() && !reason && !state && since == 0 &&
+         until == 0 && ids.empty();
 }
 
 bool DeadLetterFilter::matches(const DeadLetter& letter) const {
@@ -98,9 +100,15 @@ Result<DeadLetterSummary> summarize_dead_letters(Desk& desk, const DeadLetterFil
     line.first = line.first == 0 ? letter.dead_at : std::min(line.first, letter.dead_at);
     line.last = std::max(line.last, letter.dead_at);
     switch (view.state) {
-      case DeadLetterState::open: ++line.open, ++summary.open; break;
-      case DeadLetterState::replayed: ++line.replayed, ++summary.replayed; break;
-      case DeadLetterState::resolved: ++line.resolved, ++summary.resolved; break;
+      case DeadLetterState::open:
+        ++line.open, ++summary.open;
+        break;
+      case DeadLetterState::replayed:
+        ++line.replayed, ++summary.replayed;
+        break;
+      case DeadLetterState::resolved:
+        ++line.resolved, ++summary.resolved;
+        break;
     }
     return true;
   });

@@ -8,13 +8,13 @@
 #include "engine/operations/desk.h"
 
 // Dead letters as the log has them: letters and marks of the topic, folded by delivery id (open, replayed or
-// resolved; the last mark counts). A success of the same delivery, which a takeover can bring about, closes an
-// open one as well.
+// resolved; the last mark counts). A success of the same delivery, which a takeover can bring about, closes
+// an open one as well.
 //
-// Bounded memory: letters are streamed, and well under 100 bytes are kept of each (dead_letter_reader.h). Successes
-// are looked for in `attempts` around each letter's death, and in no more than kAttemptsScannedMax records a job:
-// beyond that a letter counts as what its marks say (`successes_checked` is false), at worst a replay of what was
-// delivered, under the same webhook-id.
+// Bounded memory: letters are streamed, and well under 100 bytes are kept of each (dead_letter_reader.h).
+// Successes are looked for in `attempts` around each letter's death, and in no more than kAttemptsScannedMax
+// records a job: beyond that a letter counts as what its marks say (`successes_checked` is false), at worst a
+// replay of what was delivered, under the same webhook-id.
 namespace postrider {
 
 struct DeadLetterFilter {
@@ -32,7 +32,7 @@ struct DeadLetterFilter {
 };
 
 struct DeadLetterView {
-  DeadLetter letter;                  // listings leave the sealed payload out
+  DeadLetter letter;  // listings leave the sealed payload out
   DeadLetterState state = DeadLetterState::open;
   std::optional<DeadLetterMark> mark;  // the last one
   Position place;                      // of the letter in `dead-letters`

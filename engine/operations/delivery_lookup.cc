@@ -81,7 +81,8 @@ class Lookup {
     if (!record.value) return;
     if (topic == Topic::dead_letters) {
       const auto fact = wire::decode_dead_letter(desk_.environment, *record.value);
-      if (const auto* letter = fact ? std::get_if<DeadLetter>(&*fact) : nullptr) apply(letter->delivery, *letter);
+      if (const auto* letter = fact ? std::get_if<DeadLetter>(&*fact) : nullptr)
+        apply(letter->delivery, *letter);
       return;
     }
     const auto fact = wire::decode_attempts(desk_.environment, *record.value);
@@ -107,8 +108,10 @@ class Lookup {
   void apply(const DeliveryRef& ref, const Fact& fact) {
     if (ref.id.str() != id_ && ref.webhook_id.str() != id_ && ref.event_id != id_) return;
     const auto known = found_.find(ref.id);
-    if (known != found_.end()) known->second.apply(fact);
-    else if (found_.size() < kDeliveriesFoundMax) found_[ref.id].apply(fact);
+    if (known != found_.end())
+      known->second.apply(fact);
+    else if (found_.size() < kDeliveriesFoundMax)
+      found_[ref.id].apply(fact);
   }
 
   // The event is there and has no delivery: the facts of its partition tell why.
@@ -154,12 +157,14 @@ class Lookup {
       if (fact) std::visit([&](const auto& each) { note(each, partition, events); }, *fact);
     });
     if (!done) return done;
-    for (const auto& [offset, event] : events)
+    for (const auto& [offset, event] : events) {
+      answer.pending = answer.pending || event.why.empty();
       answer.explanations.push_back(
           "event " + id_ + " of tenant " + event.tenant.str() + ", type " + event.type + " (" +
           place({partition, offset}) + ", " + rfc3339(to_ms(event.appended)) + ") " +
           (event.why.empty() ? "has not been routed yet, or its deliveries have had no attempt so far"
                              : event.why));
+    }
     return {};
   }
 

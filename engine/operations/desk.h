@@ -9,9 +9,9 @@
 
 namespace postrider {
 
-// What an operator's jobs work with: the log, and nothing that a running engine owns. So the same jobs serve the
-// HTTP API (on a worker thread: they block) and postrider-ops while every daemon is down. Borrows all of it.
-// As thread-safe as its parts: use one Desk, with a Random of its own, per thread.
+// What an operator's jobs work with: the log, and nothing that a running engine owns. So the same jobs serve
+// the HTTP API (on a worker thread: they block) and postrider-ops while every daemon is down. Borrows all of
+// it. As thread-safe as its parts: use one Desk, with a Random of its own, per thread.
 struct Desk {
   LogClient& log;
   Environment environment;

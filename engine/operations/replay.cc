@@ -19,7 +19,8 @@ constexpr int kAppendTries = 3;
 class Pace {
  public:
   explicit Pace(double per_second)
-      : gap_(per_second > 0 ? std::chrono::duration<double>(1 / per_second) : std::chrono::duration<double>(0)) {}
+      : gap_(per_second > 0 ? std::chrono::duration<double>(1 / per_second)
+                            : std::chrono::duration<double>(0)) {}
 
   // False: told to stop meanwhile.
   bool wait(const std::atomic<bool>& stop) {
@@ -81,8 +82,10 @@ class Replay {
   DeadLetterFilter filter() const {
     auto filter = request_.filter;
     if (!filter.ids.empty()) return filter;
-    if (request_.job.empty()) filter.state = DeadLetterState::open;
-    else filter.state.reset();
+    if (request_.job.empty())
+      filter.state = DeadLetterState::open;
+    else
+      filter.state.reset();
     return filter;
   }
 
@@ -142,7 +145,9 @@ class Replay {
   }
 
   Result<wire::KafkaMessage> message_from_source(const DeliveryRef& delivery) {
-    const auto gone = [] { return fail(Errc::not_found, "PAYLOAD_LOST", "the payload is gone", "nothing can be"); };
+    const auto gone = [] {
+      return fail(Errc::not_found, "PAYLOAD_LOST", "the payload is gone", "nothing can be");
+    };
     auto record = desk_.log.fetch(Topic::events, delivery.position.partition, delivery.position.offset);
     if (!record) return fail(record.error());
     auto decoded = wire::decode_kafka(record->key, record->headers, record->value.value_or(""), true);
@@ -209,7 +214,8 @@ Result<ReplayReport> replay(Desk& desk, const ReplayRequest& request, const std:
     return fail(Errc::invalid, "INVALID_REQUEST", "a replay selects nothing",
                 "name delivery ids, or a tenant, endpoint, type, reason or time");
   if (request.rate < 0 || request.rate > 1e6)
-    return fail(Errc::invalid, "INVALID_REQUEST", "the rate is out of range", "give replays a second, 0 to 1000000");
+    return fail(Errc::invalid, "INVALID_REQUEST", "the rate is out of range",
+                "give replays a second, 0 to 1000000");
   return Replay(desk, request, stop, progress).run();
 }
 

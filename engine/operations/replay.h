@@ -9,8 +9,8 @@
 
 namespace postrider {
 
-// A replay is a publish (DESIGN §3): the event goes to `events` again, for its one target, under a job's random
-// id and the same webhook-id; its sealed payload travels unopened, so that no key is needed here.
+// A replay is a publish (DESIGN §3): the event goes to `events` again, for its one target, under a job's
+// random id and the same webhook-id; its sealed payload travels unopened, so that no key is needed here.
 struct ReplayRequest {
   // Which ones: `ids` of any state, or else the open ones that match. One of both must select something.
   DeadLetterFilter filter;
@@ -29,14 +29,14 @@ struct ReplayReport {
     DeliveryId delivery;
     std::string why;  // "bad_event": it never was a delivery; "payload_lost"; "not_found"
   };
-  std::vector<Skipped> skipped;       // the first hundred
+  std::vector<Skipped> skipped;  // the first hundred
   std::uint64_t skipped_count = 0;
-  bool finished = true;               // false: it was stopped; resume it with `job`
+  bool finished = true;  // false: it was stopped; resume it with `job`
 };
 
-// Blocks until done or `stop` is set; `progress` is called after each. One audit fact, before the first append.
-// Each replay is acknowledged before its mark is written: a crash in between repeats one, and the job's id makes
-// that a repeat that the engine drops.
+// Blocks until done or `stop` is set; `progress` is called after each. One audit fact, before the first
+// append. Each replay is acknowledged before its mark is written: a crash in between repeats one, and the
+// job's id makes that a repeat that the engine drops.
 Result<ReplayReport> replay(Desk& desk, const ReplayRequest& request, const std::atomic<bool>& stop,
                             const std::function<void(const ReplayReport&)>& progress = {});
 

@@ -23,22 +23,29 @@ class ApiTest : public ::testing::Test, protected DeskKit {
   void start(HttpServer::Options server, const std::string& environment) {
     if (api_) api_->stop();
     ca_file_ = server.tls_cert;
-    Api::Options options{.environment = Environment(environment), .server = std::move(server), .default_retry = {}};
+    Api::Options options{
+        .environment = Environment(environment), .server = std::move(server), .default_retry = {}};
     desk.environment = Environment(environment);
-    api_ = std::make_unique<Api>(service_, desk, [] { return std::string("postrider_up 1\n"); }, options);
+    api_ = std::make_unique<Api>(
+        service_, desk, [] { return std::string("postrider_up 1\n"); }, options);
     service_.post = [this](std::function<void()> work) { api_->post(std::move(work)); };
     const auto started = api_->start();
     ASSERT_TRUE(started) << started.error().message;
   }
 
   std::string url(const std::string& path) const {
-    return (ca_file_.empty() ? "http" : "https") + std::string("://127.0.0.1:") + std::to_string(api_->port()) + path;
+    return (ca_file_.empty() ? "http" : "https") + std::string("://127.0.0.1:") +
+           std::to_string(api_->port()) + path;
   }
   Reply call(const std::string& method, const std::string& path, const std::string& body = {},
              std::vector<std::string> headers = {}, const std::string& token = "secret-token") const {
     if (!token.empty()) headers.push_back("Authorization: Bearer " + token);
     if (!body.empty() && path != "/v1/events") headers.push_back("Content-Type: application/json");
-    return ask({.method = method, .url = url(path), .headers = std::move(headers), .body = body, .ca_file = ca_file_});
+    return ask({.method = method,
+                .url = url(path),
+                .headers = std::move(headers),
+                .body = body,
+                .ca_file = ca_file_});
   }
   // A refusal has O7's shape, whatever it is about.
   void expect_problem(const Reply& reply, long status, const std::string& code) {
@@ -72,7 +79,7 @@ class ApiTest : public ::testing::Test, protected DeskKit {
 };
 
 inline const std::vector<std::string> kEventHeaders = {
-    "ce-specversion: 1.0", "ce-id: e1", "ce-source: /shop", "ce-type: order.created", "ce-tenant: acme",
-    "Content-Type: application/json"};
+    "ce-specversion: 1.0",    "ce-id: e1",       "ce-source: /shop",
+    "ce-type: order.created", "ce-tenant: acme", "Content-Type: application/json"};
 
 }  // namespace postrider::test

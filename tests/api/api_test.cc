@@ -28,11 +28,14 @@ TEST_F(ApiTest, IsOpenWithoutATokenOnlyForHealthReadinessAndMetrics) {
     const bool open = path == "/healthz" || path == "/readyz" || path == "/metrics";
     for (const std::string token : {"", "wrong-token"}) {
       const auto reply = call(method, path, method == "GET" || method == "DELETE" ? "" : "{}", {}, token);
-      if (open) EXPECT_EQ(reply.status, 200) << route;
-      else expect_problem(reply, 401, "AUTH_FAILED");
+      if (open)
+        EXPECT_EQ(reply.status, 200) << route;
+      else
+        expect_problem(reply, 401, "AUTH_FAILED");
     }
   }
-  EXPECT_NE(call("GET", "/v1/endpoints", "", {}, "").head.find("WWW-Authenticate: Bearer"), std::string::npos);
+  EXPECT_NE(call("GET", "/v1/endpoints", "", {}, "").head.find("WWW-Authenticate: Bearer"),
+            std::string::npos);
 }
 
 TEST_F(ApiTest, KnowsOnlyBearerTokens) {
@@ -133,7 +136,8 @@ TEST_F(ApiTest, TakesDataUpTo256KiBAndNoMore) {
   EXPECT_EQ(call("POST", "/v1/events", std::string(256 * 1024, 'x'), kEventHeaders).status, 202);
   expect_problem(call("POST", "/v1/events", std::string(256 * 1024 + 1, 'x'), kEventHeaders), 413,
                  "PAYLOAD_TOO_LARGE");
-  expect_problem(call("POST", "/v1/events", std::string(1 << 20, 'x'), kEventHeaders), 413, "PAYLOAD_TOO_LARGE");
+  expect_problem(call("POST", "/v1/events", std::string(1 << 20, 'x'), kEventHeaders), 413,
+                 "PAYLOAD_TOO_LARGE");
   EXPECT_EQ(service_.published(), 1u);
 }
 
@@ -174,8 +178,7 @@ TEST_F(ApiTest, AnswersManyAtOnce) {
   std::atomic<int> accepted{0};
   for (int i = 0; i < 8; ++i)
     threads.emplace_back([&] {
-      for (int n = 0; n < 20; ++n)
-        accepted += call("POST", "/v1/events", "{}", kEventHeaders).status == 202;
+      for (int n = 0; n < 20; ++n) accepted += call("POST", "/v1/events", "{}", kEventHeaders).status == 202;
     });
   for (auto& thread : threads) thread.join();
   EXPECT_EQ(accepted, 160);

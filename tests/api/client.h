@@ -14,7 +14,8 @@
 #include <utility>
 #include <vector>
 
-// Two ways to talk to a server under test: libcurl for what clients do, a bare socket for what they should not.
+// Two ways to talk to a server under test: libcurl for what clients do, a bare socket for what they should
+// not.
 namespace postrider::test {
 
 struct Reply {

@@ -7,10 +7,14 @@ constexpr auto kPath = "/v1/tenants/acme/endpoints/shop";
 constexpr auto kBody = R"({"url": "https://example.com/hook?key=hidden", "types": ["order.*"]})";
 constexpr auto kSecret = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw";
 
-bool has(const std::string& text, std::string_view part) { return text.find(part) != std::string::npos; }
+bool has(const std::string& text, std::string_view part) {
+  return text.find(part) != std::string::npos;
+}
 
 struct Endpoints : ApiTest {
-  Reply put(const std::string& body, const std::string& query = "") { return call("PUT", kPath + query, body); }
+  Reply put(const std::string& body, const std::string& query = "") {
+    return call("PUT", kPath + query, body);
+  }
 };
 
 TEST_F(Endpoints, AreCreatedAndShowTheirSecretOnce) {
@@ -30,10 +34,11 @@ TEST_F(Endpoints, AreCreatedAndShowTheirSecretOnce) {
 }
 
 TEST_F(Endpoints, TakeEveryFieldOfTheirDeclaration) {
-  const auto reply = put(std::string(R"({"url": "https://example.com/", "types": ["a.b", "c.*"], "retry": ["5s", "5m"],
+  const auto reply =
+      put(std::string(R"({"url": "https://example.com/", "types": ["a.b", "c.*"], "retry": ["5s", "5m"],
     "scheme": "x-webhook", "format": "structured", "secrets": [")") +
-                             kSecret + R"("], "limits": {"concurrency": 2, "queue_max": 10, "rate_per_second": 1.5}})",
-                         "?dry_run=true&wait=false");
+              kSecret + R"("], "limits": {"concurrency": 2, "queue_max": 10, "rate_per_second": 1.5}})",
+          "?dry_run=true&wait=false");
   EXPECT_EQ(reply.status, 200) << reply.body;
   const auto& spec = service_.last_spec;
   EXPECT_EQ(spec.types, (std::vector<std::string>{"a.b", "c.*"}));
@@ -56,9 +61,10 @@ TEST_F(Endpoints, CarryTheActorThatTheCallerNames) {
 }
 
 TEST_F(Endpoints, AreRefusedWithAUrlThatIsNone) {
-  for (const auto* url : {"", "example.com", "http://example.com/", "http://127.0.0.1/", "https://user@example.com/",
-                          "https://example.com:0/", "https://example.com/\\r\\nX: y", "https:///x",
-                          "https://8.8.8.8\\\\@127.0.0.1/", "https://example.com/#f", "ftp://example.com/"})
+  for (const auto* url :
+       {"", "example.com", "http://example.com/", "http://127.0.0.1/", "https://user@example.com/",
+        "https://example.com:0/", "https://example.com/\\r\\nX: y", "https:///x",
+        "https://8.8.8.8\\\\@127.0.0.1/", "https://example.com/#f", "ftp://example.com/"})
     expect_problem(put(std::string(R"({"url": ")") + url + "\"}"), 400, "INVALID_ENDPOINT_URL");
   expect_problem(put("{}"), 400, "INVALID_ENDPOINT_URL");
   EXPECT_TRUE(service_.endpoints.empty());
@@ -72,18 +78,19 @@ TEST_F(Endpoints, MayUsePlainHttpOnLoopbackInDevelopmentOnly) {
 }
 
 TEST_F(Endpoints, AreRefusedWithFieldsThatAreWrong) {
-  for (const auto* field :
-       {R"("typo": 1)", R"("types": [])", R"("types": ["a b"])", R"("types": "a.**")", R"("types": [1])",
-        R"("retry": "never")", R"("retry": 5)", R"("scheme": "none")", R"("format": "xml")", R"("limits": [])",
-        R"("limits": {"concurrency": 0})", R"("limits": {"concurrency": 1.5})", R"("limits": {"speed": 1})",
-        R"("limits": {"rate_per_second": -1})", R"("url": "https://twice.example/")"}) {
+  for (const auto* field : {R"("typo": 1)", R"("types": [])", R"("types": ["a b"])", R"("types": "a.**")",
+                            R"("types": [1])", R"("retry": "never")", R"("retry": 5)", R"("scheme": "none")",
+                            R"("format": "xml")", R"("limits": [])", R"("limits": {"concurrency": 0})",
+                            R"("limits": {"concurrency": 1.5})", R"("limits": {"speed": 1})",
+                            R"("limits": {"rate_per_second": -1})", R"("url": "https://twice.example/")"}) {
     const auto reply = put(std::string(R"({"url": "https://example.com/", )") + field + "}");
     EXPECT_EQ(reply.status, 400) << field << reply.body;
     EXPECT_EQ(reply.json().value("code", "").substr(0, 7), "INVALID") << reply.body;
   }
   for (const auto* body : {"[]", "null", "7", "{", "{\"url\": \"\xff\"}", "nonsense"})
     expect_problem(put(body), 400, "INVALID_REQUEST");
-  expect_problem(put("{\"limits\":" + std::string(50, '[') + std::string(50, ']') + "}"), 400, "INVALID_REQUEST");
+  expect_problem(put("{\"limits\":" + std::string(50, '[') + std::string(50, ']') + "}"), 400,
+                 "INVALID_REQUEST");
   expect_problem(call("PUT", kPath, kBody, {"Content-Type: text/plain"}), 400, "INVALID_REQUEST");
   expect_problem(put(kBody, "?dry_run=perhaps"), 400, "INVALID_REQUEST");
   expect_problem(call("PUT", "/v1/tenants/a%20b/endpoints/c", kBody), 400, "INVALID_REQUEST");
@@ -123,7 +130,8 @@ TEST_F(Endpoints, AreListedShownAndDeleted) {
 TEST_F(Endpoints, AreDisabledWithAReasonAndEnabled) {
   put(kBody);
   expect_problem(call("POST", std::string(kPath) + "/disable", "{}"), 400, "INVALID_REQUEST");
-  const auto disabled = call("POST", std::string(kPath) + "/disable", R"({"why": "they asked for it"})").json();
+  const auto disabled =
+      call("POST", std::string(kPath) + "/disable", R"({"why": "they asked for it"})").json();
   EXPECT_EQ(disabled["state"], "disabled");
   EXPECT_EQ(disabled["why"], "they asked for it");
   EXPECT_EQ(disabled["since"], "2023-11-14T22:13:20.000Z");

@@ -39,7 +39,7 @@ class FakeService : public Service {
     ApplyAnswer applied;
     auto& known = endpoints[{spec.tenant, spec.id}];
     const bool fresh = known.def.id.empty();
-    applied.change = fresh                      ? ApplyAnswer::Change::created
+    applied.change = fresh                       ? ApplyAnswer::Change::created
                      : known.def.url == spec.url ? ApplyAnswer::Change::unchanged
                                                  : ApplyAnswer::Change::updated;
     applied.incarnation = Incarnation("inc_1");
@@ -79,7 +79,8 @@ class FakeService : public Service {
     }
     later(answer, std::move(view));
   }
-  void enable_endpoint(TenantId tenant, EndpointId id, std::string, bool, Answer<EndpointView> answer) override {
+  void enable_endpoint(TenantId tenant, EndpointId id, std::string, bool,
+                       Answer<EndpointView> answer) override {
     auto view = find(tenant, id);
     if (view) {
       view->stopped = {};
@@ -89,8 +90,10 @@ class FakeService : public Service {
     later(answer, std::move(view));
   }
   void delete_endpoint(TenantId tenant, EndpointId id, std::string, bool, Answer<bool> answer) override {
-    if (endpoints.erase({tenant, id})) later(answer, Result<bool>(true));
-    else later(answer, Result<bool>(missing()));
+    if (endpoints.erase({tenant, id}))
+      later(answer, Result<bool>(true));
+    else
+      later(answer, Result<bool>(missing()));
   }
   void find_deliveries(std::string id, Answer<std::vector<DeliveryId>> answer) override {
     std::vector<DeliveryId> ids;
@@ -113,7 +116,8 @@ class FakeService : public Service {
   }
   void readiness(Answer<Readiness> answer) override {
     Readiness readiness;
-    readiness.log_reachable = readiness.registry_read = readiness.store_open = readiness.consuming = !unavailable;
+    readiness.log_reachable = readiness.registry_read = readiness.store_open = readiness.consuming =
+        !unavailable;
     if (unavailable) readiness.complaints = {"the log is away"};
     later(answer, Result<Readiness>(std::move(readiness)));
   }
@@ -153,7 +157,9 @@ class FakeService : public Service {
   static tl::unexpected<Error> away() {
     return fail(Errc::unavailable, "SERVICE_UNAVAILABLE", "the log is away", "try again");
   }
-  static tl::unexpected<Error> missing() { return fail(Errc::not_found, "NOT_FOUND", "no such thing", "look"); }
+  static tl::unexpected<Error> missing() {
+    return fail(Errc::not_found, "NOT_FOUND", "no such thing", "look");
+  }
   Result<EndpointView> find(const TenantId& tenant, const EndpointId& id) {
     const auto found = endpoints.find({tenant, id});
     if (found == endpoints.end()) return missing();

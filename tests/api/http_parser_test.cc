@@ -43,7 +43,8 @@ TEST(RequestParser, ReadsARequestHoweverItIsCut) {
 
 TEST(RequestParser, ReadsChunksAndDropsTrailers) {
   const std::string text =
-      "POST / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n3;x=y\r\nabc\r\nA\r\n0123456789\r\n0\r\n"
+      "POST / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: "
+      "chunked\r\n\r\n3;x=y\r\nabc\r\nA\r\n0123456789\r\n0\r\n"
       "Trailer: t\r\n\r\n";
   for (const std::size_t step : {std::size_t{1}, std::size_t{7}, text.size()}) {
     auto parser = parsed(text, step);
@@ -100,9 +101,11 @@ TEST(RequestParser, BoundsHeadsAndBodies) {
   EXPECT_EQ(refusal(many), 431);
   EXPECT_EQ(refusal("POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 101\r\n\r\n"), 413);
   EXPECT_EQ(refusal("POST / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n65\r\n"), 413);
-  EXPECT_EQ(refusal("POST / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\nFFFFFFFFFFFFFFFF\r\n"), 413);
-  EXPECT_EQ(refusal("POST / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n1;" + std::string(600, 'e')),
-            431);
+  EXPECT_EQ(refusal("POST / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\nFFFFFFFFFFFFFFFF\r\n"),
+            413);
+  EXPECT_EQ(
+      refusal("POST / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n1;" + std::string(600, 'e')),
+      431);
 }
 
 TEST(RequestParser, KnowsWhenTheConnectionEnds) {

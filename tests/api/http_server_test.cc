@@ -42,7 +42,9 @@ class Server : public ::testing::Test {
     ASSERT_TRUE(started) << started.error().message;
   }
   RawClient client() { return RawClient(server_->port()); }
-  std::string url(const std::string& path) { return "http://127.0.0.1:" + std::to_string(server_->port()) + path; }
+  std::string url(const std::string& path) {
+    return "http://127.0.0.1:" + std::to_string(server_->port()) + path;
+  }
   std::vector<HttpServer::Respond> taken(std::size_t count) {
     const auto deadline = std::chrono::steady_clock::now() + 10s;
     while (std::chrono::steady_clock::now() < deadline) {
@@ -77,7 +79,9 @@ class Server : public ::testing::Test {
 
 constexpr auto kGet = "GET /echo?hi HTTP/1.1\r\nHost: x\r\n\r\n";
 
-bool has(const std::string& text, std::string_view part) { return text.find(part) != std::string::npos; }
+bool has(const std::string& text, std::string_view part) {
+  return text.find(part) != std::string::npos;
+}
 
 TEST_F(Server, AnswersSeveralRequestsOnOneConnection) {
   start();
@@ -94,7 +98,8 @@ TEST_F(Server, AnswersSeveralRequestsOnOneConnection) {
 TEST_F(Server, AnswersPipelinedRequestsInOrder) {
   start();
   auto raw = client();
-  raw.send("GET /later HTTP/1.1\r\nHost: x\r\n\r\nGET /echo?two HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n");
+  raw.send(
+      "GET /later HTTP/1.1\r\nHost: x\r\n\r\nGET /echo?two HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n");
   auto waiting = taken(1);
   ASSERT_EQ(waiting.size(), 1u);
   waiting[0]({200, {}, "one"});
@@ -331,7 +336,8 @@ TEST_F(Server, SpeaksTls) {
   const TlsFiles files;
   start({.tls_cert = files.cert(), .tls_key = files.key()});
   const auto https = "https://127.0.0.1:" + std::to_string(server_->port()) + "/echo?tls";
-  for (int i = 0; i < 3; ++i) EXPECT_EQ(ask({.url = https, .headers = {}, .body = {}, .ca_file = files.cert()}).body, "tls");
+  for (int i = 0; i < 3; ++i)
+    EXPECT_EQ(ask({.url = https, .headers = {}, .body = {}, .ca_file = files.cert()}).body, "tls");
   EXPECT_EQ(ask({.url = https, .headers = {}, .body = {}, .ca_file = {}}).status, 0);  // not verified
   const auto large = "https://127.0.0.1:" + std::to_string(server_->port()) + "/large";
   EXPECT_EQ(ask({.url = large, .headers = {}, .body = {}, .ca_file = files.cert()}).body.size(), 8u << 20);

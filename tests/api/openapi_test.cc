@@ -16,7 +16,8 @@ std::set<std::string> documented_routes() {
   std::string path;
   for (std::string line; std::getline(stream, line);) {
     if (line.starts_with("  /")) path = line.substr(2, line.find(':') - 2);
-    for (const auto& [name, method] : {std::pair{"get", "GET"}, {"put", "PUT"}, {"post", "POST"}, {"delete", "DELETE"}})
+    for (const auto& [name, method] :
+         {std::pair{"get", "GET"}, {"put", "PUT"}, {"post", "POST"}, {"delete", "DELETE"}})
       if (line == std::string("    ") + name + ":") routes.insert(std::string(method) + " " + path);
   }
   return routes;

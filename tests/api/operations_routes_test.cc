@@ -51,8 +51,29 @@ TEST_F(OperationsRoutes, LookOnTheLogForWhatTheViewDoesNotKnow) {
   const auto json = call("GET", "/v1/deliveries/from%20the%20log").json();
   ASSERT_EQ(json["deliveries"].size(), 1u) << json;
   EXPECT_EQ(json["deliveries"][0]["event_id"], "from the log");
+  EXPECT_EQ(json["deliveries"][0]["fan_out"], 1);
+  EXPECT_FALSE(json.contains("pending"));
   expect_problem(call("GET", "/v1/deliveries/none"), 404, "NOT_FOUND");
   expect_problem(call("GET", "/v1/deliveries/none?since=yesterday"), 400, "INVALID_REQUEST");
+}
+
+TEST_F(OperationsRoutes, SayThatAnEventIsStillOnItsWay) {
+  Event event;
+  event.id = "fresh";
+  event.source = "/shop";
+  event.type = "order.created";
+  event.tenant = TenantId("acme");
+  auto message = wire::encode_kafka(event);
+  NewRecord record;
+  record.topic = Topic::events;
+  record.key = message.key;
+  record.value = message.value;
+  record.headers = message.headers;
+  ASSERT_TRUE(log.append(std::move(record)));
+  const auto json = call("GET", "/v1/deliveries/fresh").json();
+  EXPECT_TRUE(json["deliveries"].empty());
+  EXPECT_TRUE(json.value("pending", false)) << json;
+  EXPECT_NE(json.value("explanation", "").find("not been routed yet"), std::string::npos) << json;
 }
 
 TEST_F(OperationsRoutes, ListSummarizeAndShowDeadLetters) {
@@ -62,8 +83,9 @@ TEST_F(OperationsRoutes, ListSummarizeAndShowDeadLetters) {
   ASSERT_EQ(list["dead_letters"].size(), 2u) << list;
   EXPECT_EQ(list["dead_letters"][0]["tenant"], "globex");
   EXPECT_FALSE(list["truncated"]);
-  const auto one = call("GET", "/v1/dead-letters?tenant=acme&reason=client_error&state=open&type=order.*&limit=1")
-                       .json()["dead_letters"];
+  const auto one =
+      call("GET", "/v1/dead-letters?tenant=acme&reason=client_error&state=open&type=order.*&limit=1")
+          .json()["dead_letters"];
   ASSERT_EQ(one.size(), 1u);
   EXPECT_EQ(one[0]["delivery_id"], ref.id.str());
   EXPECT_EQ(one[0]["category"], "customer_failure");
@@ -112,7 +134,8 @@ TEST_F(OperationsRoutes, ReplayByIdAndByFilter) {
   EXPECT_NE(rest["job"], one["job"]);
   EXPECT_EQ(log.all(Topic::events).size(), 2u);
   const auto resumed =
-      call("POST", "/v1/replays", R"({"filter": {"tenant": "acme"}, "job": )" + rest["job"].dump() + "}").json();
+      call("POST", "/v1/replays", R"({"filter": {"tenant": "acme"}, "job": )" + rest["job"].dump() + "}")
+          .json();
   EXPECT_EQ(resumed["replayed"], 0) << resumed;
   EXPECT_EQ(resumed["done_before"], 1);
 }
@@ -121,8 +144,8 @@ TEST_F(OperationsRoutes, RefuseAReplayThatSelectsNothingOrTwice) {
   for (const auto* body :
        {"{}", R"({"ids": []})", R"({"filter": {}})", R"({"ids": ["a"]})", R"({"ids": [1]})", R"({"rate": 1})",
         R"({"filter": {"tenant": "a", "colour": 1}})", R"({"filter": {"tenant": "a"}, "rate": -1})",
-        R"({"filter": {"tenant": "a"}, "ids": ["dlv_1_0000000000000000000000"]})", R"({"filter": {"since": "now"}})",
-        R"({"filter": {"reason": "bored"}})"})
+        R"({"filter": {"tenant": "a"}, "ids": ["dlv_1_0000000000000000000000"]})",
+        R"({"filter": {"since": "now"}})", R"({"filter": {"reason": "bored"}})"})
     expect_problem(call("POST", "/v1/replays", body), 400, "INVALID_REQUEST");
   EXPECT_TRUE(log.all(Topic::events).empty());
 }
@@ -137,9 +160,8 @@ TEST_F(OperationsRoutes, SayWhenTheLogGoesAwayDuringAReplay) {
 TEST_F(OperationsRoutes, StopARunningReplayWithTheApi) {
   for (int i = 0; i < 5; ++i) dead("e" + std::to_string(i));
   Reply reply;
-  std::thread replaying([&] {
-    reply = call("POST", "/v1/replays", R"({"filter": {"tenant": "acme"}, "rate": 0.5})");
-  });
+  std::thread replaying(
+      [&] { reply = call("POST", "/v1/replays", R"({"filter": {"tenant": "acme"}, "rate": 0.5})"); });
   ASSERT_TRUE(eventually([&] { return !log.all(Topic::events).empty(); }));
   const auto begin = std::chrono::steady_clock::now();
   api_->stop();

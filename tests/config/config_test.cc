@@ -229,7 +229,8 @@ TEST_F(ConfigFile, ResolvesKafkaSecretsFromFilesAndVariables) {
 }
 
 TEST_F(ConfigFile, RefusesASecretThatStandsInTheFileWithoutRepeatingIt) {
-  for (const auto* name : {"sasl.password", "ssl.key.password", "sasl.oauthbearer.client.secret", "ssl.key.pem"}) {
+  for (const auto* name :
+       {"sasl.password", "ssl.key.password", "sasl.oauthbearer.client.secret", "ssl.key.pem"}) {
     const auto error = refusal(std::string(kKafkaLeast) + name + " = \"hunter2\"\n");
     EXPECT_CONTAINS(error.message, std::string("kafka.") + name);
     EXPECT_LACKS(error.message + error.suggestion, "hunter2");
@@ -238,12 +239,13 @@ TEST_F(ConfigFile, RefusesASecretThatStandsInTheFileWithoutRepeatingIt) {
 
 TEST_F(ConfigFile, SaysWhichReferenceLeadsNowhere) {
   EXPECT_CONTAINS(refusal(std::string(kKafkaLeast) + "sasl.password = \"env:NO_SUCH\"\n").message, "NO_SUCH");
-  EXPECT_CONTAINS(refusal(std::string(kKafkaLeast) + "sasl.password = \"file:/no/such\"\n").message, "/no/such");
+  EXPECT_CONTAINS(refusal(std::string(kKafkaLeast) + "sasl.password = \"file:/no/such\"\n").message,
+                  "/no/such");
 }
 
 TEST_F(ConfigFile, KeepsForTheEngineWhatItsPromisesRestOn) {
-  for (const auto* line : {"group.id = \"x\"", "enable.auto.commit = true", "acks = 1", "auto.offset.reset = \"latest\"",
-                           "bootstrap.servers = \"x:1\""})
+  for (const auto* line : {"group.id = \"x\"", "enable.auto.commit = true", "acks = 1",
+                           "auto.offset.reset = \"latest\"", "bootstrap.servers = \"x:1\""})
     EXPECT_CONTAINS(refusal(std::string(kKafkaLeast) + line + "\n").message, "not free to set");
 }
 
@@ -275,7 +277,8 @@ TEST_F(ConfigFile, ListensBeyondLoopbackOnlyWithTls) {
 }
 
 TEST_F(ConfigFile, KeepsTheLogAndTheKeyOutOfTheViewsDirectory) {
-  EXPECT_CONTAINS(refusal(kLeast, {{"POSTRIDER_LOG", "embedded:/tmp/postrider-test/data/log"}}).message, "within");
+  EXPECT_CONTAINS(refusal(kLeast, {{"POSTRIDER_LOG", "embedded:/tmp/postrider-test/data/log"}}).message,
+                  "within");
   EXPECT_CONTAINS(refusal(kLeast, {{"POSTRIDER_LOG", "embedded:/tmp/postrider-test/data/../data/"}}).message,
                   "within");
   EXPECT_CONTAINS(refusal(kLeast, {{"POSTRIDER_LOG", "embedded:/tmp/postrider-test"}}).message, "within");
@@ -286,8 +289,8 @@ TEST_F(ConfigFile, KeepsTheLogAndTheKeyOutOfTheViewsDirectory) {
 
 TEST_F(ConfigFile, PrintsWhatIsInForceWithSourcesAndWithoutSecrets) {
   const auto file = write("password", "hunter2");
-  const auto config =
-      read(std::string(kKafkaLeast) + "sasl.password = \"file:" + file + "\"\n", {{"POSTRIDER_LISTEN", "[::1]:1"}});
+  const auto config = read(std::string(kKafkaLeast) + "sasl.password = \"file:" + file + "\"\n",
+                           {{"POSTRIDER_LISTEN", "[::1]:1"}});
   ASSERT_TRUE(config) << config.error().message;
   const auto text = print(*config);
   EXPECT_LACKS(text, "hunter2");

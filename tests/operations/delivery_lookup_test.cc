@@ -36,7 +36,8 @@ TEST_F(LookUp, FindsADeliveryByAnyOfItsIds) {
   const auto shop = delivery("a", "acme", "shop"), other = delivery("b");
   auto warehouse = shop;
   warehouse.target = {EndpointId("warehouse"), Incarnation("inc_" + std::string(22, 'b'))};
-  warehouse.id = delivery_id(LogIdentity("log_1"), shop.position, shop.webhook_id, warehouse.target.incarnation, {});
+  warehouse.id =
+      delivery_id(LogIdentity("log_1"), shop.position, shop.webhook_id, warehouse.target.incarnation, {});
   attempt(shop, Verdict::Kind::retry);
   attempt(shop, Verdict::Kind::success, kNow + 5000);
   attempt(warehouse, Verdict::Kind::success);
@@ -79,6 +80,7 @@ TEST_F(LookUp, SaysThatAnEventMatchedNothing) {
   const auto answer = found("a");
   EXPECT_TRUE(answer.deliveries.empty());
   ASSERT_EQ(answer.explanations.size(), 1u);
+  EXPECT_FALSE(answer.pending);
   EXPECT_NE(answer.explanations[0].find("matched no endpoint"), std::string::npos) << answer.explanations[0];
 }
 
@@ -105,6 +107,7 @@ TEST_F(LookUp, SaysThatAnEventHasNotBeenRoutedYet) {
   const auto answer = found("a");
   ASSERT_EQ(answer.explanations.size(), 1u);
   EXPECT_NE(answer.explanations[0].find("not been routed yet"), std::string::npos);
+  EXPECT_TRUE(answer.pending);
 }
 
 TEST_F(LookUp, FindsNothingOfWhatNeverWas) {

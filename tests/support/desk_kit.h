@@ -41,7 +41,8 @@ struct DeskKit {
     ref.target = {EndpointId(endpoint), Incarnation("inc_" + std::string(22, 'a'))};
     ref.position = position;
     ref.webhook_id = webhook_id(ref.tenant, "/shop", event_id);
-    ref.id = delivery_id(LogIdentity("log_1"), position, ref.webhook_id, ref.target.incarnation, ref.replay_job);
+    ref.id =
+        delivery_id(LogIdentity("log_1"), position, ref.webhook_id, ref.target.incarnation, ref.replay_job);
     return ref;
   }
 
@@ -68,7 +69,8 @@ struct DeskKit {
     must(log.append(std::move(record)));
   }
 
-  DeliveryRef dead(const std::string& event_id, const std::string& tenant = "acme", std::int64_t dead_at = kNow) {
+  DeliveryRef dead(const std::string& event_id, const std::string& tenant = "acme",
+                   std::int64_t dead_at = kNow) {
     auto ref = delivery(event_id, tenant);
     log.set_now(dead_at);
     put(Topic::dead_letters, tenant, letter(ref, dead_at));

@@ -10,8 +10,8 @@
 #include "engine/core/partitioner.h"
 #include "engine/ports/log_client.h"
 
-// A log in memory behind the tools' interface: ordered, partitioned by key, with append times of the test's own.
-// Aborts when it is used from inside a scan: the real ones may not bear it. Thread-safe.
+// A log in memory behind the tools' interface: ordered, partitioned by key, with append times of the test's
+// own. Aborts when it is used from inside a scan: the real ones may not bear it. Thread-safe.
 namespace postrider::test {
 
 class MemoryLogClient : public LogClient {
@@ -53,7 +53,8 @@ class MemoryLogClient : public LogClient {
     const std::lock_guard lock(mutex_);
     if (scanning_) std::abort();
     const auto& log = logs_[{topic, partition}];
-    if (offset < 0 || offset >= static_cast<Offset>(log.size()) || removed_.contains({topic, partition, offset}))
+    if (offset < 0 || offset >= static_cast<Offset>(log.size()) ||
+        removed_.contains({topic, partition, offset}))
       return fail(Errc::not_found, "NOT_FOUND", "no such record", "look elsewhere");
     return log[static_cast<std::size_t>(offset)];
   }
@@ -67,8 +68,13 @@ class MemoryLogClient : public LogClient {
     }
     const auto partition = record.partition.value_or(murmur2_partition(record.key, partitions_));
     auto& log = logs_[{record.topic, partition}];
-    Record stored{record.topic, partition, static_cast<Offset>(log.size()), now_, std::move(record.key),
-                  std::move(record.value), std::move(record.headers)};
+    Record stored{record.topic,
+                  partition,
+                  static_cast<Offset>(log.size()),
+                  now_,
+                  std::move(record.key),
+                  std::move(record.value),
+                  std::move(record.headers)};
     log.push_back(std::move(stored));
     Appended answer;
     answer.partition = partition;
@@ -80,7 +86,9 @@ class MemoryLogClient : public LogClient {
   // For tests.
   void set_now(std::int64_t unix_ms) { now_ = from_ms<LogTime>(unix_ms); }
   void fail_next(int appends) { failures_ = appends; }
-  void remove(Topic topic, Partition partition, Offset offset) { removed_[{topic, partition, offset}] = true; }
+  void remove(Topic topic, Partition partition, Offset offset) {
+    removed_[{topic, partition, offset}] = true;
+  }
   std::vector<Record> all(Topic topic) {
     const std::lock_guard lock(mutex_);
     std::vector<Record> records;
