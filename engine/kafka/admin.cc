@@ -13,9 +13,11 @@ Result<Event> ask(const Client& client, rd_kafka_admin_op_t op, Millis timeout, 
                   const auto& call) {
   const Options options(rd_kafka_AdminOptions_new(client.get(), op));
   char why[256];
-  rd_kafka_AdminOptions_set_request_timeout(options.get(), static_cast<int>(timeout.count()), why, sizeof why);
+  rd_kafka_AdminOptions_set_request_timeout(options.get(), static_cast<int>(timeout.count()), why,
+                                            sizeof why);
   if (op == RD_KAFKA_ADMIN_OP_CREATETOPICS || op == RD_KAFKA_ADMIN_OP_CREATEPARTITIONS)
-    rd_kafka_AdminOptions_set_operation_timeout(options.get(), static_cast<int>(timeout.count()), why, sizeof why);
+    rd_kafka_AdminOptions_set_operation_timeout(options.get(), static_cast<int>(timeout.count()), why,
+                                                sizeof why);
   const Queue queue(rd_kafka_queue_new(client.get()));
   call(options.get(), queue.get());
   Event event(rd_kafka_queue_poll(queue.get(), static_cast<int>(timeout.count()) + 1000));
@@ -25,14 +27,17 @@ Result<Event> ask(const Client& client, rd_kafka_admin_op_t op, Millis timeout, 
   return event;
 }
 
-Result<std::vector<const rd_kafka_ConfigEntry_t*>> describe(const Client& client, rd_kafka_ResourceType_t type,
-                                                            const std::string& name, Millis timeout, Event& keep) {
+Result<std::vector<const rd_kafka_ConfigEntry_t*>> describe(const Client& client,
+                                                            rd_kafka_ResourceType_t type,
+                                                            const std::string& name, Millis timeout,
+                                                            Event& keep) {
   const Resource resource(rd_kafka_ConfigResource_new(type, name.c_str()));
   rd_kafka_ConfigResource_t* resources[] = {resource.get()};
   const std::string doing = "reading the settings of " + name;
-  auto event = ask(client, RD_KAFKA_ADMIN_OP_DESCRIBECONFIGS, timeout, doing, [&](auto* options, auto* queue) {
-    rd_kafka_DescribeConfigs(client.get(), resources, 1, options, queue);
-  });
+  auto event =
+      ask(client, RD_KAFKA_ADMIN_OP_DESCRIBECONFIGS, timeout, doing, [&](auto* options, auto* queue) {
+        rd_kafka_DescribeConfigs(client.get(), resources, 1, options, queue);
+      });
   if (!event) return fail(event.error());
   keep = std::move(*event);
   std::size_t count = 0;
@@ -76,7 +81,8 @@ Result<bool> make_topic(const Client& client, const TopicToMake& topic, Millis t
   const char* detail = count == 1 ? rd_kafka_topic_result_error_string(results[0]) : nullptr;
   Error error = to_error(err, doing, detail ? detail : "");
   if (err == RD_KAFKA_RESP_ERR_INVALID_REPLICATION_FACTOR)
-    error = {Errc::invalid, "INVALID_TOPIC", error.message, "ask for no more replicas than there are brokers"};
+    error = {Errc::invalid, "INVALID_TOPIC", error.message,
+             "ask for no more replicas than there are brokers"};
   return fail(std::move(error));
 }
 
@@ -84,12 +90,13 @@ Result<void> set_partitions(const Client& client, const std::string& topic, Part
   char why[256] = "";
   const NewPartitions fresh(
       rd_kafka_NewPartitions_new(topic.c_str(), static_cast<std::size_t>(total), why, sizeof why));
-  if (!fresh) return fail(Errc::invalid, "INVALID_TOPIC", topic + " cannot grow: " + why, "correct --partitions");
+  if (!fresh)
+    return fail(Errc::invalid, "INVALID_TOPIC", topic + " cannot grow: " + why, "correct --partitions");
   rd_kafka_NewPartitions_t* parts[] = {fresh.get()};
   const std::string doing = "growing the topic " + topic;
-  auto event = ask(client, RD_KAFKA_ADMIN_OP_CREATEPARTITIONS, timeout, doing, [&](auto* options, auto* queue) {
-    rd_kafka_CreatePartitions(client.get(), parts, 1, options, queue);
-  });
+  auto event = ask(
+      client, RD_KAFKA_ADMIN_OP_CREATEPARTITIONS, timeout, doing,
+      [&](auto* options, auto* queue) { rd_kafka_CreatePartitions(client.get(), parts, 1, options, queue); });
   if (!event) return fail(event.error());
   std::size_t count = 0;
   const auto** results =
@@ -122,7 +129,8 @@ Result<Entries> describe_broker(const Client& client, int broker, Millis timeout
   return all;
 }
 
-Result<void> set_settings(const Client& client, const std::string& topic, const Entries& settings, Millis timeout) {
+Result<void> set_settings(const Client& client, const std::string& topic, const Entries& settings,
+                          Millis timeout) {
   const Resource resource(rd_kafka_ConfigResource_new(RD_KAFKA_RESOURCE_TOPIC, topic.c_str()));
   for (const auto& [name, value] : settings)
     rd_kafka_ConfigResource_set_config(resource.get(), name.c_str(), value.c_str());
@@ -133,7 +141,8 @@ Result<void> set_settings(const Client& client, const std::string& topic, const 
   });
   if (!event) return fail(event.error());
   std::size_t count = 0;
-  const auto** altered = rd_kafka_AlterConfigs_result_resources(rd_kafka_event_AlterConfigs_result(event->get()), &count);
+  const auto** altered =
+      rd_kafka_AlterConfigs_result_resources(rd_kafka_event_AlterConfigs_result(event->get()), &count);
   const auto err = count == 1 ? rd_kafka_ConfigResource_error(altered[0]) : RD_KAFKA_RESP_ERR__FAIL;
   if (!err) return {};
   const char* detail = count == 1 ? rd_kafka_ConfigResource_error_string(altered[0]) : nullptr;

@@ -22,13 +22,14 @@ Result<bool> make_topic(const Client& client, const TopicToMake& topic, Millis t
 Result<void> set_partitions(const Client& client, const std::string& topic, Partition total, Millis timeout);
 
 struct Described {
-  Entries all;       // defaults included
-  Entries explicit_; // set on the topic itself
+  Entries all;        // defaults included
+  Entries explicit_;  // set on the topic itself
 };
 Result<Described> describe_topic(const Client& client, const std::string& topic, Millis timeout);
 Result<Entries> describe_broker(const Client& client, int broker, Millis timeout);
 
 // Replaces *all* settings of the topic by these: what was set before must be among them.
-Result<void> set_settings(const Client& client, const std::string& topic, const Entries& settings, Millis timeout);
+Result<void> set_settings(const Client& client, const std::string& topic, const Entries& settings,
+                          Millis timeout);
 
 }  // namespace postrider::kafka

@@ -5,28 +5,32 @@
 namespace postrider::kafka {
 namespace {
 
-// Above what a topic of ours takes (topics.cc), so that the broker decides; below, librdkafka refuses at once.
+// Above what a topic of ours takes (topics.cc), so that the broker decides; below, librdkafka refuses at
+// once.
 constexpr std::size_t kRequestBytesMax = 4 * 1024 * 1024;
-// A batch may not exceed the smallest max.message.bytes of our topics, or its innocent records are refused with it.
+// A batch may not exceed the smallest max.message.bytes of our topics, or its innocent records are refused
+// with it.
 constexpr std::size_t kBatchBytesMax = 256 * 1024;
 
 }  // namespace
 
-Result<std::unique_ptr<Client>> open_producer(const KafkaConfig& config, Millis message_timeout, Millis linger) {
-  return Client::open(config, RD_KAFKA_PRODUCER,
-                      {{"acks", "all"},
-                       {"enable.idempotence", "false"},
-                       // One at a time, so that a retried batch cannot land behind a later one.
-                       {"max.in.flight.requests.per.connection", "1"},
-                       {"message.timeout.ms", std::to_string(message_timeout.count())},
-                       {"message.max.bytes", std::to_string(kRequestBytesMax)},
-                       {"batch.size", std::to_string(kBatchBytesMax)},
-                       {"linger.ms", std::to_string(linger.count())},
-                       {"retry.backoff.ms", "50"},
-                       // The bound is ours (unacknowledged_*_max): librdkafka's must lie above it.
-                       {"queue.buffering.max.messages", std::to_string(2 * config.unacknowledged_records_max + 1000)},
-                       {"queue.buffering.max.kbytes",
-                        std::to_string((2 * config.unacknowledged_bytes_max + 2 * kRequestBytesMax) / 1024)}});
+Result<std::unique_ptr<Client>> open_producer(const KafkaConfig& config, Millis message_timeout,
+                                              Millis linger) {
+  return Client::open(
+      config, RD_KAFKA_PRODUCER,
+      {{"acks", "all"},
+       {"enable.idempotence", "false"},
+       // One at a time, so that a retried batch cannot land behind a later one.
+       {"max.in.flight.requests.per.connection", "1"},
+       {"message.timeout.ms", std::to_string(message_timeout.count())},
+       {"message.max.bytes", std::to_string(kRequestBytesMax)},
+       {"batch.size", std::to_string(kBatchBytesMax)},
+       {"linger.ms", std::to_string(linger.count())},
+       {"retry.backoff.ms", "50"},
+       // The bound is ours (unacknowledged_*_max): librdkafka's must lie above it.
+       {"queue.buffering.max.messages", std::to_string(2 * config.unacknowledged_records_max + 1000)},
+       {"queue.buffering.max.kbytes",
+        std::to_string((2 * config.unacknowledged_bytes_max + 2 * kRequestBytesMax) / 1024)}});
 }
 
 std::size_t bytes_of(const NewRecord& record) {
@@ -41,17 +45,17 @@ rd_kafka_resp_err_t produce(const Client& client, rd_kafka_topic_t* topic, Parti
   if (!record.headers.empty()) {
     headers = rd_kafka_headers_new(record.headers.size());
     for (const Header& header : record.headers)
-      rd_kafka_header_add(headers, header.name.data(), static_cast<ssize_t>(header.name.size()), header.value.data(),
-                          static_cast<ssize_t>(header.value.size()));
+      rd_kafka_header_add(headers, header.name.data(), static_cast<ssize_t>(header.name.size()),
+                          header.value.data(), static_cast<ssize_t>(header.value.size()));
   }
   // A pointer that is not null, also when empty: null would be a tombstone.
   void* value = record.value ? const_cast<char*>(record.value->data()) : nullptr;
   const std::size_t value_bytes = record.value ? record.value->size() : 0;
-  const auto err = rd_kafka_producev(
-      client.get(), RD_KAFKA_V_RKT(topic), RD_KAFKA_V_PARTITION(partition),
-      RD_KAFKA_V_MSGFLAGS(RD_KAFKA_MSG_F_COPY), RD_KAFKA_V_KEY(record.key.data(), record.key.size()),
-      RD_KAFKA_V_VALUE(value, value_bytes), RD_KAFKA_V_HEADERS(headers),
-      RD_KAFKA_V_OPAQUE(token), RD_KAFKA_V_END);
+  const auto err = rd_kafka_producev(client.get(), RD_KAFKA_V_RKT(topic), RD_KAFKA_V_PARTITION(partition),
+                                     RD_KAFKA_V_MSGFLAGS(RD_KAFKA_MSG_F_COPY),
+                                     RD_KAFKA_V_KEY(record.key.data(), record.key.size()),
+                                     RD_KAFKA_V_VALUE(value, value_bytes), RD_KAFKA_V_HEADERS(headers),
+                                     RD_KAFKA_V_OPAQUE(token), RD_KAFKA_V_END);
   if (err && headers) rd_kafka_headers_destroy(headers);
   return err;
 }
@@ -66,7 +70,8 @@ Appended to_appended(const rd_kafka_message_t& report) {
     return appended;
   }
   appended.error = to_error(report.err, std::string("appending to ") + rd_kafka_topic_name(report.rkt));
-  appended.status = appended.error.errc == Errc::invalid ? Appended::Status::refused : Appended::Status::unknown;
+  appended.status =
+      appended.error.errc == Errc::invalid ? Appended::Status::refused : Appended::Status::unknown;
   return appended;
 }
 
@@ -118,16 +123,19 @@ std::uint64_t Appender::settle(void* opaque) {
 void Appender::append(NewRecord record, std::uint64_t token, Partition partitions) {
   void* opaque = remember(token, bytes_of(record));
   // A partition that does not exist is kept from librdkafka: 2.0.2 may free the headers twice there.
-  const bool exists = partitions > 0 && (!record.partition || (*record.partition >= 0 && *record.partition < partitions));
+  const bool exists =
+      partitions > 0 && (!record.partition || (*record.partition >= 0 && *record.partition < partitions));
   auto err = RD_KAFKA_RESP_ERR__UNKNOWN_PARTITION;
   if (exists) {
-    const Partition partition = record.partition ? *record.partition : murmur2_partition(record.key, partitions);
+    const Partition partition =
+        record.partition ? *record.partition : murmur2_partition(record.key, partitions);
     err = produce(*client_, topics_[static_cast<std::size_t>(record.topic)].get(), partition, record, opaque);
   }
   if (!err) return;
   Appended appended;
   appended.error = to_error(err, "appending to " + full_name(config_.environment, record.topic));
-  appended.status = appended.error.errc == Errc::invalid ? Appended::Status::refused : Appended::Status::unknown;
+  appended.status =
+      appended.error.errc == Errc::invalid ? Appended::Status::refused : Appended::Status::unknown;
   answer_later(opaque, std::move(appended));
 }
 

@@ -8,14 +8,14 @@
 
 namespace postrider::kafka {
 
-// The shard's producer: what it takes is answered by on_appended exactly once. Acknowledged means on the disks or
-// in the memories of all in-sync replicas (acks=all; min.insync.replicas is the topics' affair).
+// The shard's producer: what it takes is answered by on_appended exactly once. Acknowledged means on the
+// disks or in the memories of all in-sync replicas (acks=all; min.insync.replicas is the topics' affair).
 //
-// The append time of an acknowledgement is the broker's own: with message.timestamp.type=LogAppendTime (all our
-// topics) the produce response carries it and librdkafka puts it on the delivery report.
+// The append time of an acknowledgement is the broker's own: with message.timestamp.type=LogAppendTime (all
+// our topics) the produce response carries it and librdkafka puts it on the delivery report.
 //
-// Not idempotent on purpose: librdkafka 2.0.2 can end in a fatal state there. A retried batch may stand twice on
-// the log; readers drop records equal in delivery id, epoch and sequence (DESIGN §2.8).
+// Not idempotent on purpose: librdkafka 2.0.2 can end in a fatal state there. A retried batch may stand twice
+// on the log; readers drop records equal in delivery id, epoch and sequence (DESIGN §2.8).
 class Appender {
  public:
   static Result<std::unique_ptr<Appender>> open(const KafkaConfig& config, const Wake& wake);
@@ -61,7 +61,8 @@ rd_kafka_resp_err_t produce(const Client& client, rd_kafka_topic_t* topic, Parti
 // A delivery report as an Appended.
 Appended to_appended(const rd_kafka_message_t& report);
 // What librdkafka is told for a producer of ours; messages expire after `message_timeout`.
-Result<std::unique_ptr<Client>> open_producer(const KafkaConfig& config, Millis message_timeout, Millis linger);
+Result<std::unique_ptr<Client>> open_producer(const KafkaConfig& config, Millis message_timeout,
+                                              Millis linger);
 
 std::size_t bytes_of(const NewRecord& record);
 

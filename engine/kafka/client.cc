@@ -10,13 +10,32 @@ namespace postrider::kafka {
 namespace {
 
 // Promises hang on these; a value of the operator's own would break one of them unnoticed.
-const std::set<std::string, std::less<>> kReserved = {
-    "bootstrap.servers", "metadata.broker.list", "group.id", "group.instance.id", "enable.auto.commit",
-    "enable.auto.offset.store", "auto.commit.enable", "auto.offset.reset", "partition.assignment.strategy",
-    "acks", "request.required.acks", "enable.idempotence", "transactional.id", "message.timeout.ms",
-    "delivery.timeout.ms", "isolation.level", "enable.partition.eof", "allow.auto.create.topics",
-    "max.poll.interval.ms", "enabled_events", "partitioner", "group.protocol.type", "check.crcs",
-    "enable.gapless.guarantee", "default_topic_conf", "opaque"};
+const std::set<std::string, std::less<>> kReserved = {"bootstrap.servers",
+                                                      "metadata.broker.list",
+                                                      "group.id",
+                                                      "group.instance.id",
+                                                      "enable.auto.commit",
+                                                      "enable.auto.offset.store",
+                                                      "auto.commit.enable",
+                                                      "auto.offset.reset",
+                                                      "partition.assignment.strategy",
+                                                      "acks",
+                                                      "request.required.acks",
+                                                      "enable.idempotence",
+                                                      "transactional.id",
+                                                      "message.timeout.ms",
+                                                      "delivery.timeout.ms",
+                                                      "isolation.level",
+                                                      "enable.partition.eof",
+                                                      "allow.auto.create.topics",
+                                                      "max.poll.interval.ms",
+                                                      "enabled_events",
+                                                      "partitioner",
+                                                      "group.protocol.type",
+                                                      "check.crcs",
+                                                      "enable.gapless.guarantee",
+                                                      "default_topic_conf",
+                                                      "opaque"};
 
 struct Conf {
   rd_kafka_conf_t* conf = rd_kafka_conf_new();
@@ -29,7 +48,8 @@ struct Conf {
       case RD_KAFKA_CONF_OK:
         return {};
       case RD_KAFKA_CONF_UNKNOWN:
-        return fail(Errc::invalid, "INVALID_CONFIGURATION", "[kafka] \"" + name + "\" is no property of librdkafka",
+        return fail(Errc::invalid, "INVALID_CONFIGURATION",
+                    "[kafka] \"" + name + "\" is no property of librdkafka",
                     "correct its spelling, or take it out");
       default:
         // librdkafka's text names the property and what it takes; it repeats the value only of enumerations.
@@ -56,8 +76,8 @@ Result<void> fill(Conf& conf, const KafkaConfig& config) {
     if (auto done = conf.set(name, value); !done) return done;
   for (const auto& [name, value] : config.properties) {
     if (kReserved.contains(name))
-      return fail(Errc::invalid, "INVALID_CONFIGURATION", "[kafka] \"" + name + "\" is set by Postrider itself",
-                  "take it out of [kafka]");
+      return fail(Errc::invalid, "INVALID_CONFIGURATION",
+                  "[kafka] \"" + name + "\" is set by Postrider itself", "take it out of [kafka]");
     if (auto done = conf.set(name, value); !done) return done;
   }
   return conf.set("bootstrap.servers", config.brokers);
@@ -65,7 +85,8 @@ Result<void> fill(Conf& conf, const KafkaConfig& config) {
 
 }  // namespace
 
-Result<std::unique_ptr<Client>> Client::open(const KafkaConfig& config, rd_kafka_type_t type, Settings settings) {
+Result<std::unique_ptr<Client>> Client::open(const KafkaConfig& config, rd_kafka_type_t type,
+                                             Settings settings) {
   Conf conf;
   if (auto done = fill(conf, config); !done) return fail(done.error());
   for (const auto& [name, value] : settings)
@@ -79,7 +100,8 @@ Result<std::unique_ptr<Client>> Client::open(const KafkaConfig& config, rd_kafka
   char why[512] = "";
   client->rk_ = rd_kafka_new(type, conf.conf, why, sizeof why);
   if (!client->rk_)
-    return fail(Errc::invalid, "INVALID_CONFIGURATION", std::string("librdkafka refuses the configuration: ") + why,
+    return fail(Errc::invalid, "INVALID_CONFIGURATION",
+                std::string("librdkafka refuses the configuration: ") + why,
                 "correct [kafka] in the configuration");
   conf.conf = nullptr;  // librdkafka's now
   return client;
@@ -122,9 +144,10 @@ Record to_record(const rd_kafka_message_t& message, Topic topic) {
     const void* value = nullptr;
     std::size_t size = 0;
     record.headers.reserve(rd_kafka_header_cnt(headers));
-    for (std::size_t i = 0; rd_kafka_header_get_all(headers, i, &name, &value, &size) == RD_KAFKA_RESP_ERR_NO_ERROR;
-         ++i)
-      record.headers.push_back({name, value ? std::string(static_cast<const char*>(value), size) : std::string()});
+    for (std::size_t i = 0;
+         rd_kafka_header_get_all(headers, i, &name, &value, &size) == RD_KAFKA_RESP_ERR_NO_ERROR; ++i)
+      record.headers.push_back(
+          {name, value ? std::string(static_cast<const char*>(value), size) : std::string()});
   }
   return record;
 }

@@ -34,7 +34,8 @@ using Settings = std::initializer_list<std::pair<const char*, std::string>>;
 class Client {
  public:
   // `settings` win over the operator's properties.
-  static Result<std::unique_ptr<Client>> open(const KafkaConfig& config, rd_kafka_type_t type, Settings settings);
+  static Result<std::unique_ptr<Client>> open(const KafkaConfig& config, rd_kafka_type_t type,
+                                              Settings settings);
   // Leaves no group: a static member keeps its partitions for its next life.
   ~Client();
   Client(const Client&) = delete;
@@ -56,15 +57,15 @@ class Client {
 Topic topic_of(const rd_kafka_message_t& message);
 Record to_record(const rd_kafka_message_t& message, Topic topic);
 
-
 // What a librdkafka error means for the caller; `doing`: "reading events 3".
 Error to_error(rd_kafka_resp_err_t err, std::string_view doing, std::string_view detail = {});
 
-// An error event worth telling the operator: all brokers down, not authorised, fatal. nullopt: librdkafka deals
-// with it (a connection that idled out).
+// An error event worth telling the operator: all brokers down, not authorised, fatal. nullopt: librdkafka
+// deals with it (a connection that idled out).
 std::optional<Error> to_error(rd_kafka_t* rk, rd_kafka_event_t* event);
 
-// The cluster's topics as far as they are ours: partitions and the smallest replica count of each, 0: no such.
+// The cluster's topics as far as they are ours: partitions and the smallest replica count of each, 0: no
+// such.
 struct TopicShape {
   Partition partitions = 0;
   int replicas = 0;

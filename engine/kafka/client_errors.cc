@@ -21,7 +21,8 @@ Meaning meaning_of(rd_kafka_resp_err_t err) {
     case RD_KAFKA_RESP_ERR__RESOLVE:
     case RD_KAFKA_RESP_ERR__WAIT_COORD:
     case RD_KAFKA_RESP_ERR_REQUEST_TIMED_OUT:
-      return {Errc::unavailable, "KAFKA_UNREACHABLE", "check that the brokers run and that their addresses are right"};
+      return {Errc::unavailable, "KAFKA_UNREACHABLE",
+              "check that the brokers run and that their addresses are right"};
     case RD_KAFKA_RESP_ERR__AUTHENTICATION:
     case RD_KAFKA_RESP_ERR__SSL:
     case RD_KAFKA_RESP_ERR_SASL_AUTHENTICATION_FAILED:
@@ -36,12 +37,14 @@ Meaning meaning_of(rd_kafka_resp_err_t err) {
       return {Errc::not_found, "TOPIC_MISSING", "run: postrider-ops topics create"};
     case RD_KAFKA_RESP_ERR_MSG_SIZE_TOO_LARGE:
     case RD_KAFKA_RESP_ERR_RECORD_LIST_TOO_LARGE:
-      return {Errc::invalid, "RECORD_TOO_LARGE", "make the record smaller, or raise max.message.bytes of its topic"};
+      return {Errc::invalid, "RECORD_TOO_LARGE",
+              "make the record smaller, or raise max.message.bytes of its topic"};
     case RD_KAFKA_RESP_ERR_INVALID_RECORD:
     case RD_KAFKA_RESP_ERR_INVALID_MSG:
       return {Errc::invalid, "RECORD_REFUSED", "run: postrider-ops topics check"};
     case RD_KAFKA_RESP_ERR_FENCED_INSTANCE_ID:
-      return {Errc::conflict, "INSTANCE_TWICE", "stop the other process that runs on a copy of this data directory"};
+      return {Errc::conflict, "INSTANCE_TWICE",
+              "stop the other process that runs on a copy of this data directory"};
     case RD_KAFKA_RESP_ERR__BAD_MSG:
     case RD_KAFKA_RESP_ERR__BAD_COMPRESSION:
       return {Errc::corrupt, "KAFKA_RECORD_CORRUPT", "look at the broker's disks and logs"};

@@ -10,7 +10,8 @@ Batch::~Batch() {
 
 Message Batch::next(rd_kafka_queue_t* queue, std::size_t at_most) {
   if (taken_ == count_) {
-    const auto got = rd_kafka_consume_batch_queue(queue, 0, messages_.data(), std::min(at_most, messages_.size()));
+    const auto got =
+        rd_kafka_consume_batch_queue(queue, 0, messages_.data(), std::min(at_most, messages_.size()));
     taken_ = 0;
     count_ = got > 0 ? static_cast<std::size_t>(got) : 0;
     if (count_ == 0) return nullptr;
@@ -23,19 +24,20 @@ Follower::Follower(const KafkaConfig& config) : environment_(config.environment)
 
 Result<std::unique_ptr<Follower>> Follower::open(const KafkaConfig& config, const Wake& wake) {
   std::unique_ptr<Follower> follower(new Follower(config));
-  auto client = Client::open(config, RD_KAFKA_CONSUMER,
-                             {{"enable.auto.commit", "false"},
-                              {"enable.auto.offset.store", "false"},
-                              {"auto.offset.reset", "error"},  // a silent reset would hide a loss
-                              {"check.crcs", "true"},
-                              // A producer's aborted transaction was never published.
-                              {"isolation.level", "read_committed"},
-                              {"fetch.wait.max.ms", "50"},
-                              {"fetch.error.backoff.ms", "100"},
-                              {"fetch.message.max.bytes", "524288"},
-                              {"fetch.max.bytes", "4194304"},
-                              {"receive.message.max.bytes", "67108864"},
-                              {"queued.max.messages.kbytes", std::to_string(config.prefetch_bytes_max / 1024)}});
+  auto client =
+      Client::open(config, RD_KAFKA_CONSUMER,
+                   {{"enable.auto.commit", "false"},
+                    {"enable.auto.offset.store", "false"},
+                    {"auto.offset.reset", "error"},  // a silent reset would hide a loss
+                    {"check.crcs", "true"},
+                    // A producer's aborted transaction was never published.
+                    {"isolation.level", "read_committed"},
+                    {"fetch.wait.max.ms", "50"},
+                    {"fetch.error.backoff.ms", "100"},
+                    {"fetch.message.max.bytes", "524288"},
+                    {"fetch.max.bytes", "4194304"},
+                    {"receive.message.max.bytes", "67108864"},
+                    {"queued.max.messages.kbytes", std::to_string(config.prefetch_bytes_max / 1024)}});
   if (!client) return fail(client.error());
   follower->client_ = std::move(*client);
   follower->wake_ = &wake;
@@ -56,14 +58,16 @@ void Follower::start(Topic topic, Partition partition, Offset from) {
   const Offset at = std::max<Offset>(from, 0);
   Lane& lane = lane_of(topic);
   // Fails on a negative partition only, which nobody has.
-  if (rd_kafka_consume_start_queue(topics_[static_cast<std::size_t>(topic)].get(), partition, at, lane.queue.get()))
+  if (rd_kafka_consume_start_queue(topics_[static_cast<std::size_t>(topic)].get(), partition, at,
+                                   lane.queue.get()))
     return;
   followed_[{topic, partition}] = {at, lane.messages.number()};
 }
 
 void Follower::stop(Topic topic, Partition partition) {
   if (followed_.erase({topic, partition}) == 0) return;
-  // Waits for librdkafka's main thread, well under a millisecond: afterwards no message of this start is queued.
+  // Waits for librdkafka's main thread, well under a millisecond: afterwards no message of this start is
+  // queued.
   rd_kafka_consume_stop(topics_[static_cast<std::size_t>(topic)].get(), partition);
 }
 

@@ -10,7 +10,8 @@
 
 namespace postrider::kafka {
 
-// Messages taken from a queue in one go and handed out one by one; what the caller leaves stays for the next time.
+// Messages taken from a queue in one go and handed out one by one; what the caller leaves stays for the next
+// time.
 class Batch {
  public:
   explicit Batch(std::size_t size) : messages_(size) {}
@@ -29,9 +30,9 @@ class Batch {
   std::uint64_t number_ = 0;
 };
 
-// Reads partitions from the offsets that it is told, without a group: `events` for the owner, and the tails. One
-// client for both, so that each broker is asked by one fetch at a time, and a full queue of events is noticed as
-// empty again when that fetch returns (librdkafka 2.0.2 looks once a second otherwise).
+// Reads partitions from the offsets that it is told, without a group: `events` for the owner, and the tails.
+// One client for both, so that each broker is asked by one fetch at a time, and a full queue of events is
+// noticed as empty again when that fetch returns (librdkafka 2.0.2 looks once a second otherwise).
 //
 // librdkafka's per-partition calls are used rather than assign(): one partition starts and stops without
 // disturbing the others, and each start names its queue anew.
@@ -48,7 +49,8 @@ class Follower {
   // At most `max_records` of the tails and as many of `events`. Returns its calls of the listener.
   std::size_t poll(LogListener& listener, std::size_t max_records);
 
-  // Partitions whose next offset the broker does not have; the caller finds the place to go on from, and starts.
+  // Partitions whose next offset the broker does not have; the caller finds the place to go on from, and
+  // starts.
   struct Astray {
     Topic topic;
     Partition partition;

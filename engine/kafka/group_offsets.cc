@@ -17,18 +17,21 @@ constexpr Millis kPatience{15'000};
 // A member of nothing: it never subscribes.
 Result<std::unique_ptr<Client>> open(const KafkaConfig& config) {
   if (auto done = check(config); !done) return fail(done.error());
-  return Client::open(config, RD_KAFKA_CONSUMER,
-                      {{"group.id", config.group()}, {"enable.auto.commit", "false"}, {"auto.offset.reset", "error"}});
+  return Client::open(
+      config, RD_KAFKA_CONSUMER,
+      {{"group.id", config.group()}, {"enable.auto.commit", "false"}, {"auto.offset.reset", "error"}});
 }
 
 PartitionList one(const KafkaConfig& config, Partition partition) {
   PartitionList list(rd_kafka_topic_partition_list_new(1));
-  rd_kafka_topic_partition_list_add(list.get(), full_name(config.environment, Topic::events).c_str(), partition);
+  rd_kafka_topic_partition_list_add(list.get(), full_name(config.environment, Topic::events).c_str(),
+                                    partition);
   return list;
 }
 
 Error members_left() {
-  return {Errc::conflict, "GROUP_IN_USE", "the consumer group still has members, and takes commits from them alone",
+  return {Errc::conflict, "GROUP_IN_USE",
+          "the consumer group still has members, and takes commits from them alone",
           "stop every daemon of this environment, wait for one session timeout (15 s), and run this again"};
 }
 
@@ -63,7 +66,8 @@ Result<void> set_group_offset(const KafkaConfig& config, Partition partition, Of
     const auto* result = rd_kafka_event_AlterConsumerGroupOffsets_result(event.get());
     const auto** groups = rd_kafka_AlterConsumerGroupOffsets_result_groups(result, &count);
     if (count != 1) return fail(to_error(RD_KAFKA_RESP_ERR__FAIL, doing));
-    if (const auto* group_error = rd_kafka_group_result_error(groups[0])) err = rd_kafka_error_code(group_error);
+    if (const auto* group_error = rd_kafka_group_result_error(groups[0]))
+      err = rd_kafka_error_code(group_error);
     const auto* partitions = rd_kafka_group_result_partitions(groups[0]);
     if (!err && partitions && partitions->cnt == 1) err = partitions->elems[0].err;
   }

@@ -10,8 +10,8 @@ namespace postrider {
 // nullopt: the group has committed none there.
 Result<std::optional<Offset>> group_offset(const KafkaConfig& config, Partition partition);
 
-// GROUP_IN_USE (conflict): the group has members, and takes commits from them alone. That is so until every daemon
-// is down and, being static members, their session has run out.
+// GROUP_IN_USE (conflict): the group has members, and takes commits from them alone. That is so until every
+// daemon is down and, being static members, their session has run out.
 Result<void> set_group_offset(const KafkaConfig& config, Partition partition, Offset offset);
 
 }  // namespace postrider

@@ -68,11 +68,13 @@ class Reader {
       for (const Message& message : batch) {
         if (message->err == RD_KAFKA_RESP_ERR__PARTITION_EOF) return {};
         if (message->err == RD_KAFKA_RESP_ERR__AUTO_OFFSET_RESET)
-          return fail(Errc::not_found, "RECORD_GONE", "offset " + std::to_string(next) + " is gone from the topic",
+          return fail(Errc::not_found, "RECORD_GONE",
+                      "offset " + std::to_string(next) + " is gone from the topic",
                       "read again from its present beginning");
         if (message->err == RD_KAFKA_RESP_ERR_TOPIC_AUTHORIZATION_FAILED ||
             message->err == RD_KAFKA_RESP_ERR_UNKNOWN_TOPIC_OR_PART ||
-            message->err == RD_KAFKA_RESP_ERR__UNKNOWN_PARTITION || message->err == RD_KAFKA_RESP_ERR__BAD_MSG)
+            message->err == RD_KAFKA_RESP_ERR__UNKNOWN_PARTITION ||
+            message->err == RD_KAFKA_RESP_ERR__BAD_MSG)
           return fail(to_error(message->err, "reading the topic"));
         if (message->err || message->offset < next) continue;
         if (message->offset >= to || !each(to_record(*message, topic))) return {};
@@ -168,7 +170,8 @@ class KafkaClient final : public LogClient {
     if (!shapes) return fail(shapes.error());
     const Partition count = (*shapes)[static_cast<std::size_t>(topic)].partitions;
     if (count > 0) return count;
-    return fail(Errc::not_found, "TOPIC_MISSING", "the topic " + full_name(config_.environment, topic) + " does not exist",
+    return fail(Errc::not_found, "TOPIC_MISSING",
+                "the topic " + full_name(config_.environment, topic) + " does not exist",
                 "run: postrider-ops topics create");
   }
 
@@ -215,8 +218,8 @@ class KafkaClient final : public LogClient {
     if (!done) return fail(done.error());
     if (found) return std::move(*found);
     return fail(Errc::not_found, "RECORD_GONE",
-                std::string(name_of(topic)) + " " + std::to_string(partition) + " holds no record at offset " +
-                    std::to_string(offset),
+                std::string(name_of(topic)) + " " + std::to_string(partition) +
+                    " holds no record at offset " + std::to_string(offset),
                 "check the position; retention or compaction may have taken the record");
   }
 
@@ -246,7 +249,8 @@ class KafkaClient final : public LogClient {
     std::lock_guard lock(mutex_);
     shapes_ = shapes;
     // A topic that is not there may be made any moment.
-    const bool whole = std::all_of(shapes.begin(), shapes.end(), [](const auto& each) { return each.partitions > 0; });
+    const bool whole =
+        std::all_of(shapes.begin(), shapes.end(), [](const auto& each) { return each.partitions > 0; });
     shapes_at_ = whole ? steady_now() : SteadyTime{} - kShapesFor;
   }
   Result<void> exists(Topic topic, Partition partition) {

@@ -19,7 +19,8 @@ constexpr Millis kTryAgainAfter{200};
 constexpr Millis kShapesEvery{10'000};
 
 // What the worker learns of one partition's extent.
-Result<std::pair<Offset, Offset>> extent_of(const Client& client, const KafkaConfig& config, TopicPartition which) {
+Result<std::pair<Offset, Offset>> extent_of(const Client& client, const KafkaConfig& config,
+                                            TopicPartition which) {
   auto begin = begins_of(client, config.environment, {&which, 1}, kAnswerWithin);
   if (!begin) return fail(begin.error());
   auto end = ends_of(client, config.environment, {&which, 1}, kAnswerWithin);
@@ -43,7 +44,9 @@ class KafkaLog final : public Log, private Membership::Owner {
   bool can_append(std::size_t bytes) const override { return appender_->can_append(bytes); }
   void append(NewRecord record, std::uint64_t token) override;
   void commit(Partition partition, Offset next, std::string metadata) override;
-  void tail(Topic topic, Partition partition, Offset from) override { follower_->start(topic, partition, from); }
+  void tail(Topic topic, Partition partition, Offset from) override {
+    follower_->start(topic, partition, from);
+  }
   void untail(Topic topic, Partition partition) override { follower_->stop(topic, partition); }
   void ask_end(Topic topic, Partition partition) override;
   void fetch(Position position, std::uint64_t token) override;
@@ -57,7 +60,8 @@ class KafkaLog final : public Log, private Membership::Owner {
   const TopicShape& shape_of(Topic topic) const { return shapes_[static_cast<std::size_t>(topic)]; }
   void refresh_shapes();
   void study(std::vector<Partition> partitions, bool again = false);
-  void hand_over(LogListener& listener, std::vector<Assignment> assigned, const std::vector<Partition>& alone);
+  void hand_over(LogListener& listener, std::vector<Assignment> assigned,
+                 const std::vector<Partition>& alone);
   void send_asks();
   void lead_back(std::vector<Follower::Astray> astray);
   void lead_back(LogListener& listener, const Follower::Astray& where, Offset begin, Offset end);
@@ -77,7 +81,7 @@ class KafkaLog final : public Log, private Membership::Owner {
 
   // Rises with every assignment and revocation: an answer that was asked for before belongs to a former one.
   std::shared_ptr<std::atomic<std::uint64_t>> assignment_ = std::make_shared<std::atomic<std::uint64_t>>(0);
-  bool handed_over_ = false;  // on_assigned was called for what membership_ owns
+  bool handed_over_ = false;        // on_assigned was called for what membership_ owns
   std::vector<Partition> revoked_;  // to be told by this poll()
   bool told_lost_ = false, tell_revoked_ = false;
 
@@ -133,7 +137,9 @@ void KafkaLog::begin(Partition partition, Offset from) {
   if (membership_.owns(partition) && handed_over_) follower_->start(Topic::events, partition, from);
 }
 
-void KafkaLog::release(std::span<const Partition> partitions) { membership_.release(partitions); }
+void KafkaLog::release(std::span<const Partition> partitions) {
+  membership_.release(partitions);
+}
 
 void KafkaLog::append(NewRecord record, std::uint64_t token) {
   const Partition partitions = shape_of(record.topic).partitions;
@@ -144,7 +150,9 @@ void KafkaLog::commit(Partition partition, Offset next, std::string metadata) {
   membership_.commit(partition, next, std::move(metadata));
 }
 
-void KafkaLog::fetch(Position position, std::uint64_t token) { reader_->want(position, token); }
+void KafkaLog::fetch(Position position, std::uint64_t token) {
+  reader_->want(position, token);
+}
 
 void KafkaLog::refresh_shapes() {
   shapes_asked_ = true;

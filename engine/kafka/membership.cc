@@ -167,7 +167,8 @@ void Membership::try_to_yield(Owner& owner) {
 
 void Membership::rebuild(Owner& owner) {
   for (auto* commits : {&under_way_, &waiting_}) {
-    for (const Commit& commit : *commits) answers_.push_back({commit.partition, commit.offset, sent_at_, false});
+    for (const Commit& commit : *commits)
+      answers_.push_back({commit.partition, commit.offset, sent_at_, false});
     commits->clear();
   }
   queue_.reset();
@@ -189,10 +190,11 @@ void Membership::send_commits() {
     (seen.insert(commit.partition).second ? under_way_ : later).push_back(std::move(commit));
   waiting_ = std::move(later);
   sent_at_ = steady_now();
-  const auto err = rd_kafka_commit_queue(client_->get(), to_list(config_, under_way_).get(), commit_queue_.get(),
-                                         nullptr, nullptr);
+  const auto err = rd_kafka_commit_queue(client_->get(), to_list(config_, under_way_).get(),
+                                         commit_queue_.get(), nullptr, nullptr);
   if (!err) return;
-  for (const Commit& commit : under_way_) answers_.push_back({commit.partition, commit.offset, sent_at_, false});
+  for (const Commit& commit : under_way_)
+    answers_.push_back({commit.partition, commit.offset, sent_at_, false});
   under_way_.clear();
   wake_.signal();
 }
@@ -202,9 +204,10 @@ void Membership::committed(rd_kafka_event_t* event) {
   const auto* list = rd_kafka_event_topic_partition_list(event);
   const std::string topic = full_name(config_.environment, Topic::events);
   for (const Commit& commit : under_way_) {
-    const auto* each = list ? rd_kafka_topic_partition_list_find(const_cast<rd_kafka_topic_partition_list_t*>(list),
-                                                                 topic.c_str(), commit.partition)
-                            : nullptr;
+    const auto* each =
+        list ? rd_kafka_topic_partition_list_find(const_cast<rd_kafka_topic_partition_list_t*>(list),
+                                                  topic.c_str(), commit.partition)
+             : nullptr;
     const bool acknowledged = !err && each && !each->err;
     answers_.push_back({commit.partition, commit.offset, sent_at_, acknowledged});
   }

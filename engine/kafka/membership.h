@@ -8,13 +8,14 @@
 
 namespace postrider::kafka {
 
-// One member of the consumer group: which partitions are ours, and the offsets that we commit. It fetches nothing:
-// its assignment inside librdkafka stays empty (Follower reads), so an eager rebalance disturbs no fetch.
+// One member of the consumer group: which partitions are ours, and the offsets that we commit. It fetches
+// nothing: its assignment inside librdkafka stays empty (Follower reads), so an eager rebalance disturbs no
+// fetch.
 //
-// An OffsetCommit is checked by the broker for member and generation, not for ownership, and librdkafka stamps a
-// commit that waited with the generation of the day it leaves. So what is no longer ours is refused here; one
-// commit request is under way at a time (a retried one cannot overtake a later one); and partitions are given up
-// only when no commit is under way any more, or else together with the whole client.
+// An OffsetCommit is checked by the broker for member and generation, not for ownership, and librdkafka
+// stamps a commit that waited with the generation of the day it leaves. So what is no longer ours is refused
+// here; one commit request is under way at a time (a retried one cannot overtake a later one); and partitions
+// are given up only when no commit is under way any more, or else together with the whole client.
 class Membership {
  public:
   enum class Change { assigned, revoked, lost };
@@ -62,8 +63,8 @@ class Membership {
   const KafkaConfig config_;
   const Wake& wake_;
   std::unique_ptr<Client> client_;
-  Queue queue_;          // rebalances, errors
-  Queue commit_queue_;   // answers to commits
+  Queue queue_;         // rebalances, errors
+  Queue commit_queue_;  // answers to commits
   std::set<Partition> owned_;
   std::set<Partition> to_release_;  // revoked, not released yet
   bool revoking_ = false;
@@ -78,8 +79,8 @@ class Membership {
   SteadyTime rebuild_at_{};  // after a fatal error; zero: none
 };
 
-// Commit metadata as the broker keeps it: text as it is, any other bytes as "base64:…" (librdkafka cuts them at a
-// NUL). Stored: the prefix is for ever.
+// Commit metadata as the broker keeps it: text as it is, any other bytes as "base64:…" (librdkafka cuts them
+// at a NUL). Stored: the prefix is for ever.
 std::string encode_metadata(std::string_view bytes);
 std::string decode_metadata(std::string_view stored);
 

@@ -84,7 +84,8 @@ void PositionReader::see(const rd_kafka_message_t& message, LogListener& listene
       none_below(message.partition, cursor, message.offset, listener);
       doubt(message.partition, cursor, kEnd);
       return go_on(message.partition, cursor, kEnd);
-    case RD_KAFKA_RESP_ERR__AUTO_OFFSET_RESET:  // the run's first offset is below the beginning or above the end
+    case RD_KAFKA_RESP_ERR__AUTO_OFFSET_RESET:  // the run's first offset is below the beginning or above the
+                                                // end
       doubt(message.partition, cursor, cursor.from + 1);
       return go_on(message.partition, cursor, kEnd);
     default:

@@ -9,9 +9,9 @@
 
 namespace postrider::kafka {
 
-// Answers fetch(): single records of `events` by position. Wishes for one partition are read in offset order, in
-// one go where they lie close together. Its client, which reads uncommitted records too, also serves the worker's
-// questions for ends: it must be destroyed after the worker.
+// Answers fetch(): single records of `events` by position. Wishes for one partition are read in offset order,
+// in one go where they lie close together. Its client, which reads uncommitted records too, also serves the
+// worker's questions for ends: it must be destroyed after the worker.
 class PositionReader {
  public:
   static Result<std::unique_ptr<PositionReader>> open(const KafkaConfig& config, const Wake& wake);
@@ -20,9 +20,9 @@ class PositionReader {
   std::size_t poll(LogListener& listener);
   const Client& client() const { return *client_; }
 
-  // Beyond the end that a broker told, or out of its range. A leader that has just been elected may tell an end
-  // that is too low for a moment, and not_found costs a customer his event: so the caller asks for begin and end
-  // (which such a leader refuses to tell) and answers, or wants it again.
+  // Beyond the end that a broker told, or out of its range. A leader that has just been elected may tell an
+  // end that is too low for a moment, and not_found costs a customer his event: so the caller asks for begin
+  // and end (which such a leader refuses to tell) and answers, or wants it again.
   struct Doubtful {
     Position position;
     std::uint64_t token;

@@ -9,7 +9,8 @@ using Rule = Setting::Rule;
 using Weight = TopicDifference::Weight;
 
 constexpr std::int64_t kSecond = 1000, kMinute = 60 * kSecond, kHour = 60 * kMinute, kDay = 24 * kHour;
-// A producer's record of 1 MiB with its headers; Kafka's own default is 1 MiB and 12 bytes for the whole batch.
+// A producer's record of 1 MiB with its headers; Kafka's own default is 1 MiB and 12 bytes for the whole
+// batch.
 constexpr std::int64_t kEventsBytesMax = 1024 * 1024 + 64 * 1024;
 constexpr std::int64_t kRoomForOurFields = 64 * 1024;
 
@@ -43,7 +44,8 @@ std::vector<Setting> compacted(std::int64_t lag) {
 
 // The active segment is never compacted, so it must end early and be small.
 std::vector<Setting> compacted_soon() {
-  return {at_most("segment.bytes", 64 * 1024 * 1024, Weight::warn), at_most("segment.ms", 10 * kMinute, Weight::warn),
+  return {at_most("segment.bytes", 64 * 1024 * 1024, Weight::warn),
+          at_most("segment.ms", 10 * kMinute, Weight::warn),
           {"min.cleanable.dirty.ratio", "0.1", Rule::equals, "0.1", Weight::warn}};
 }
 
@@ -63,7 +65,8 @@ std::vector<Setting> own_settings(Topic topic, const TopicPlan& plan) {
     case Topic::audit:
       return kept_for(365 * kDay, 365 * kDay);
     case Topic::endpoints:
-      // A record that the fold ignored can be mended until the attempts that refer to it are gone (DESIGN §5).
+      // A record that the fold ignored can be mended until the attempts that refer to it are gone (DESIGN
+      // §5).
       return compacted(30 * kDay);
     case Topic::health: {
       auto all = compacted(0);
@@ -111,8 +114,8 @@ std::vector<Setting> settings_of(Topic topic, const TopicPlan& plan, int replica
                  std::to_string(topic == Topic::events ? 256 * 1024 : bytes), Weight::refuse});
   const std::string insync = replicas >= 3 ? "2" : "1";
   all.push_back({"min.insync.replicas", insync, Rule::at_least, "2", Weight::refuse_in_production});
-  for (auto& [name, value] : plan.overrides.contains(topic) ? plan.overrides.at(topic)
-                                                            : std::map<std::string, std::string>{}) {
+  for (auto& [name, value] :
+       plan.overrides.contains(topic) ? plan.overrides.at(topic) : std::map<std::string, std::string>{}) {
     std::erase_if(all, [&](const Setting& each) { return each.name == name; });
     all.push_back(exactly(name, value, Weight::warn));
   }

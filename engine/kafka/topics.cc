@@ -56,7 +56,9 @@ Result<Cluster> look_at(const KafkaConfig& config) {
   return cluster;
 }
 
-const TopicShape& of(const Cluster& cluster, Topic topic) { return cluster.shapes[static_cast<std::size_t>(topic)]; }
+const TopicShape& of(const Cluster& cluster, Topic topic) {
+  return cluster.shapes[static_cast<std::size_t>(topic)];
+}
 
 int replicas_to_be(const Cluster& cluster, const TopicPlan& plan) {
   if (plan.replication > 0) return plan.replication;
@@ -71,11 +73,12 @@ Result<void> await_all(const Client& client, const KafkaConfig& config) {
   for (const auto deadline = steady_now() + kAdminPatience; steady_now() < deadline;) {
     auto shapes = topic_shapes(client, config, config.reach_timeout);
     if (!shapes) return fail(shapes.error());
-    if (std::all_of(shapes->begin(), shapes->end(), [](const auto& each) { return each.partitions > 0; })) return {};
+    if (std::all_of(shapes->begin(), shapes->end(), [](const auto& each) { return each.partitions > 0; }))
+      return {};
     std::this_thread::sleep_for(Millis(50));
   }
-  return fail(Errc::unavailable, "KAFKA_UNREACHABLE", "the topics were made, but the brokers do not show them yet",
-              "run the command again");
+  return fail(Errc::unavailable, "KAFKA_UNREACHABLE",
+              "the topics were made, but the brokers do not show them yet", "run the command again");
 }
 
 LogIdentity fresh_identity() {
@@ -111,13 +114,14 @@ Result<Identities> read_identities(LogClient& client, const Environment& environ
 }
 
 Result<void> append_identity(LogClient& client, const IdentityFact& fact) {
-  auto appended = client.append({Topic::endpoints, 0, std::string(kIdentityKey), wire::encode(fact.environment, fact), {}});
+  auto appended = client.append(
+      {Topic::endpoints, 0, std::string(kIdentityKey), wire::encode(fact.environment, fact), {}});
   if (!appended) return fail(appended.error());
   return {};
 }
 
-// The first one on the log counts. Compaction keeps the last: so where two creates raced, the first is appended
-// once more.
+// The first one on the log counts. Compaction keeps the last: so where two creates raced, the first is
+// appended once more.
 Result<void> settle_identity(const KafkaConfig& config, TopicsMade& made) {
   auto client = open_kafka_client(config);
   if (!client) return fail(client.error());
@@ -131,8 +135,8 @@ Result<void> settle_identity(const KafkaConfig& config, TopicsMade& made) {
     found = read_identities(**client, config.environment);
     if (!found) return fail(found.error());
     if (!found->first)
-      return fail(Errc::unavailable, "IDENTITY_NOT_WRITTEN", "the log's identity was written and is not there",
-                  "run: postrider-ops topics create");
+      return fail(Errc::unavailable, "IDENTITY_NOT_WRITTEN",
+                  "the log's identity was written and is not there", "run: postrider-ops topics create");
     made.identity_written = found->first->identity == fact.identity;
   }
   made.identity = found->first->identity;
@@ -154,15 +158,17 @@ void check_shape(std::vector<TopicDifference>& differences, const Cluster& clust
                  Topic topic) {
   const TopicShape& shape = of(cluster, topic);
   if (shape.replicas < 3)
-    differences.push_back({Weight::refuse_in_production, name,
-                           "a partition has " + std::to_string(shape.replicas) + " replica(s), must be at least 3"});
+    differences.push_back(
+        {Weight::refuse_in_production, name,
+         "a partition has " + std::to_string(shape.replicas) + " replica(s), must be at least 3"});
   const Partition events = of(cluster, Topic::events).partitions;
   if ((topic == Topic::parked || topic == Topic::attempts) && shape.partitions != events)
     differences.push_back({shape.partitions < events ? Weight::refuse : Weight::warn, name,
                            "has " + std::to_string(shape.partitions) + " partitions, and events has " +
                                std::to_string(events) + ": run postrider-ops topics grow"});
   if ((topic == Topic::endpoints || topic == Topic::keys) && shape.partitions != 1)
-    differences.push_back({Weight::refuse, name, "has " + std::to_string(shape.partitions) + " partitions, must have 1"});
+    differences.push_back(
+        {Weight::refuse, name, "has " + std::to_string(shape.partitions) + " partitions, must have 1"});
 }
 
 // The group's offsets are as dear as our own records.
@@ -218,8 +224,10 @@ Result<TopicsMade> create_topics(const KafkaConfig& config, const TopicPlan& pla
   for (int i = kTopicCount; i-- > 0;) {  // events last: nobody publishes before all is there
     const auto topic = static_cast<Topic>(i);
     if (of(*cluster, topic).partitions > 0) continue;
-    TopicToMake fresh{full_name(config.environment, topic), partitions_of(topic, events), plan.replication, {}};
-    for (const Setting& setting : settings_of(topic, plan, replicas)) fresh.settings[setting.name] = setting.value;
+    TopicToMake fresh{
+        full_name(config.environment, topic), partitions_of(topic, events), plan.replication, {}};
+    for (const Setting& setting : settings_of(topic, plan, replicas))
+      fresh.settings[setting.name] = setting.value;
     auto done = make_topic(*cluster->client, fresh, kAdminPatience);
     if (!done) return fail(done.error());
     if (*done) made.created.push_back(fresh.name);
@@ -247,7 +255,8 @@ Result<std::vector<TopicDifference>> check_topics(const KafkaConfig& config, con
     auto settings = settings_of(topic, plan, of(*cluster, topic).replicas);
     if (topic == Topic::events) events_bytes = described->all["max.message.bytes"];
     for (Setting& each : settings)
-      if (topic != Topic::events && each.name == "max.message.bytes") each.bound = max_message_bytes_for(events_bytes);
+      if (topic != Topic::events && each.name == "max.message.bytes")
+        each.bound = max_message_bytes_for(events_bytes);
     check_settings(differences, name, settings, described->all);
   }
   if (auto done = check_group_offsets(differences, *cluster); !done) return fail(done.error());
@@ -272,18 +281,20 @@ Result<std::vector<std::string>> mend_topics(const KafkaConfig& config, const To
     std::string changes;
     const int replicas = of(*cluster, topic).replicas;
     for (Setting setting : settings_of(topic, plan, replicas)) {
-      // With fewer than 3 replicas a minimum of 2 would stop all writes at the first failure: that is mended by
-      // replicas, not here.
+      // With fewer than 3 replicas a minimum of 2 would stop all writes at the first failure: that is mended
+      // by replicas, not here.
       if (setting.name == "min.insync.replicas" && replicas < 3) continue;
       if (topic != Topic::events && setting.name == "max.message.bytes")
         setting.bound = setting.value = max_message_bytes_for(events_bytes);
       auto sentence = differs(setting, described->all[setting.name]);
       if (!sentence) continue;
       wanted[setting.name] = setting.value;
-      changes += (changes.empty() ? "" : "; ") + setting.name + " " + described->all[setting.name] + " → " + setting.value;
+      changes += (changes.empty() ? "" : "; ") + setting.name + " " + described->all[setting.name] + " → " +
+                 setting.value;
     }
     if (changes.empty()) continue;
-    if (auto done = set_settings(*cluster->client, name, wanted, kAdminPatience); !done) return fail(done.error());
+    if (auto done = set_settings(*cluster->client, name, wanted, kAdminPatience); !done)
+      return fail(done.error());
     sentences.push_back(name + ": " + changes);
   }
   return sentences;
@@ -296,15 +307,18 @@ Result<void> grow_topics(const KafkaConfig& config, Partition partitions) {
   for (Topic topic : order) {
     const Partition now = of(*cluster, topic).partitions;
     if (now == 0)
-      return fail(Errc::not_found, "TOPIC_MISSING", "the topic " + full_name(config.environment, topic) + " does not exist",
+      return fail(Errc::not_found, "TOPIC_MISSING",
+                  "the topic " + full_name(config.environment, topic) + " does not exist",
                   "run: postrider-ops topics create");
     if (topic == Topic::events && now > partitions)
-      return fail(Errc::invalid, "INVALID_REQUEST", "events has " + std::to_string(now) + " partitions: topics never shrink",
+      return fail(Errc::invalid, "INVALID_REQUEST",
+                  "events has " + std::to_string(now) + " partitions: topics never shrink",
                   "ask for more than that");
   }
   for (Topic topic : order) {
     if (of(*cluster, topic).partitions >= partitions) continue;
-    auto done = set_partitions(*cluster->client, full_name(config.environment, topic), partitions, kAdminPatience);
+    auto done =
+        set_partitions(*cluster->client, full_name(config.environment, topic), partitions, kAdminPatience);
     if (!done) return done;
   }
   return {};

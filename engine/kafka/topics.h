@@ -6,8 +6,8 @@
 #include "engine/kafka/kafka_config.h"
 #include "engine/ports/log.h"
 
-// The topics of one environment: made, checked and grown (DESIGN §3). Blocking; for tools and for the daemon's
-// start. Settings are compared as the broker tells them, its own defaults included.
+// The topics of one environment: made, checked and grown (DESIGN §3). Blocking; for tools and for the
+// daemon's start. Settings are compared as the broker tells them, its own defaults included.
 namespace postrider {
 
 struct TopicPlan {
@@ -36,19 +36,20 @@ struct TopicsMade {
   bool identity_written = false;
 };
 
-// Makes what is missing and leaves what is there; writes the log's identity if there is none. Running it twice, or
-// twice at once, is fine.
+// Makes what is missing and leaves what is there; writes the log's identity if there is none. Running it
+// twice, or twice at once, is fine.
 Result<TopicsMade> create_topics(const KafkaConfig& config, const TopicPlan& plan);
 
-// Every difference to what the design asks for, worst first; empty: all is well. Of the plan, lifetime_max counts.
+// Every difference to what the design asks for, worst first; empty: all is well. Of the plan, lifetime_max
+// counts.
 Result<std::vector<TopicDifference>> check_topics(const KafkaConfig& config, const TopicPlan& plan);
 
-// Sets what check_topics() found wrong in topics' settings (not partitions, not replication). Returns a sentence
-// for each topic it changed.
+// Sets what check_topics() found wrong in topics' settings (not partitions, not replication). Returns a
+// sentence for each topic it changed.
 Result<std::vector<std::string>> mend_topics(const KafkaConfig& config, const TopicPlan& plan);
 
-// parked, attempts and dead-letters first, then events: no moment shows a partition of events without its twins.
-// Never shrinks: `invalid`. Keys move to other partitions: a tenant is on two for a while (DESIGN §4).
+// parked, attempts and dead-letters first, then events: no moment shows a partition of events without its
+// twins. Never shrinks: `invalid`. Keys move to other partitions: a tenant is on two for a while (DESIGN §4).
 Result<void> grow_topics(const KafkaConfig& config, Partition partitions);
 
 }  // namespace postrider

@@ -15,7 +15,9 @@ Wake::Wake() : fd_(eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC)) {
   if (fd_ < 0) std::abort();  // out of descriptors at start: nothing could work
 }
 
-Wake::~Wake() { close(fd_); }
+Wake::~Wake() {
+  close(fd_);
+}
 
 void Wake::signal() const {
   // A full counter (EAGAIN) is readable: awake already.

@@ -3,8 +3,8 @@
 
 namespace postrider::kafka {
 
-// The one descriptor that a shard sleeps on: an eventfd that every queue of its clients writes to when it turns
-// from empty to non-empty, and our own threads besides.
+// The one descriptor that a shard sleeps on: an eventfd that every queue of its clients writes to when it
+// turns from empty to non-empty, and our own threads besides.
 class Wake {
  public:
   Wake();

@@ -14,8 +14,8 @@ namespace postrider::kafka {
 // What to do on the shard's thread once a job's answer is there.
 using Answer = std::function<void(LogListener&)>;
 
-// One thread for librdkafka's blocking calls (committed offsets, ends, metadata, destroying clients), in the order
-// in which they were given. Its answers wait for the shard's next poll().
+// One thread for librdkafka's blocking calls (committed offsets, ends, metadata, destroying clients), in the
+// order in which they were given. Its answers wait for the shard's next poll().
 class Worker {
  public:
   explicit Worker(const Wake& wake);
@@ -25,7 +25,6 @@ class Worker {
   using Job = std::function<Answer()>;  // may return an empty Answer
   void run(Job job);                    // any thread
   std::size_t poll(LogListener& listener);
-  
 
  private:
   void loop();

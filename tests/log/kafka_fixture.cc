@@ -53,8 +53,12 @@ TestBroker::~TestBroker() {
   std::filesystem::remove_all(directory_, ignored);
 }
 
-void TestBroker::kill() { run(kScript + " kill " + directory_); }
-void TestBroker::wake() { run(kScript + " wake " + directory_ + " 1"); }
+void TestBroker::kill() {
+  run(kScript + " kill " + directory_);
+}
+void TestBroker::wake() {
+  run(kScript + " wake " + directory_ + " 1");
+}
 
 const std::string& TestBroker::shared() {
   static const std::string address = [] {
@@ -72,9 +76,8 @@ KafkaFixture::KafkaFixture(Partition partitions, std::string brokers)
   plan_.partitions = partitions;
   // Compaction within seconds: every new record may end a segment, and the cleaner takes all it can.
   for (Topic topic : {Topic::parked, Topic::endpoints, Topic::health, Topic::keys})
-    plan_.overrides[topic] = {{"segment.ms", "200"},
-                              {"min.cleanable.dirty.ratio", "0.01"},
-                              {"min.compaction.lag.ms", "0"}};
+    plan_.overrides[topic] = {
+        {"segment.ms", "200"}, {"min.cleanable.dirty.ratio", "0.01"}, {"min.compaction.lag.ms", "0"}};
   must(create_topics(config(), plan_));
 }
 
@@ -97,13 +100,18 @@ KafkaConfig KafkaFixture::config() {
   config.instance = "shard-" + std::to_string(number);
   config.session_timeout = Millis(10'000);
   config.on_line = [lease](int level, std::string_view line) {
-    if (std::getenv("POSTRIDER_TEST_LINES")) fprintf(stderr, "<%d> %.*s\n", level, int(line.size()), line.data());
+    if (std::getenv("POSTRIDER_TEST_LINES"))
+      fprintf(stderr, "<%d> %.*s\n", level, int(line.size()), line.data());
   };
   return config;
 }
 
-std::unique_ptr<Log> KafkaFixture::shard() { return must(open_kafka_log(config())); }
-std::unique_ptr<LogClient> KafkaFixture::client() { return must(open_kafka_client(config())); }
+std::unique_ptr<Log> KafkaFixture::shard() {
+  return must(open_kafka_log(config()));
+}
+std::unique_ptr<LogClient> KafkaFixture::client() {
+  return must(open_kafka_client(config()));
+}
 
 void KafkaFixture::nudge_compaction(Topic topic, Partition partition) {
   if (!nudger_) nudger_ = client();

@@ -21,7 +21,8 @@ class TestBroker {
   void kill();  // SIGKILL
   void wake();  // returns when it answers again
 
-  // One for the whole program, started when first asked for. POSTRIDER_TEST_KAFKA=HOST:PORT names one that runs.
+  // One for the whole program, started when first asked for. POSTRIDER_TEST_KAFKA=HOST:PORT names one that
+  // runs.
   static const std::string& shared();
 
  private:
@@ -47,11 +48,14 @@ class KafkaFixture : public LogUnderTest {
   std::chrono::milliseconds patience() const override { return std::chrono::seconds(30); }
   std::size_t too_large_bytes() const override { return 2 * 1024 * 1024; }
 
-  // Of the next shard: instance ids are given anew when their shard is gone, as a restarted daemon keeps its own.
+  // Of the next shard: instance ids are given anew when their shard is gone, as a restarted daemon keeps its
+  // own.
   KafkaConfig config();
   const TopicPlan& plan() const { return plan_; }
   std::string topic(Topic topic) const { return full_name(environment_, topic); }
-  void set(Topic topic, const std::string& name, const std::string& value) { set_topic(config(), topic, name, value); }
+  void set(Topic topic, const std::string& name, const std::string& value) {
+    set_topic(config(), topic, name, value);
+  }
   void grow_events_alone(Partition partitions);
   void delete_records_before(Topic topic, Partition partition, Offset offset);
 

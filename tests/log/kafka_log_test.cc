@@ -148,10 +148,12 @@ TEST_F(KafkaLog, ASecondProcessUnderTheSameInstanceTakesEverythingAndTheFirstIsT
   ASSERT_TRUE(second_log);
   Recorder second;
   (*second_log)->join();
-  ASSERT_TRUE(until(**first_log, first, [&] {
-    (*second_log)->poll(second, 100);
-    return second.assigned.size() == 3 && first.revocations == 1;
-  })) << second.assigned.size() << " " << first.revocations << " " << first.errors.size();
+  ASSERT_TRUE(until(**first_log, first,
+                    [&] {
+                      (*second_log)->poll(second, 100);
+                      return second.assigned.size() == 3 && first.revocations == 1;
+                    }))
+      << second.assigned.size() << " " << first.revocations << " " << first.errors.size();
   EXPECT_TRUE(first.lost);
   ASSERT_FALSE(first.errors.empty());
   EXPECT_EQ(first.errors[0].code, "INSTANCE_TWICE");
@@ -191,13 +193,14 @@ TEST_F(KafkaLog, ATailFromBeyondTheEndHearsWhatIsStillToCome) {
   log->tail(Topic::health, 0, 1'000);
   // Led back to the end, however long that takes: what is appended until then may be missed.
   std::uint64_t token = 1000;
-  ASSERT_TRUE(pump(*log, recorder,
-                   [&] {
-                     if (log->can_append(10)) log->append(record(Topic::health, 0, "k", "new"), ++token);
-                     std::this_thread::sleep_for(5ms);
-                     return !recorder.tails.empty();
-                   },
-                   fixture_->patience()));
+  ASSERT_TRUE(pump(
+      *log, recorder,
+      [&] {
+        if (log->can_append(10)) log->append(record(Topic::health, 0, "k", "new"), ++token);
+        std::this_thread::sleep_for(5ms);
+        return !recorder.tails.empty();
+      },
+      fixture_->patience()));
   EXPECT_EQ(recorder.tails[0].value, "new");
 }
 
@@ -265,7 +268,8 @@ TEST(KafkaBroker, KilledAndStartedAgainLosesNothingThatWasAcknowledged) {
   TestBroker broker;
   KafkaFixture fixture(3, broker.address());
   Member member(fixture.shard());
-  ASSERT_TRUE(pump(*member.log, member, [&] { return member.assigned.size() == 3; }, fixture.patience()));
+  ASSERT_TRUE(pump(
+      *member.log, member, [&] { return member.assigned.size() == 3; }, fixture.patience()));
 
   std::map<std::uint64_t, std::string> sent;
   std::uint64_t token = 0;
@@ -276,27 +280,35 @@ TEST(KafkaBroker, KilledAndStartedAgainLosesNothingThatWasAcknowledged) {
     member.log->append(event(Partition(token % 3), "acme", sent[token]), token);
   };
   for (int i = 0; i < 200; ++i) send();
-  ASSERT_TRUE(pump(*member.log, member, [&] { return member.appended.size() >= 100; }, fixture.patience()));
+  ASSERT_TRUE(pump(
+      *member.log, member, [&] { return member.appended.size() >= 100; }, fixture.patience()));
   broker.kill();
   // While it is down everything is answered `unknown` within the message's time, and nothing piles up.
   const auto down_until = Clock::now() + 4s;
-  ASSERT_TRUE(pump(*member.log, member, [&] {
-    if (Clock::now() < down_until && sent.size() < 400) send();
-    return Clock::now() >= down_until && member.appended.size() == sent.size();
-  }, fixture.patience()));
+  ASSERT_TRUE(pump(
+      *member.log, member,
+      [&] {
+        if (Clock::now() < down_until && sent.size() < 400) send();
+        return Clock::now() >= down_until && member.appended.size() == sent.size();
+      },
+      fixture.patience()));
   const auto answered_while_down = member.appended.size();
   EXPECT_GT(answered_while_down, 200u);
   broker.wake();
   for (int i = 0; i < 50; ++i) send();
-  ASSERT_TRUE(pump(*member.log, member, [&] { return member.appended.size() == sent.size(); }, fixture.patience()));
+  ASSERT_TRUE(pump(
+      *member.log, member, [&] { return member.appended.size() == sent.size(); }, fixture.patience()));
   // Afterwards the member goes on: new appends are acknowledged and read.
-  ASSERT_TRUE(pump(*member.log, member, [&] {
-    const auto answer = member.appended.find(token);
-    if (answer == member.appended.end()) return false;
-    if (answer->second.status == Status::acknowledged) return true;
-    send();
-    return false;
-  }, fixture.patience()));
+  ASSERT_TRUE(pump(
+      *member.log, member,
+      [&] {
+        const auto answer = member.appended.find(token);
+        if (answer == member.appended.end()) return false;
+        if (answer->second.status == Status::acknowledged) return true;
+        send();
+        return false;
+      },
+      fixture.patience()));
 
   std::set<std::string> there;
   auto client = fixture.client();
@@ -319,11 +331,14 @@ TEST(KafkaBroker, KilledAndStartedAgainLosesNothingThatWasAcknowledged) {
   }
   EXPECT_GT(acknowledged, 100);
   EXPECT_GT(unknown, 0);
-  ASSERT_TRUE(pump(*member.log, member, [&] {
-    std::set<std::string> read;
-    for (const Record& each : member.events) read.insert(*each.value);
-    return read.size() >= there.size();
-  }, fixture.patience()));
+  ASSERT_TRUE(pump(
+      *member.log, member,
+      [&] {
+        std::set<std::string> read;
+        for (const Record& each : member.events) read.insert(*each.value);
+        return read.size() >= there.size();
+      },
+      fixture.patience()));
 }
 
 }  // namespace

@@ -75,10 +75,13 @@ TEST_F(KafkaTopics, AFreshEnvironmentLacksOnlyReplicas) {
 TEST_F(KafkaTopics, EachSettingThatCouldLoseDataIsNamedAndMended) {
   ASSERT_TRUE(create_topics(config_, plan_));
   const std::tuple<Topic, std::string, std::string> wrong[] = {
-      {Topic::events, "retention.ms", "3600000"},          {Topic::events, "retention.bytes", "1000000"},
-      {Topic::parked, "cleanup.policy", "delete"},         {Topic::parked, "min.compaction.lag.ms", "0"},
+      {Topic::events, "retention.ms", "3600000"},
+      {Topic::events, "retention.bytes", "1000000"},
+      {Topic::parked, "cleanup.policy", "delete"},
+      {Topic::parked, "min.compaction.lag.ms", "0"},
       {Topic::attempts, "message.timestamp.type", "CreateTime"},
-      {Topic::keys, "max.compaction.lag.ms", "86400000"},  {Topic::dead_letters, "max.message.bytes", "1000000"},
+      {Topic::keys, "max.compaction.lag.ms", "86400000"},
+      {Topic::dead_letters, "max.message.bytes", "1000000"},
       {Topic::endpoints, "cleanup.policy", "compact,delete"}};
   for (const auto& [topic, name, value] : wrong) set(topic, name, value);
   auto found = differences();
@@ -86,7 +89,8 @@ TEST_F(KafkaTopics, EachSettingThatCouldLoseDataIsNamedAndMended) {
   for (const auto& [topic, name, value] : wrong) {
     const std::string full = full_name(config_.environment, topic);
     const bool named = std::any_of(found.begin(), found.end(), [&](const auto& each) {
-      return each.topic == full && each.sentence.starts_with(name + " is " + value) && each.weight == Weight::refuse;
+      return each.topic == full && each.sentence.starts_with(name + " is " + value) &&
+             each.weight == Weight::refuse;
     });
     EXPECT_TRUE(named) << full << " " << name;
   }
@@ -102,7 +106,8 @@ TEST_F(KafkaTopics, OursMustTakeMoreThanEventsDoes) {
   set(Topic::events, "max.message.bytes", "2097152");
   auto found = differences();
   ASSERT_EQ(found.size(), 7u) << "every topic but events";
-  for (const auto& each : found) EXPECT_NE(each.sentence.find("must be at least 2162688"), std::string::npos) << each.sentence;
+  for (const auto& each : found)
+    EXPECT_NE(each.sentence.find("must be at least 2162688"), std::string::npos) << each.sentence;
 }
 
 TEST_F(KafkaTopics, AMissingTopicRefusesEverywhere) {
