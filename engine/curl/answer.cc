@@ -1,6 +1,5 @@
 #include "engine/curl/answer.h"
 
-#include <algorithm>
 #include <array>
 #include <utility>
 
@@ -19,10 +18,10 @@ constexpr std::array<std::string_view, 10> kKeptNames = {
     "retry-after",    "date",   "x-request-id",     "request-id",      "x-correlation-id",
     "correlation-id", "cf-ray", "x-amzn-requestid", "x-amzn-trace-id", "x-github-request-id"};
 
+// `part` begins with an r.
 bool contains_ignoring_case(std::string_view text, std::string_view part) {
-  if (text.size() < part.size()) return false;
   for (std::size_t at = 0; at + part.size() <= text.size(); ++at) {
-    if (equal_ignoring_case(text.substr(at, part.size()), part)) return true;
+    if ((text[at] | 0x20) == 'r' && equal_ignoring_case(text.substr(at, part.size()), part)) return true;
   }
   return false;
 }
@@ -30,15 +29,20 @@ bool contains_ignoring_case(std::string_view text, std::string_view part) {
 bool is_kept(std::string_view name) {
   // Every vendor prefixes it his own way: X-RateLimit-Reset, RateLimit, X-Acme-Rate-Limit-Remaining.
   if (contains_ignoring_case(name, "ratelimit") || contains_ignoring_case(name, "rate-limit")) return true;
-  return std::any_of(kKeptNames.begin(), kKeptNames.end(),
-                     [&](std::string_view kept) { return equal_ignoring_case(name, kept); });
+  for (const std::string_view kept : kKeptNames) {
+    if (equal_ignoring_case(name, kept)) return true;
+  }
+  return false;
+}
+
+bool is_blank(char c) {
+  return c == ' ' || c == '\t' || c == '\r' || c == '\n';
 }
 
 std::string_view trimmed(std::string_view text) {
-  constexpr std::string_view kBlank = " \t\r\n";
-  const auto first = text.find_first_not_of(kBlank);
-  if (first == std::string_view::npos) return {};
-  return text.substr(first, text.find_last_not_of(kBlank) - first + 1);
+  while (!text.empty() && is_blank(text.front())) text.remove_prefix(1);
+  while (!text.empty() && is_blank(text.back())) text.remove_suffix(1);
+  return text;
 }
 
 // "HTTP/1.1 204 No Content" → 204; 0: no such line. libcurl has judged the version by now.
@@ -103,10 +107,9 @@ void Answer::keep_if_asked_for(std::string_view line) {
   const auto colon = line.find(':');
   if (colon == std::string_view::npos || headers_.size() >= kKeptHeadersMax) return;
   const auto name = line.substr(0, colon);
+  if (!is_kept(name)) return;
   const auto value = trimmed(line.substr(colon + 1));
-  if (value.size() <= kKeptValueBytesMax && is_kept(name)) {
-    headers_.push_back({std::string(name), std::string(value)});
-  }
+  if (value.size() <= kKeptValueBytesMax) headers_.push_back({std::string(name), std::string(value)});
 }
 
 bool Answer::take_body(std::string_view bytes) {

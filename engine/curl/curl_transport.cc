@@ -87,6 +87,7 @@ struct CurlTransport::Impl {
   void finish(Transfer& transfer, Outcome outcome);
   void tell(std::uint64_t token, Outcome outcome);
   void run_timers();
+  void run_news();
 
   const std::size_t connections_max;
   std::unique_ptr<Poller> poller;
@@ -96,10 +97,10 @@ struct CurlTransport::Impl {
   std::vector<std::unique_ptr<Transfer>> active;  // added to a multi, or about to be again
   std::vector<Transfer*> again;                   // to be launched at their next address
   std::deque<Waiting> waiting;                    // beyond connections_max
+  std::vector<Lane*> with_news;                   // lanes to which requests were added
   std::vector<Finished> finished, delivering;
   std::vector<Poller::Ready> ready;
-  bool starting = false;
-  bool polling = false;  // poll() will deliver what ends now: no bell needed
+  bool polling = false;  // poll() will take care of what is sent or ends now: no bell needed
 };
 
 // --- life ------------------------------------------------------------------------------------------------
@@ -142,27 +143,21 @@ void CurlTransport::set_policy(AddressPolicy policy) {
 
 void CurlTransport::send(HttpRequest request, std::uint64_t token) {
   impl_->waiting.push_back({std::move(request), token, steady_now()});
-  impl_->start_what_waits();
+  if (!impl_->polling) impl_->poller->ring();
 }
 
-// Starting one may end others, which free places and fail over: a loop, not a recursion.
+// Everything sent since the last time goes to libcurl together: one pass over each lane instead of one a
+// request. A pass may end requests, which makes room for others or sends them to their next address: again.
 void CurlTransport::Impl::start_what_waits() {
-  if (starting) return;
-  starting = true;
-  while (true) {
-    if (!again.empty()) {
-      Transfer* transfer = again.back();
-      again.pop_back();
-      launch(*transfer);
-    } else if (!waiting.empty() && active.size() < connections_max) {
+  while (!again.empty() || (!waiting.empty() && active.size() < connections_max)) {
+    for (Transfer* transfer : std::exchange(again, {})) launch(*transfer);
+    while (!waiting.empty() && active.size() < connections_max) {
       Waiting next = std::move(waiting.front());
       waiting.pop_front();
       start(std::move(next));
-    } else {
-      break;
     }
+    run_news();
   }
-  starting = false;
 }
 
 void CurlTransport::Impl::start(Waiting&& next) {
@@ -185,7 +180,16 @@ void CurlTransport::Impl::launch(Transfer& transfer) {
   if (curl_multi_add_handle(lane.multi.get(), transfer.easy()) != CURLM_OK) {
     return finish(transfer, failed(AttemptError::connect));
   }
-  act(lane, CURL_SOCKET_TIMEOUT, 0);
+  if (std::exchange(lane.has_news, true)) return;
+  with_news.push_back(&lane);
+}
+
+void CurlTransport::Impl::run_news() {
+  for (Lane* lane : with_news) {
+    lane->has_news = false;
+    act(*lane, CURL_SOCKET_TIMEOUT, 0);
+  }
+  with_news.clear();
 }
 
 // --- in --------------------------------------------------------------------------------------------------
@@ -268,11 +272,12 @@ std::size_t CurlTransport::poll(TransportListener& listener) {
     if (impl.ready.size() < 256) break;
   }
   impl.start_what_waits();
-  impl.polling = false;
-  // A listener may send, and its request may end at once: that outcome is for the next poll(), and rings.
   impl.delivering.clear();
   impl.delivering.swap(impl.finished);
   for (Impl::Finished& one : impl.delivering) listener.on_outcome(one.token, std::move(one.outcome));
+  impl.start_what_waits();  // what the listener sent
+  impl.polling = false;
+  if (!impl.finished.empty()) impl.poller->ring();  // and what of it ended at once: for the next poll()
   return impl.delivering.size();
 }
 

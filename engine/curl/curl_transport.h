@@ -9,9 +9,9 @@
 #include "engine/ports/transport.h"
 
 // The Transport over libcurl's multi interface, driven by one epoll loop of its own: wake_fd() is that loop's
-// descriptor, which the shard puts into its own epoll and, when it is readable, calls poll(). send() starts
-// the request at once. All on the shard's thread; the first create() of a process must not run beside other
-// threads' first use of libcurl or OpenSSL.
+// descriptor, which the shard puts into its own epoll and, when it is readable, calls poll(). send() only
+// takes a request in; the next poll() starts it, or the one that is under way. All on the shard's thread; the
+// first create() of a process must not run beside other threads' first use of libcurl or OpenSSL.
 //
 // What leaves: one HTTP/1.1 POST to one pinned address of request.addresses (the next is tried when a
 // connection does not come about, within the same timeout). TLS ≥ 1.2, chain and host name verified. No

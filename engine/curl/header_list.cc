@@ -1,7 +1,7 @@
 #include "engine/curl/header_list.h"
 
-#include <algorithm>
 #include <array>
+#include <cstring>
 
 namespace postrider {
 
@@ -16,33 +16,41 @@ constexpr std::array<std::string_view, 11> kOursAlone = {
 constexpr std::string_view kNoExpect = "Expect:";
 constexpr std::string_view kNoContentType = "Content-Type:";
 
-char lower(char c) {
-  return c >= 'A' && c <= 'Z' ? static_cast<char>(c - 'A' + 'a') : c;
-}
-
-bool is_token_byte(char c) {
+constexpr bool is_token_byte(unsigned char c) {
   if ((c >= '0' && c <= '9') || (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z')) return true;
-  return std::string_view("!#$%&'*+-.^_`|~").find(c) != std::string_view::npos;
+  return c != 0 && std::string_view("!#$%&'*+-.^_`|~").find(static_cast<char>(c)) != std::string_view::npos;
 }
 
-bool is_value_byte(char c) {
-  const auto byte = static_cast<unsigned char>(c);
-  return byte == '\t' || (byte >= 0x20 && byte != 0x7f);
+constexpr bool is_value_byte(unsigned char c) {
+  return c == '\t' || (c >= 0x20 && c != 0x7f);
+}
+
+// Looked up, not computed: these two run over every byte of every request's headers.
+template <bool (*holds)(unsigned char)>
+constexpr std::array<bool, 256> table() {
+  std::array<bool, 256> bytes{};
+  for (std::size_t i = 0; i < bytes.size(); ++i) bytes[i] = holds(static_cast<unsigned char>(i));
+  return bytes;
+}
+constexpr auto kTokenBytes = table<is_token_byte>();
+constexpr auto kValueBytes = table<is_value_byte>();
+
+bool consists_of(std::string_view text, const std::array<bool, 256>& bytes) {
+  for (const char c : text) {
+    if (!bytes[static_cast<unsigned char>(c)]) return false;
+  }
+  return true;
 }
 
 }  // namespace
 
-bool equal_ignoring_case(std::string_view left, std::string_view right) {
-  return left.size() == right.size() && std::equal(left.begin(), left.end(), right.begin(),
-                                                   [](char a, char b) { return lower(a) == lower(b); });
-}
-
 bool may_send(const Header& header) {
-  if (header.name.empty() || !std::all_of(header.name.begin(), header.name.end(), is_token_byte))
-    return false;
-  if (!std::all_of(header.value.begin(), header.value.end(), is_value_byte)) return false;
-  return std::none_of(kOursAlone.begin(), kOursAlone.end(),
-                      [&](std::string_view ours) { return equal_ignoring_case(header.name, ours); });
+  if (header.name.empty() || !consists_of(header.name, kTokenBytes)) return false;
+  if (!consists_of(header.value, kValueBytes)) return false;
+  for (const std::string_view ours : kOursAlone) {
+    if (equal_ignoring_case(header.name, ours)) return false;
+  }
+  return true;
 }
 
 bool HeaderList::build(const Headers& headers) {
@@ -54,21 +62,26 @@ bool HeaderList::build(const Headers& headers) {
     bytes += header.name.size() + header.value.size() + 3;
     has_content_type = has_content_type || equal_ignoring_case(header.name, "content-type");
   }
-  // The nodes point into the text: it must not move while it is written.
-  text_.clear();
-  text_.reserve(bytes);
-  nodes_.reserve(headers.size() + 2);
-  const auto add = [this](std::string_view name, std::string_view value) {
-    nodes_.push_back({text_.data() + text_.size(), nullptr});
-    text_.append(name).append(value).push_back('\0');
+  if (text_.size() < bytes) text_.resize(bytes);  // before the nodes point into it
+  char* at = text_.data();
+  const auto put = [&at](std::string_view part) {
+    std::memcpy(at, part.data(), part.size());
+    at += part.size();
   };
   for (const Header& header : headers) {
-    nodes_.push_back({text_.data() + text_.size(), nullptr});
+    nodes_.push_back({at, nullptr});
+    put(header.name);
     // "Name;" is libcurl's spelling of a header with an empty value; "Name:" would take it out.
-    text_.append(header.name).append(header.value.empty() ? ";" : ": ").append(header.value).push_back('\0');
+    put(header.value.empty() ? std::string_view(";") : std::string_view(": "));
+    put(header.value);
+    *at++ = '\0';
   }
-  add(kNoExpect, {});
-  if (!has_content_type) add(kNoContentType, {});
+  for (const std::string_view removed : {kNoExpect, has_content_type ? std::string_view() : kNoContentType}) {
+    if (removed.empty()) continue;
+    nodes_.push_back({at, nullptr});
+    put(removed);
+    *at++ = '\0';
+  }
   for (std::size_t i = 0; i + 1 < nodes_.size(); ++i) nodes_[i].next = &nodes_[i + 1];
   return true;
 }

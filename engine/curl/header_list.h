@@ -28,6 +28,16 @@ class HeaderList {
   std::vector<curl_slist> nodes_;
 };
 
-bool equal_ignoring_case(std::string_view left, std::string_view right);  // ASCII
+inline char ascii_lower(char c) {
+  return c >= 'A' && c <= 'Z' ? static_cast<char>(c | 0x20) : c;
+}
+// Inline: most names differ in length, and this runs for every header of every request and answer.
+inline bool equal_ignoring_case(std::string_view left, std::string_view right) {
+  if (left.size() != right.size()) return false;
+  for (std::size_t i = 0; i < left.size(); ++i) {
+    if (ascii_lower(left[i]) != ascii_lower(right[i])) return false;
+  }
+  return true;
+}
 
 }  // namespace postrider

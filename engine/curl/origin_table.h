@@ -28,6 +28,7 @@ struct Lane {
   Poller* poller = nullptr;
   std::optional<PollTime> deadline;
   std::size_t hosts = 0;
+  bool has_news = false;                    // a request was added since libcurl was last called
   std::unique_ptr<CURLM, FreeMulti> multi;  // last: its end calls back
 };
 
