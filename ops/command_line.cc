@@ -1,0 +1,194 @@
+#include "ops/command_line.h"
+
+#include <CLI/CLI.hpp>
+#include <string_view>
+
+namespace postrider::ops {
+namespace {
+
+constexpr const char* kFooter =
+    "Exit codes: 0 done; 1 refused, failed, or something was found; 2 wrong use or configuration; 3 "
+    "unreachable.\n"
+    "Times: RFC 3339 (2026-01-31T12:00:00Z) or how long ago (90m, 2h, 3d). ops/runbook.md: symptom, command.";
+
+// Declares the verbs into `line`. The verb that CLI11 has parsed notes its name.
+class Verbs {
+ public:
+  Verbs(CLI::App& app, CommandLine& line) : app_(app), line_(line) {}
+
+  void declare() {
+    globals();
+    topics();
+    endpoints();
+    secrets();
+    deliveries();
+    dead_letters();
+    replay();
+  }
+
+ private:
+  void globals() {
+    app_.add_option("--api", line_.api, "http(s)://host:port of a daemon [POSTRIDER_API]")
+        ->excludes(app_.add_option("--log", line_.log,
+                                   "kafka://host:port,… or embedded:DIR (only while no daemon holds it)"));
+    app_.add_option("--environment", line_.environment,
+                    "whose topics; required with --log [POSTRIDER_ENVIRONMENT]");
+    app_.add_option("--token-file", line_.token_file,
+                    "file with the bearer token for --api [POSTRIDER_TOKEN]");
+    app_.add_option("--ca", line_.ca_file, "PEM of a private authority, for --api https://…");
+    app_.add_option(
+        "--keys", line_.keys,
+        "file:PATH of the key file; needed to replay on an embedded log [POSTRIDER_KEYS_SERVICE]");
+    app_.add_option("--actor", line_.actor, "who stands in audit facts [the user who runs this]");
+    app_.add_option("-X", line_.kafka_properties,
+                    "KEY=VALUE, a librdkafka property; secrets as env:NAME or file:PATH; repeatable")
+        ->allow_extra_args(false);
+    app_.add_flag("--json", line_.json, "print one JSON object a line");
+    app_.add_flag("--yes,-y", line_.yes, "do what needs a confirmation");
+  }
+
+  void topics() {
+    auto& group = this->group(app_, "topics", "The topics on Kafka (--log)");
+    auto& create = verb(group, "create",
+                        "Make what is missing, and write the log's identity; never changes what is there");
+    partitions(create)->capture_default_str();
+    create.add_option("--replication", line_.replication, "copies of each [the broker's default]")
+        ->check(CLI::Range(1, 32767));
+    create.add_option("--retention-events", line_.events_retention, "how long events are kept, as 14d [14d]");
+    verb(group, "check", "Name every setting by which data could be lost; exit 1 if there is one");
+    verb(group, "mend", "Set what `check` found wrong in settings (not partitions, not replication)");
+    partitions(verb(group, "grow", "More partitions: parked and attempts first, then events"))->required();
+    partition(verb(
+        group, "restore-offsets",
+        "After OFFSETS_LOST: commit for the group the offset that the newest owner mark names. All daemons "
+        "must be down"));
+    partition(verb(
+        group, "accept-source",
+        "After SOURCE_REPLACED: write an owner mark that accepts `events` as it is now, from its beginning"));
+  }
+
+  void endpoints() {
+    auto& group = this->group(app_, "endpoints", "Customers' endpoints (--api)");
+    auto& apply = verb(group, "apply", "Create and update what the file declares; never deletes");
+    apply.add_option("FILE", line_.file, "TOML: environment, [[endpoint]]…")->required();
+    apply.add_flag("--dry-run", line_.dry_run, "only show the difference");
+    no_wait(apply);
+    auto& list = verb(group, "list", "State, since when and why, held deliveries");
+    list.add_option("--tenant", line_.tenant, "of one tenant");
+    endpoint(verb(group, "show", "One endpoint, all there is to know"));
+    auto& disable = verb(group, "disable", "Hold its deliveries as parked, until `enable`");
+    endpoint(disable);
+    disable.add_option("--why", line_.why, "in a few words: stands in lists and in the audit")->required();
+    no_wait(disable);
+    for (const auto& [name, help] : {std::pair{"enable", "Send again, what is held first and gently"},
+                                     std::pair{"delete", "Cancel what it is owed, and forget its secrets"}}) {
+      auto& each = verb(group, name, help);
+      endpoint(each);
+      no_wait(each);
+    }
+  }
+
+  void secrets() {
+    auto& new_key =
+        verb(group(app_, "keys", "The key file"), "new", "Make a key file (0600); never over another one");
+    new_key.add_option("PATH", line_.file, "[the path of --keys, else postrider.key]");
+    verb(group(app_, "secrets", "Signing secrets"), "new", "Print a new signing secret (whsec_…)");
+    verb(group(app_, "tokens", "The administrator's token"), "reset",
+         "Print a new one and revoke the others: with the old one over --api, or straight on the --log");
+  }
+
+  void deliveries() {
+    auto& show = verb(group(app_, "deliveries", "What became of an event (--api)"), "show",
+                      "Its deliveries and attempts; or why there are none");
+    show.add_option("ID", line_.id, "of a delivery (dlv_…), a webhook (msg_…) or an event")->required();
+  }
+
+  void dead_letters() {
+    auto& group = this->group(app_, "dead-letters", "Deliveries that were given up");
+    auto& list = verb(group, "list", "Newest first (--api or --log)");
+    filter(list, true);
+    list.add_option("--limit", line_.limit, "at most")->check(CLI::Range(1, 1000))->capture_default_str();
+    verb(group, "show", "One, all but its payload (--api)").add_option("ID", line_.id, "dlv_…")->required();
+    filter(verb(group, "summary", "Counted by tenant, endpoint and reason (--api or --log)"), true);
+    auto& resolve = verb(group, "resolve", "Close one without a replay (--api)");
+    resolve.add_option("ID", line_.id, "dlv_…")->required();
+    resolve.add_option("--why", line_.why, "what became of it, in a few words")->required();
+  }
+
+  void replay() {
+    auto& replay = verb(app_, "replay",
+                        "Deliver dead letters again: the same webhook-id, a new delivery (--api or --log)");
+    replay.add_option("ID", line_.ids, "dlv_…, whatever became of them; or open ones by a filter:");
+    filter(replay, false);
+    replay.add_flag("--dry-run", line_.dry_run, "only count");
+    replay.add_option("--rate", line_.rate, "replays a second [as fast as the log takes them]")
+        ->check(CLI::Range(0.001, 1e6));
+    replay.add_option("--job", line_.job, "resume that job (rpl_…): it repeats nothing");
+  }
+
+  // --- parts of verbs
+
+  CLI::App& group(CLI::App& parent, const std::string& name, const std::string& help) {
+    auto& made = *parent.add_subcommand(name, help);
+    made.require_subcommand(1)->fallthrough();
+    return made;
+  }
+  CLI::App& verb(CLI::App& parent, const std::string& name, const std::string& help) {
+    auto& made = *parent.add_subcommand(name, help);
+    made.fallthrough();
+    const std::string whole = parent.get_parent() ? parent.get_name() + " " + name : name;
+    made.callback([this, whole] { line_.verb = whole; });
+    return made;
+  }
+  CLI::Option* partitions(CLI::App& verb) {
+    return verb.add_option("--partitions", line_.partitions, "of events, parked, attempts and dead-letters")
+        ->check(CLI::Range(1, 10'000));
+  }
+  void partition(CLI::App& verb) {
+    verb.add_option("--partition", line_.partition, "of events: the one that stopped")
+        ->required()
+        ->check(CLI::Range(0, 10'000));
+  }
+  void endpoint(CLI::App& verb) {
+    verb.add_option("TENANT", line_.tenant)->required();
+    verb.add_option("ID", line_.endpoint)->required();
+  }
+  void no_wait(CLI::App& verb) {
+    verb.add_flag("--no-wait", line_.no_wait, "answer at once, before it is in force everywhere");
+  }
+  void filter(CLI::App& verb, bool with_state) {
+    verb.add_option("--tenant", line_.tenant);
+    verb.add_option("--endpoint", line_.endpoint);
+    verb.add_option("--type", line_.type, "order.created, order.* or *");
+    verb.add_option("--since", line_.since, "died at or after");
+    verb.add_option("--until", line_.until, "died before");
+    verb.add_option("--reason", line_.reason, "attempts_exhausted, rejected, …");
+    if (with_state)
+      verb.add_option("--state", line_.state, "open, replayed or resolved")
+          ->check(CLI::IsMember({"open", "replayed", "resolved"}));
+  }
+
+  CLI::App& app_;
+  CommandLine& line_;
+};
+
+}  // namespace
+
+Result<std::optional<int>> parse_command_line(int count, const char* const* arguments, CommandLine& line) {
+  CLI::App app("Runs Postrider: topics, endpoints, dead letters and their replay.", "postrider-ops");
+  app.set_version_flag("--version", "postrider-ops 0.1.0");
+  app.require_subcommand(1);
+  app.footer(kFooter);
+  Verbs(app, line).declare();
+  try {
+    app.parse(count, arguments);
+  } catch (const CLI::ParseError& error) {
+    if (error.get_exit_code() == 0) return app.exit(error);  // help, version
+    // --json may stand behind what could not be read.
+    for (int i = 1; i < count; ++i) line.json = line.json || std::string_view(arguments[i]) == "--json";
+    return fail(Errc::invalid, "WRONG_USE", error.what(), "--help lists the verbs, VERB --help its options");
+  }
+  return std::nullopt;
+}
+
+}  // namespace postrider::ops

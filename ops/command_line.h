@@ -1,0 +1,49 @@
+#pragma once
+#include <cstddef>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "engine/core/result.h"
+
+// The command line of postrider-ops as a value: which verb, and what was said with it. CLI11 stays in
+// command_line.cc.
+namespace postrider::ops {
+
+struct CommandLine {
+  std::string verb;  // "topics create"
+
+  // For every verb, before or after it.
+  std::string api, log, environment;
+  std::string token_file, ca_file;
+  std::string keys;                           // "file:PATH": opens the payloads of an embedded log
+  std::string actor;                          // stands in audit facts; empty: who runs this
+  std::vector<std::string> kafka_properties;  // KEY=VALUE
+  bool json = false;
+  bool yes = false;
+
+  // topics
+  int partitions = 12;
+  int replication = -1;          // -1: the broker's default
+  std::string events_retention;  // "14d"; empty: the default
+  int partition = -1;
+
+  // One thing: an endpoint, a delivery, a dead letter
+  std::string tenant, endpoint, id, why;
+  // endpoints apply FILE, keys new PATH
+  std::string file;
+  bool dry_run = false, no_wait = false;
+
+  // Which dead letters
+  std::vector<std::string> ids;
+  std::string type, reason, state, since, until;
+  std::size_t limit = 100;
+  double rate = 0;
+  std::string job;
+};
+
+// Reads the line. An exit code: there is nothing more to do, help was asked for. Errc::invalid, WRONG_USE:
+// what is wrong with it; `json` is set even then.
+Result<std::optional<int>> parse_command_line(int count, const char* const* arguments, CommandLine& line);
+
+}  // namespace postrider::ops

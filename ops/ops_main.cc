@@ -1,0 +1,65 @@
+// postrider-ops: the operators' door. A verb works over a daemon's HTTP API or straight on the log; never on
+// a view. Exit codes: 0 done, 1 refused, failed or findings, 2 wrong use or configuration, 3 unreachable.
+#include <algorithm>
+#include <array>
+#include <csignal>
+#include <cstdlib>
+
+#include "ops/session.h"
+
+namespace postrider::ops {
+namespace {
+
+struct NamedVerb {
+  std::string_view name;
+  Verb run;
+};
+
+constexpr std::array kVerbs = {
+    NamedVerb{"topics create", topics_create},
+    NamedVerb{"topics check", topics_check},
+    NamedVerb{"topics mend", topics_mend},
+    NamedVerb{"topics grow", topics_grow},
+    NamedVerb{"topics restore-offsets", topics_restore_offsets},
+    NamedVerb{"topics accept-source", topics_accept_source},
+    NamedVerb{"endpoints apply", endpoints_apply},
+    NamedVerb{"endpoints list", endpoints_list},
+    NamedVerb{"endpoints show", endpoints_show},
+    NamedVerb{"endpoints disable", endpoints_disable},
+    NamedVerb{"endpoints enable", endpoints_enable},
+    NamedVerb{"endpoints delete", endpoints_delete},
+    NamedVerb{"keys new", keys_new},
+    NamedVerb{"secrets new", secrets_new},
+    NamedVerb{"tokens reset", tokens_reset},
+    NamedVerb{"deliveries show", deliveries_show},
+    NamedVerb{"dead-letters list", dead_letters_list},
+    NamedVerb{"dead-letters show", dead_letters_show},
+    NamedVerb{"dead-letters summary", dead_letters_summary},
+    NamedVerb{"dead-letters resolve", dead_letters_resolve},
+    NamedVerb{"replay", replay_dead_letters},
+};
+
+int run(int count, const char* const* arguments) {
+  CommandLine line;
+  const auto parsed = parse_command_line(count, arguments, line);
+  if (parsed && *parsed) return **parsed;
+  const auto verb =
+      std::find_if(kVerbs.begin(), kVerbs.end(), [&](const auto& each) { return each.name == line.verb; });
+  Session session(std::move(line));
+  const auto failed = [&](const Error& error) {
+    session.out().error(error);
+    return exit_code_of(error);
+  };
+  if (!parsed) return failed(parsed.error());
+  if (verb == kVerbs.end()) std::abort();  // the command line knows a verb that this table does not
+  const auto code = verb->run(session);
+  return code ? *code : failed(code.error());
+}
+
+}  // namespace
+}  // namespace postrider::ops
+
+int main(int count, char** arguments) {
+  std::signal(SIGPIPE, SIG_IGN);
+  return postrider::ops::run(count, arguments);
+}

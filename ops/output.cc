@@ -1,0 +1,106 @@
+#include "ops/output.h"
+
+#include <algorithm>
+#include <array>
+#include <cstdio>
+#include <nlohmann/json.hpp>
+
+#include "engine/core/time.h"
+
+namespace postrider::ops {
+namespace {
+
+constexpr int kRetryAfterSeconds = 5;
+
+std::string text_of(const nlohmann::ordered_json& object) {
+  return object.dump(-1, ' ', false, nlohmann::ordered_json::error_handler_t::replace) + "\n";
+}
+
+std::size_t width_of(std::string_view text) {
+  return static_cast<std::size_t>(std::count_if(
+      text.begin(), text.end(), [](char c) { return (static_cast<unsigned char>(c) & 0xC0) != 0x80; }));
+}
+
+void print(std::FILE* to, std::string_view text) {
+  std::fwrite(text.data(), 1, text.size(), to);
+  std::fflush(to);
+}
+
+}  // namespace
+
+int exit_code_of(const Error& error) {
+  static constexpr std::array<std::string_view, 9> kWrong = {
+      "WRONG_USE",          "INVALID_CONFIGURATION", "INVALID_ENDPOINTS_FILE", "SECRET_IN_FILE",
+      "SECRET_MISSING",     "KEY_FILE_MISSING",      "KEY_FILE_PERMISSIONS",   "KEY_FILE_INVALID",
+      "KEY_FILE_UNREADABLE"};
+  if (std::find(kWrong.begin(), kWrong.end(), error.code) != kWrong.end()) return kWrongUse;
+  return error.errc == Errc::unavailable ? kUnreachable : kFailed;
+}
+
+void Table::add(std::vector<std::string> row) {
+  for (auto& cell : row) cell = printable(cell);
+  rows_.push_back(std::move(row));
+}
+
+std::string Table::text() const {
+  std::vector<std::size_t> widths;
+  for (const auto& row : rows_) {
+    widths.resize(std::max(widths.size(), row.size()));
+    for (std::size_t i = 0; i < row.size(); ++i) widths[i] = std::max(widths[i], width_of(row[i]));
+  }
+  std::string text;
+  for (const auto& row : rows_) {
+    for (std::size_t i = 0; i < row.size(); ++i) {
+      text += row[i];
+      if (i + 1 < row.size()) text.append(widths[i] - width_of(row[i]) + 2, ' ');
+    }
+    while (text.ends_with(' ')) text.pop_back();
+    text += '\n';
+  }
+  return text;
+}
+
+std::string printable(std::string_view text) {
+  std::string clean(text);
+  std::replace_if(
+      clean.begin(), clean.end(), [](char c) { return static_cast<unsigned char>(c) < 0x20 || c == 0x7F; },
+      '?');
+  return clean;
+}
+
+std::string time_text(std::int64_t unix_ms) {
+  if (unix_ms <= 0) return "-";
+  return rfc3339(unix_ms).substr(0, std::string_view("2026-01-31T12:00:00").size()) + "Z";
+}
+
+void Output::object(const nlohmann::ordered_json& object) const {
+  print(stdout, text_of(object));
+}
+
+void Output::line(std::string_view text) const {
+  print(stdout, std::string(text) + "\n");
+}
+
+void Output::table(const Table& table) const {
+  print(stdout, table.text());
+}
+
+void Output::note(std::string_view text) const {
+  if (!json_) print(stderr, std::string(text) + "\n");
+}
+
+void Output::error(const Error& error) const {
+  if (!json_) {
+    print(stderr, "postrider-ops: " + printable(error.message) + " (" + error.code + ")\n  " +
+                      printable(error.suggestion) + "\n");
+    return;
+  }
+  nlohmann::ordered_json object = {{"code", error.code},
+                                   {"message", error.message},
+                                   {"suggestion", error.suggestion},
+                                   {"retryable", error.retryable()}};
+  if (error.retryable()) object["retry_after"] = kRetryAfterSeconds;
+  print(stderr, text_of(object));
+}
+
+}  // namespace postrider::ops

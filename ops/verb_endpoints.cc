@@ -1,0 +1,140 @@
+// endpoints list | show | disable | enable | delete
+#include "engine/core/ids.h"
+#include "ops/json_fields.h"
+#include "ops/session.h"
+
+namespace postrider::ops {
+namespace {
+
+// "2026-01-31T12:00:00.123Z" without its fraction; "-" for null.
+std::string short_time(const Json& object, const char* name) {
+  const auto time = text(object, name);
+  const auto dot = time.find('.');
+  return time.empty() ? "-" : dot == std::string::npos ? time : time.substr(0, dot) + "Z";
+}
+
+std::string or_dash(std::string value) {
+  return value.empty() ? "-" : value;
+}
+
+std::string joined(const Json& words) {
+  if (words.is_string()) return words.get<std::string>();
+  std::string all;
+  if (words.is_array())
+    for (const auto& word : words) all += (all.empty() ? "" : ", ") + text(word);
+  return all;
+}
+
+Result<std::string> path_of(const CommandLine& line) {
+  if (!is_tenant_or_endpoint_id(line.tenant) || !is_tenant_or_endpoint_id(line.endpoint))
+    return fail(Errc::invalid, "WRONG_USE", "TENANT or ID is no id", "use 1 to 64 of A-Z, a-z, 0-9, _ and -");
+  return "/v1/tenants/" + line.tenant + "/endpoints/" + line.endpoint;
+}
+
+void show(const Output& out, const Json& endpoint) {
+  if (out.json()) return out.object(endpoint);
+  Table table({text(endpoint, "tenant") + "/" + text(endpoint, "id"), ""});
+  const auto row = [&](const char* name, std::string value) { table.add({name, or_dash(std::move(value))}); };
+  const Json& limits = member(endpoint, "limits");
+  row("url", text(endpoint, "url") + (flag(endpoint, "has_query") ? "?… (its query is sealed)" : ""));
+  row("types", joined(member(endpoint, "types")));
+  row("retry", joined(member(endpoint, "retry")));
+  row("scheme", text(endpoint, "scheme"));
+  row("format", text(endpoint, "format"));
+  row("limits", std::to_string(number(limits, "concurrency")) + " at once, " +
+                    std::to_string(number(limits, "queue_max")) + " waiting in memory, rate a second " +
+                    (member(limits, "rate_per_second").is_number() && member(limits, "rate_per_second") != 0
+                         ? member(limits, "rate_per_second").dump()
+                         : "unlimited"));
+  row("state", text(endpoint, "state"));
+  row("since", short_time(endpoint, "since"));
+  row("why", text(endpoint, "why"));
+  row("by", text(endpoint, "by"));
+  row("held", std::to_string(number(endpoint, "held")));
+  row("queued", std::to_string(number(endpoint, "queued")));
+  for (const auto& secret : list(endpoint, "secrets"))
+    row("secret",
+        text(secret, "id") + ", " + text(secret, "state") + ", made " + short_time(secret, "created_at"));
+  row("incarnation", text(endpoint, "incarnation"));
+  row("revision", std::to_string(number(endpoint, "revision")));
+  row("changed", short_time(endpoint, "changed_at") + " by " + or_dash(text(endpoint, "changed_by")));
+  out.table(table);
+}
+
+Result<int> change(Session& session, const char* verb, const Json& body) {
+  auto path = path_of(session.line());
+  if (!path) return fail(path.error());
+  auto api = session.api();
+  if (!api) return fail(api.error());
+  auto answer = (*api)->post(*path + verb + (session.line().no_wait ? "?wait=false" : ""), body);
+  if (!answer) return fail(answer.error());
+  show(session.out(), *answer);
+  return kDone;
+}
+
+}  // namespace
+
+Result<int> endpoints_list(Session& session) {
+  auto api = session.api();
+  if (!api) return fail(api.error());
+  std::string path = "/v1/endpoints";
+  add_parameter(path, "tenant", session.line().tenant);
+  auto answer = (*api)->get(path);
+  if (!answer) return fail(answer.error());
+  const auto& out = session.out();
+  Table table({"TENANT", "ENDPOINT", "STATE", "SINCE", "HELD", "URL", "WHY"});
+  for (const auto& endpoint : list(*answer, "endpoints")) {
+    if (out.json())
+      out.object(endpoint);
+    else
+      table.add({text(endpoint, "tenant"), text(endpoint, "id"), text(endpoint, "state"),
+                 short_time(endpoint, "since"), std::to_string(number(endpoint, "held")),
+                 text(endpoint, "url"), or_dash(text(endpoint, "why"))});
+  }
+  if (out.json()) return kDone;
+  if (table.empty())
+    out.line("There are no endpoints. `postrider-ops endpoints apply FILE` declares some.");
+  else
+    out.table(table);
+  return kDone;
+}
+
+Result<int> endpoints_show(Session& session) {
+  auto path = path_of(session.line());
+  if (!path) return fail(path.error());
+  auto api = session.api();
+  if (!api) return fail(api.error());
+  auto answer = (*api)->get(*path);
+  if (!answer) return fail(answer.error());
+  show(session.out(), *answer);
+  return kDone;
+}
+
+Result<int> endpoints_disable(Session& session) {
+  return change(session, "/disable", {{"why", session.line().why}});
+}
+
+Result<int> endpoints_enable(Session& session) {
+  return change(session, "/enable", Json::object());
+}
+
+Result<int> endpoints_delete(Session& session) {
+  const auto& line = session.line();
+  auto path = path_of(line);
+  if (!path) return fail(path.error());
+  auto api = session.api();
+  if (!api) return fail(api.error());
+  if (!session.ask("Delete " + line.tenant + "/" + line.endpoint +
+                   ", and cancel every delivery that it is owed?"))
+    return kFailed;
+  auto answer = (*api)->remove(*path + (line.no_wait ? "?wait=false" : ""));
+  if (!answer) return fail(answer.error());
+  if (session.out().json())
+    session.out().object(
+        {{"tenant", line.tenant}, {"endpoint", line.endpoint}, {"deleted", flag(*answer, "deleted")}});
+  else
+    session.out().line("deleted " + line.tenant + "/" + line.endpoint);
+  return kDone;
+}
+
+}  // namespace postrider::ops
