@@ -1,8 +1,11 @@
+#include <rocksdb/status.h>
+
 #include <algorithm>
 #include <filesystem>
 #include <fstream>
 #include <iterator>
 
+#include "engine/embedded/storage.h"
 #include "tests/log/embedded_fixture.h"
 
 // Of its own files the embedded log tolerates an unfinished tail, and nothing else: damage is named, and it does not
@@ -226,6 +229,29 @@ TEST_F(DamageTest, AMissingFileIsNoticed) {
     const auto said = opening();
     ASSERT_TRUE(said) << file;
     EXPECT_EQ(said->code, "LOG_DAMAGED") << file << ": " << said->message;
+  }
+}
+
+// No checksum shows a record that is not there: the offsets do.
+TEST_F(DamageTest, AHoleInATopicWithoutCompactionIsMissed) {
+  make_closed_image();
+  const embedded::Place place{Topic::events, 1};
+  for (const Offset hole : {Offset{0}, Offset{3}, Offset{9}}) {
+    new_trial();
+    const std::string name = "record " + std::to_string(hole) + " of events/1 is missing";
+    {
+      auto storage = embedded::Storage::open({trial() / "db", 3}, false);
+      ASSERT_TRUE(storage) << storage.error().message;
+      ASSERT_EQ((*storage)->end(place), 10);
+      ASSERT_TRUE((*storage)->remove(place, {hole}).ok());
+      const auto read = (*storage)->scan(place, 0, 10, [](const Record&) { return true; });
+      EXPECT_FALSE(read);
+      EXPECT_EQ((*storage)->get(place, hole).error().message, name);
+    }
+    const auto said = opening();
+    ASSERT_TRUE(said) << hole;
+    EXPECT_EQ(said->errc, Errc::corrupt);
+    EXPECT_EQ(said->message, name);
   }
 }
 
