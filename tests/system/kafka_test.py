@@ -1,0 +1,134 @@
+"""The whole on a real Apache Kafka."""
+import json
+import subprocess
+import time
+import unittest
+
+from cases import OnEitherLog, Whole
+from kit import Broker, run_tool, until
+
+
+class OnKafka(OnEitherLog, Whole):
+    @classmethod
+    def setUpClass(cls):
+        super().setUpClass()
+        cls.broker = Broker(cls.directory / "broker")
+        cls.environments = 0
+
+    @classmethod
+    def tearDownClass(cls):
+        cls.broker.close()
+        super().tearDownClass()
+
+    def topics(self, partitions=4):
+        """Each test has an environment of its own on the one broker."""
+        type(self).environments += 1
+        self.environment = f"dev{self.environments}"
+        self.log = f"kafka://{self.broker.address}"
+        done = run_tool("postrider-ops", "--log", self.log, "--environment", self.environment, "topics", "create",
+                        "--partitions", partitions)
+        self.assertEqual(done.code, 0, done)
+
+    def make_key(self, daemon):
+        if not daemon.key.exists():
+            self.assertEqual(run_tool("postrider-ops", "keys", "new", daemon.key).code, 0)
+
+    def instance(self, name, key_of=None):
+        daemon = self.daemon(name, log=self.log, environment=self.environment,
+                             extra='---\n[kafka]\n"session.timeout.ms" = "6000"\n')
+        if key_of:
+            daemon.key.write_bytes(key_of.key.read_bytes())
+            daemon.key.chmod(0o600)
+        else:
+            self.make_key(daemon)
+        return daemon.start()
+
+    def started(self):
+        self.topics()
+        daemon = self.instance("one")
+        daemon.wait_token()
+        return daemon
+
+    def publish(self, daemon, *words, **more):
+        done = run_tool("postrider-publish", "--to", self.log, "--environment", self.environment, "--json", *words, **more)
+        self.assertEqual(done.code, 0, done)
+        return [json.loads(line) for line in done.out.splitlines()]
+
+    def publishing_through_crashes(self, pool, daemon, file):
+        return pool.submit(lambda: self.publish(daemon, "--file", file, timeout=300))
+
+    def test_ten_kills_lose_nothing(self):
+        self.crash(5000, 10)
+
+    def test_two_daemons_share_the_work_and_one_takes_over(self):
+        first = self.started()
+        second = self.instance("two", key_of=first)
+        second.token_file.parent.mkdir(exist_ok=True)
+        receiver = self.receiver()
+        first.apply({"main": (receiver.url, {})})
+        file = first.publish_many(400, "two")
+        # Many tenants: they spread over the partitions.
+        lines = [json.loads(line) for line in file.read_text().splitlines()]
+        endpoints = {}
+        for i, line in enumerate(lines):
+            line["tenant"] = f"t{i % 16}"
+        file.write_text("\n".join(map(json.dumps, lines)) + "\n")
+        text = f'environment = "{self.environment}"\n'
+        for i in range(16):
+            text += (f'[[endpoint]]\ntenant = "t{i}"\nid = "main"\nurl = "{receiver.url}"\n'
+                     'secrets = ["env:TEST_SECRET"]\n')
+        (first.directory / "many.toml").write_text(text)
+        self.assertEqual(first.ops("endpoints", "apply", first.directory / "many.toml").code, 0)
+        until(lambda: all(any(line.get("operation") == "partition_assigned" for line in daemon.lines())
+                          for daemon in (first, second)), 60, "partitions on both")
+        self.publish(first, "--file", file)
+        until(lambda: len(receiver.ids()) == 400, 90, "all of them")
+        shares = [sum(1 for line in daemon.lines() if line.get("operation") == "deliver") for daemon in (first, second)]
+        self.assertTrue(all(shares), f"both deliver: {shares}")
+        first.kill()
+        more = [dict(line, id=line["id"] + "-again") for line in lines[:100]]
+        file.write_text("\n".join(map(json.dumps, more)) + "\n")
+        self.publish(second, "--file", file)
+        until(lambda: len(receiver.ids()) == 500, 90, "the other to take over")
+
+    def test_replay_straight_from_the_log_while_every_daemon_is_down(self):
+        daemon = self.started()
+        answers = {"status": 400}
+        receiver = self.receiver(lambda n, webhook_id: answers["status"])
+        daemon.apply({"main": (receiver.url, {})})
+        webhook_id = self.publish(daemon, "--tenant", "acme", "--type", "order.created", "--id", "log-1",
+                                  "--data", "-", stdin='{"order": "log"}')[0]["webhook_id"]
+        until(lambda: self.dead_letters(daemon), what="the dead letter")
+        daemon.stop()
+        answers["status"] = 200
+        log = ("--log", self.log, "--environment", self.environment)
+        summary = run_tool("postrider-ops", *log, "dead-letters", "summary", "--json")
+        self.assertEqual(summary.code, 0, summary)
+        done = run_tool("postrider-ops", *log, "replay", "--tenant", "acme", "--reason", "client_error")
+        self.assertEqual(done.code, 0, done)
+        daemon.start()
+        until(lambda: len(receiver.of(webhook_id)) == 2, 60, "the replay")
+        self.assertTrue(receiver.of(webhook_id)[1]["verified"])
+
+    def test_missing_topics_are_named_with_the_command_that_makes_them(self):
+        daemon = self.daemon("none", log=f"kafka://{self.broker.address}", environment="nowhere")
+        self.make_key(daemon)
+        done = run_tool("postriderd", "--config", daemon.config)
+        self.assertEqual(done.code, 2, done)
+        error = json.loads(done.err.splitlines()[-1])
+        self.assertIn("topics create", error["suggestion"])
+
+    def stored_bytes(self, daemon):
+        found = super().stored_bytes(daemon)
+        for topic in ("endpoints", "health", "keys", "parked", "attempts", "dead-letters", "audit"):
+            name = f"{self.environment}.postrider.{topic}"
+            read = subprocess.run(["kcat", "-C", "-b", self.broker.address, "-t", name, "-o", "beginning", "-e", "-q",
+                                   "-f", "%k %h %s\n"], capture_output=True, timeout=60)
+            self.assertEqual(read.returncode, 0, read.stderr)
+            found.append((name, read.stdout))
+        self.assertTrue(any(bytes_ for name, bytes_ in found if name.endswith("dead-letters")))
+        return found
+
+
+if __name__ == "__main__":
+    unittest.main(verbosity=2)

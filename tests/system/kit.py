@@ -1,0 +1,282 @@
+"""What tests of the whole need: real daemons, a real broker, receivers with real TLS, and the tools as a user runs
+them. Nothing here is a stand-in. Everything started is ended by its own process id."""
+import base64
+import collections
+import hashlib
+import hmac
+import http.client
+import http.server
+import json
+import os
+import pathlib
+import re
+import signal
+import socket
+import ssl
+import subprocess
+import tempfile
+import threading
+import time
+
+ROOT = pathlib.Path(__file__).resolve().parents[2]
+BUILD = pathlib.Path(os.environ.get("POSTRIDER_BUILD", ROOT / "build/release"))
+SECRET = "whsec_" + base64.b64encode(bytes(range(32))).decode()
+
+
+def until(done, seconds=60, what="it"):
+    """Waits for a condition; the bound is for a hung run, not for speed."""
+    end = time.monotonic() + seconds
+    while not (value := done()):
+        if time.monotonic() > end:
+            raise AssertionError(f"{what} did not come within {seconds} s")
+        time.sleep(0.02)
+    return value
+
+
+def free_port():
+    with socket.socket() as one:
+        one.bind(("127.0.0.1", 0))
+        return one.getsockname()[1]
+
+
+class Authority:
+    """A throw-away certificate authority and a certificate for localhost."""
+
+    def __init__(self, directory):
+        self.ca = directory / "ca.pem"
+        self.cert, self.key = directory / "cert.pem", directory / "key.pem"
+        run = lambda *words: subprocess.run(["openssl", *words], check=True, capture_output=True, cwd=directory)
+        run("req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-days", "2",
+            "-subj", "/CN=test authority", "-keyout", "ca.key", "-out", "ca.pem")
+        run("req", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-subj", "/CN=localhost",
+            "-keyout", "key.pem", "-out", "cert.csr")
+        (directory / "ext").write_text("subjectAltName=DNS:localhost,IP:127.0.0.1\n")
+        run("x509", "-req", "-in", "cert.csr", "-CA", "ca.pem", "-CAkey", "ca.key", "-CAcreateserial", "-days", "2",
+            "-extfile", "ext", "-out", "cert.pem")
+
+
+class Receiver:
+    """A customer's endpoint over TLS. `answer(n, webhook_id)` gives the status (or status, headers) of the n-th
+    request of that webhook-id; every arrival is kept, and whether its signature verifies."""
+
+    def __init__(self, authority, answer=lambda n, webhook_id: 200):
+        self.arrivals, self.lock = [], threading.Lock()
+        self.counts = collections.Counter()
+        self.answer = answer
+        outer = self
+
+        class Handler(http.server.BaseHTTPRequestHandler):
+            protocol_version = "HTTP/1.1"
+
+            def do_POST(self):
+                body = self.rfile.read(int(self.headers["content-length"]))
+                outer.take(self, {k.lower(): v for k, v in self.headers.items()}, body)
+
+            def log_message(self, *_):
+                pass
+
+        class Server(http.server.ThreadingHTTPServer):
+            request_queue_size = 256
+            daemon_threads = True
+
+            def handle_error(self, *_):
+                pass
+
+        self.server = Server(("127.0.0.1", 0), Handler)
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.load_cert_chain(authority.cert, authority.key)
+        # The handshake belongs to the connection's own thread, not to the one that accepts.
+        self.server.socket = context.wrap_socket(self.server.socket, server_side=True, do_handshake_on_connect=False)
+        self.url = f"https://localhost:{self.server.server_address[1]}/hook"
+        threading.Thread(target=self.server.serve_forever, daemon=True).start()
+
+    def take(self, handler, headers, body):
+        webhook_id = headers.get("webhook-id", "")
+        with self.lock:
+            self.counts[webhook_id] += 1
+            n = self.counts[webhook_id]
+            verified = verify(headers, body)
+            arrival = {"at": time.time(), "id": webhook_id, "n": n, "headers": headers, "body": body,
+                       "verified": verified, "status": None}
+            self.arrivals.append(arrival)
+        answer = self.answer(n, webhook_id)
+        status, extra = answer if isinstance(answer, tuple) else (answer, {})
+        arrival["status"] = status
+        handler.send_response(status)
+        for name, value in extra.items():
+            handler.send_header(name, value)
+        handler.send_header("content-length", "0")
+        handler.end_headers()
+
+    def ids(self):
+        with self.lock:
+            return {arrival["id"] for arrival in self.arrivals}
+
+    def delivered(self):
+        with self.lock:
+            return {arrival["id"] for arrival in self.arrivals if arrival["status"] == 200}
+
+    def of(self, webhook_id):
+        with self.lock:
+            return [arrival for arrival in self.arrivals if arrival["id"] == webhook_id]
+
+    def count(self):
+        with self.lock:
+            return len(self.arrivals)
+
+    def close(self):
+        self.server.shutdown()
+        self.server.server_close()
+
+
+def verify(headers, body, secret=SECRET):
+    key = base64.b64decode(secret.removeprefix("whsec_"))
+    stamp = headers.get("webhook-timestamp", "0")
+    signed = f"{headers.get('webhook-id')}.{stamp}.".encode() + body
+    want = "v1," + base64.b64encode(hmac.new(key, signed, hashlib.sha256).digest()).decode()
+    return want in headers.get("webhook-signature", "").split() and abs(time.time() - int(stamp)) <= 300
+
+
+class Broker:
+    """A real Apache Kafka."""
+
+    def __init__(self, directory):
+        command = [ROOT / "tests/support/kafka-broker", "start", str(directory)]
+        self.process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, stderr=subprocess.DEVNULL)
+        self.address = self.process.stdout.readline().strip()
+        if not self.address:
+            raise AssertionError("the broker did not start")
+
+    def close(self):
+        self.process.terminate()
+        self.process.wait(30)
+        self.process.stdout.close()
+
+
+Ran = collections.namedtuple("Ran", "code out err")
+
+
+def run_tool(name, *words, env=None, stdin=None, timeout=120):
+    done = subprocess.run([BUILD / name, *map(str, words)], capture_output=True, text=True, timeout=timeout,
+                          input=stdin, env={**os.environ, **(env or {})})
+    return Ran(done.returncode, done.stdout, done.stderr)
+
+
+class Daemon:
+    """postriderd in a directory of its own. `log`: "kafka://…", or None for the embedded log."""
+
+    def __init__(self, directory, authority, log=None, environment="development", extra=""):
+        self.directory = directory
+        directory.mkdir(parents=True, exist_ok=True)
+        self.environment = environment
+        self.log = log or f"embedded:{directory}/log"
+        self.data = directory / "data"
+        self.key = directory / "key"
+        self.port = free_port()
+        self.api = f"http://127.0.0.1:{self.port}"
+        self.config = directory / "postrider.toml"
+        self.errors = directory / "stderr.log"
+        self.authority = authority
+        self.extra = extra
+        self.process = None
+        self.token_file = self.data / "admin.token"
+        self.write_config()
+
+    def write_config(self):
+        top, _, tables = self.extra.partition("---\n")
+        self.config.write_text(f"""environment = "{self.environment}"
+log = "{self.log}"
+data = "{self.data}"
+listen = "127.0.0.1:{self.port}"
+{top}
+[keys]
+service = "file:{self.key}"
+[guard]
+allow = ["127.0.0.0/8", "::1/128"]
+[delivery]
+ca_file = "{self.authority.ca}"
+{tables}
+""")
+
+    def start(self, ready=True):
+        with open(self.errors, "ab") as errors:
+            self.process = subprocess.Popen([BUILD / "postriderd", "--config", str(self.config)], stderr=errors,
+                                            stdout=subprocess.DEVNULL)
+        if ready:
+            self.wait_ready()
+        return self
+
+    def get(self, path):
+        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=10)
+        try:
+            connection.request("GET", path)
+            answer = connection.getresponse()
+            return answer.status, answer.read().decode()
+        finally:
+            connection.close()
+
+    def is_ready(self):
+        if self.process.poll() is not None:
+            raise AssertionError(f"postriderd ended: {self.errors.read_text()[-2000:]}")
+        try:
+            return self.get("/readyz")[0] == 200
+        except OSError:
+            return False
+
+    def wait_ready(self):
+        until(self.is_ready, 60, "readiness")
+
+    def wait_token(self):
+        until(self.token_file.exists, 30, "admin.token")
+
+    def kill(self):
+        self.process.send_signal(signal.SIGKILL)
+        self.process.wait()
+
+    def stop(self):
+        if self.process and self.process.poll() is None:
+            self.process.terminate()
+            self.process.wait(40)
+        return self.process.returncode if self.process else None
+
+    def lines(self):
+        return [json.loads(line) for line in self.errors.read_text().splitlines() if line.startswith("{")]
+
+    def ops(self, *words, **more):
+        env = {"TEST_SECRET": SECRET}
+        return run_tool("postrider-ops", "--api", self.api, "--token-file", self.token_file, *words, env=env, **more)
+
+    def apply(self, endpoints):
+        """endpoints: name → (url, {key: TOML value})."""
+        text = f'environment = "{self.environment}"\n'
+        for name, (url, settings) in endpoints.items():
+            values = {"tenant": '"acme"', "id": f'"{name}"', "url": f'"{url}"', "secrets": '["env:TEST_SECRET"]', **settings}
+            text += "[[endpoint]]\n" + "".join(f"{key} = {value}\n" for key, value in values.items())
+        file = self.directory / "endpoints.toml"
+        file.write_text(text)
+        done = self.ops("endpoints", "apply", file)
+        assert done.code == 0, done
+        return done
+
+    def publish(self, *words, **more):
+        done = run_tool("postrider-publish", "--to", self.api, "--token-file", self.token_file, "--environment",
+                        self.environment, "--json", *words, **more)
+        assert done.code == 0, done
+        return [json.loads(line) for line in done.out.splitlines()]
+
+    def publish_many(self, count, prefix, type_="order.created", data=None):
+        file = self.directory / f"{prefix}.jsonl"
+        with open(file, "w") as out:
+            for i in range(count):
+                out.write(json.dumps({"specversion": "1.0", "id": f"{prefix}-{i}", "source": "/shop", "type": type_,
+                                      "tenant": "acme", "data": data or {"number": i}}) + "\n")
+        return file
+
+
+def metric(text, name):
+    found = re.findall(rf"^{name}(?:{{[^}}]*}})? ([0-9.e+-]+)$", text, re.M)
+    return sum(float(value) for value in found)
+
+
+def scratch():
+    return pathlib.Path(tempfile.mkdtemp(prefix="postrider-test-"))
