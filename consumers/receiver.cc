@@ -14,8 +14,7 @@
 
 #include <csignal>
 #include <cstring>
-#include <ctime>
-#include <unordered_map>
+#include <list>
 
 namespace postrider_receive {
 namespace {
@@ -109,16 +108,20 @@ class Receiver::Server {
   void answer(evhttp_request* request, const Arrival& arrival);
   void end_later(evhttp_request* request, bool reset);
 
-  // A connection that gets no answer, and when it ends. Owned by the loop's one-shot event.
+  // A connection that gets no answer, until it ends.
   struct Ending {
+    Server* server;
     evhttp_connection* connection;
     bool reset;
+    std::list<Ending>::iterator self;
   };
+  static void end(evutil_socket_t, short, void* ending);
 
   ReceiverOptions options_;
   const webhooks::Verifier& verifier_;
   AnswerPlan plan_;
   std::function<void(const Arrival&)> on_arrival_;
+  std::list<Ending> endings_;
   // In this order: events go before the base, connections (evhttp) before the TLS context.
   Base base_;
   TlsContext tls_context_;
@@ -252,15 +255,16 @@ void Receiver::Server::answer(evhttp_request* request, const Arrival& arrival) {
 // evhttp reads nothing more from a connection whose request is unanswered, so it stays ours until then. Never
 // from inside the request's own callback, which still uses it.
 void Receiver::Server::end_later(evhttp_request* request, bool reset) {
-  auto* ending = new Ending{evhttp_request_get_connection(request), reset};
+  endings_.push_front({this, evhttp_request_get_connection(request), reset, {}});
+  endings_.front().self = endings_.begin();
   const timeval delay{reset ? 0 : kHangSeconds, 0};
-  event_base_once(
-      base_.get(), -1, EV_TIMEOUT,
-      [](evutil_socket_t, short, void* context) {
-        std::unique_ptr<Ending> owned(static_cast<Ending*>(context));
-        owned->reset ? close_with_reset(owned->connection) : evhttp_connection_free(owned->connection);
-      },
-      ending, &delay);
+  event_base_once(base_.get(), -1, EV_TIMEOUT, end, &endings_.front(), &delay);
+}
+
+void Receiver::Server::end(evutil_socket_t, short, void* context) {
+  const auto ending = *static_cast<Ending*>(context);
+  ending.server->endings_.erase(ending.self);
+  ending.reset ? close_with_reset(ending.connection) : evhttp_connection_free(ending.connection);
 }
 
 Receiver::Receiver(ReceiverOptions options, const webhooks::Verifier& verifier, AnswerPlan plan,
