@@ -206,7 +206,7 @@ bool refuses(const TopicDifference& difference, const Environment& environment) 
     case TopicDifference::Weight::warn:
       return false;
     case TopicDifference::Weight::refuse_in_production:
-      return environment.str() != "development";
+      return environment.str() == "production";
     case TopicDifference::Weight::refuse:
       return true;
   }

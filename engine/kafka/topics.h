@@ -20,8 +20,8 @@ struct TopicPlan {
 };
 
 struct TopicDifference {
-  // refuse: data could be lost. refuse_in_production: likewise, where one machine's loss must not matter;
-  // `development` only warns. warn: works, but not as designed.
+  // refuse: data could be lost. refuse_in_production: likewise, should one machine be lost; every other
+  // environment only warns. warn: works, but not as designed.
   enum class Weight { warn, refuse_in_production, refuse };
   Weight weight = Weight::warn;
   std::string topic;     // full name; empty: of the brokers

@@ -65,6 +65,7 @@ TEST_F(KafkaTopics, AFreshEnvironmentLacksOnlyReplicas) {
   for (const TopicDifference& each : *found) {
     EXPECT_EQ(each.weight, Weight::refuse_in_production) << each.topic << ": " << each.sentence;
     EXPECT_FALSE(refuses(each, Environment("development")));
+    EXPECT_FALSE(refuses(each, Environment("staging")));
     EXPECT_TRUE(refuses(each, Environment("production")));
   }
   const bool named = std::any_of(found->begin(), found->end(),
