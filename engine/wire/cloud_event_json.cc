@@ -112,6 +112,10 @@ void append_data(std::string& out, const Event& event) {
 }  // namespace
 
 Result<Event> parse_json(std::string_view text) {
+  return parse_json_with_type(text, {});
+}
+
+Result<Event> parse_json_with_type(std::string_view text, std::string_view content_type) {
   JsonFlaw flaw;
   const auto members = json_members(text, flaw);
   if (!members) {
@@ -125,6 +129,7 @@ Result<Event> parse_json(std::string_view text) {
   }
   auto event = std::move(attributes).finish();
   if (!event) return event;
+  if (event->datacontenttype.empty()) event->datacontenttype = content_type;
   if (auto set = set_data(*event, data); !set) return fail(set.error());
   return event;
 }

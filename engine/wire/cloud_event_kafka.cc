@@ -1,8 +1,10 @@
 // CloudEvents' Kafka binding 1.0.2: binary mode (ce_* headers, content-type, value = data), and structured
 // mode in JSON or protobuf, told apart by the content-type header.
+#include <algorithm>
 #include <utility>
 
 #include "engine/wire/cloud_event.h"
+#include "engine/wire/cloud_event_json.h"
 #include "engine/wire/event_attributes.h"
 
 namespace postrider::wire {
@@ -27,6 +29,16 @@ Result<Event> decode_binary(const Headers& headers, std::string_view value, std:
   return event;
 }
 
+// The Python SDK (cloudevents 1.x and 2.x, kafka.to_structured) writes structured JSON under the content type
+// of the data, and takes that out of the event. Without a ce_ header an object can be nothing else.
+bool is_unmarked_json(const Headers& headers, std::string_view value) {
+  const auto first = value.find_first_not_of(" \t\r\n");
+  return first != std::string_view::npos && value[first] == '{' &&
+         std::none_of(headers.begin(), headers.end(), [](const Header& header) {
+           return std::string_view(header.name).starts_with(kPrefix);
+         });
+}
+
 Result<DecodedEvent> decode_by_content_type(const Headers& headers, std::string_view value) {
   const auto* header = find_header(headers, "content-type");
   const std::string content_type = header ? *header : std::string();
@@ -48,6 +60,7 @@ Result<DecodedEvent> decode_by_content_type(const Headers& headers, std::string_
   if (starts_with_ignoring_case(media, "application/cloudevents")) {
     return undecodable("structured mode in a format that is neither JSON nor protobuf");
   }
+  if (is_unmarked_json(headers, value)) return plain(parse_json_with_type(value, content_type));
   return plain(decode_binary(headers, value, content_type));
 }
 

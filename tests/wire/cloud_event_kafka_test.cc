@@ -78,6 +78,30 @@ TEST(CloudEventOverKafka, StructuredModesAreToldByTheContentType) {
   EXPECT_EQ(protobuf->event, full_event());
 }
 
+// As cloudevents 2.2.0 for Python writes them: kafka.to_structured().
+TEST(CloudEventOverKafka, ThePythonSdksStructuredEventsArriveThoughTheirContentTypeIsThatOfTheData) {
+  const auto decode = [](Headers headers, std::string_view value) {
+    auto decoded = decode_kafka("acme", headers, value, false);
+    EXPECT_TRUE(decoded) << decoded.error().message;
+    return decoded ? decoded->event : Event{};
+  };
+  const std::string head =
+      R"({"type": "t", "source": "/s", "tenant": "acme", "specversion": "1.0", "id": "1", )"
+      R"("time": "2026-11-22T08:13:48.686428+00:00", )";
+  auto event = decode({{"content-type", "application/json"}}, head + R"("data": {"a": 1}})");
+  EXPECT_EQ(event.data, "{\"a\": 1}");
+  EXPECT_EQ(event.datacontenttype, "application/json");
+  EXPECT_EQ(event.tenant, TenantId("acme"));
+  event = decode({}, head + R"("data": {"a": 1}})");
+  EXPECT_EQ(event.datacontenttype, "application/json");
+  event = decode({{"content-type", "text/xml"}}, head + R"("data": "<a/>"})");
+  EXPECT_EQ(event.data, "<a/>");
+  EXPECT_EQ(event.datacontenttype, "text/xml");
+  event = decode({{"content-type", "text/xml"}}, head + R"("data_base64": "PGEvPg=="})");
+  EXPECT_EQ(event.data, "<a/>");
+  EXPECT_EQ(event.datacontenttype, "text/xml");
+}
+
 TEST(CloudEventOverKafka, ASealedReplayKeepsItsAttributesAndItsPayloadUnopened) {
   auto attributes = full_event();
   attributes.data.clear();
