@@ -35,8 +35,10 @@ class CurlTransport final : public Transport {
     std::string ca_file;  // PEM, instead of the system's authorities; empty: the system's
     std::size_t response_header_bytes_max = 32 * 1024;
     std::size_t response_body_bytes_max = 64 * 1024;
-    std::size_t connections_max =
-        4096;  // requests on their way at once; idle connections kept: as many again
+    // Requests on their way at once. Idle connections are kept beside them: as many again, or two a host if
+    // that is more; one that is too old goes when its multi next opens a connection.
+    std::size_t connections_max = 4096;
+    4096;  // requests on their way at once; idle connections kept: as many again
     std::size_t hosts_per_multi = 128;
     std::size_t idle_handles_max = 2048;  // about 9 KB each
     Millis connection_idle_max{90'000};

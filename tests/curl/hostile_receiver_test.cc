@@ -74,6 +74,13 @@ TEST_P(HostileReceiver, IsAnOutcomeWithItsOwnCode) {
 const std::string kNine(9, 'x');
 const std::string kMany(20'000, 'x');
 
+// Far below the cap of header bytes.
+std::string many_informational() {
+  std::string all;
+  for (int i = 0; i < 50; ++i) all += "HTTP/1.1 102 Processing\r\n\r\n";
+  return all;
+}
+
 INSTANTIATE_TEST_SUITE_P(
     Rows, HostileReceiver,
     testing::Values(
@@ -99,6 +106,7 @@ INSTANTIATE_TEST_SUITE_P(
         Row{"EndlessStatusLine", endless("HTTP/1.1 200 ", kMany), 0, AttemptError::headers_too_large},
         Row{"EndlessInformational", endless("", "HTTP/1.1 103 Early Hints\r\nLink: a\r\n\r\n"), 0,
             AttemptError::headers_too_large},
+        Row{"ManyInformational", then_hang(many_informational()), 0, AttemptError::headers_too_large},
         Row{"OnlyInformational", once("HTTP/1.1 100 Continue\r\n\r\n"), 0, AttemptError::malformed},
         Row{"SwitchesProtocols", once("HTTP/1.1 101 Switching\r\nUpgrade: h2c\r\n\r\n"), 0,
             AttemptError::malformed},

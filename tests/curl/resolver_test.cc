@@ -217,6 +217,17 @@ TEST(AnswerCache, SaysHowLongAnAnswerMayStillBeUsed) {
   EXPECT_EQ((*cache.find("good", now + Millis(59'000)))->ttl, Millis(5'000));
 }
 
+TEST(AnswerCache, ClampsATtl) {
+  AnswerCache cache(10);
+  const PollTime now{};
+  cache.put("brief", one_address(Millis(0)), now);
+  cache.put("long", one_address(Millis(86'400'000)), now);
+  EXPECT_NE(cache.find("brief", now + Millis(4'999)), nullptr);
+  EXPECT_EQ(cache.find("brief", now + Millis(5'000)), nullptr);
+  EXPECT_EQ((*cache.find("long", now))->ttl, Millis(300'000));
+  EXPECT_EQ(cache.find("long", now + Millis(300'000)), nullptr);
+}
+
 TEST(AnswerCache, MakesRoomByDroppingTheLongestUnused) {
   AnswerCache cache(2);
   const PollTime now{};
