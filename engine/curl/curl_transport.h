@@ -38,7 +38,6 @@ class CurlTransport final : public Transport {
     // Requests on their way at once. Idle connections are kept beside them: as many again, or two a host if
     // that is more; one that is too old goes when its multi next opens a connection.
     std::size_t connections_max = 4096;
-    4096;  // requests on their way at once; idle connections kept: as many again
     std::size_t hosts_per_multi = 128;
     std::size_t idle_handles_max = 2048;  // about 9 KB each
     Millis connection_idle_max{90'000};
