@@ -105,7 +105,8 @@ int run(const Config& config) {
 
   Mailbox mailbox;
   std::unique_ptr<Api> api;
-  ServiceHop hop(shard.service(), mailbox, [&api](std::function<void()> work) { api->post(std::move(work)); });
+  ServiceHop hop(shard.service(), mailbox,
+                 [&api](std::function<void()> work) { api->post(std::move(work)); });
   Api::Options options;
   options.environment = config.environment;
   options.server.host = config.listen.host;
@@ -117,7 +118,8 @@ int run(const Config& config) {
   options.server.idle_timeout = config.api.idle_timeout;
   options.default_retry = config.retry.standard;
   Desk desk{*log->client, config.environment, desk_random, clock};
-  api = std::make_unique<Api>(hop, desk, [&telemetry] { return telemetry.metrics_text(); }, options);
+  api = std::make_unique<Api>(
+      hop, desk, [&telemetry] { return telemetry.metrics_text(); }, options);
   if (auto started = api->start(); !started) return refuse(started.error());
   telemetry.log("info", "started", "listening on " + config.listen.host + ":" + std::to_string(api->port()),
                 {{"instance", (*data)->instance()}, {"log", format_log_place(config.log)}});
@@ -159,4 +161,6 @@ int start(int argc, char** argv) {
 }  // namespace
 }  // namespace postrider
 
-int main(int argc, char** argv) { return postrider::start(argc, argv); }
+int main(int argc, char** argv) {
+  return postrider::start(argc, argv);
+}

@@ -22,7 +22,12 @@ enum class DeadReason {
   target_denied,      // the address guard refused
   target_gone,        // a replay whose endpoint is no more
   payload_lost,       // the event's bytes are nowhere any more
-  undecodable, oversize, no_tenant, bad_tenant, foreign_environment, bad_attribute,  // bad events
+  undecodable,
+  oversize,
+  no_tenant,
+  bad_tenant,
+  foreign_environment,
+  bad_attribute,  // bad events
 };
 std::string_view reason_of(DeadReason reason);
 std::optional<DeadReason> parse_dead_reason(std::string_view text);
@@ -35,22 +40,22 @@ std::string_view name_of(Category category);
 struct Verdict {
   enum class Kind { success, retry, dead, defer };
   Kind kind = Kind::success;
-  Millis delay{0};                          // retry and defer: from now
-  std::optional<DeadReason> dead;           // dead
-  bool disable_endpoint = false;            // 410
-  bool counts_as_unauthorized = false;      // 401, 403: the fifth in a row quarantines
-  bool counts_for_breaker = false;          // 5xx, timeout, connect, …
-  bool charged = true;                      // an attempt of the policy was used up
+  Millis delay{0};                      // retry and defer: from now
+  std::optional<DeadReason> dead;       // dead
+  bool disable_endpoint = false;        // 410
+  bool counts_as_unauthorized = false;  // 401, 403: the fifth in a row quarantines
+  bool counts_for_breaker = false;      // 5xx, timeout, connect, …
+  bool charged = true;                  // an attempt of the policy was used up
 };
 
 struct Situation {
   std::uint32_t attempts = 1;  // charged attempts, this one included
   LogTime now{};
-  LogTime appended{};          // of the event: its lifetime begins here
-  WallTime wall_now{};         // for dates in Retry-After only
+  LogTime appended{};   // of the event: its lifetime begins here
+  WallTime wall_now{};  // for dates in Retry-After only
   bool retry_client_errors = false;
   Millis lifetime = kLifetimeMax;
-  std::uint64_t chance = 0;    // uniform
+  std::uint64_t chance = 0;  // uniform
 };
 
 Verdict decide(const Outcome& outcome, const RetryPolicy& policy, const Situation& situation);

@@ -24,7 +24,7 @@ class Delivery {
 
   DeliveryState state() const;
   const std::optional<DeliveryRef>& ref() const { return ref_; }
-  std::optional<std::int64_t> next_at() const;          // parked: due, unix ms
+  std::optional<std::int64_t> next_at() const;                            // parked: due, unix ms
   const std::vector<AttemptFact>& attempts() const { return attempts_; }  // by time
   std::optional<DeadReason> dead_reason() const { return dead_; }
   std::optional<CancelReason> cancel_reason() const { return cancelled_; }

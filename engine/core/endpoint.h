@@ -15,9 +15,9 @@ enum class Scheme { standard_webhooks, x_webhook };
 enum class BodyFormat { binary, structured };
 
 struct EndpointLimits {
-  std::uint32_t concurrency = 16;       // attempts in flight at once, 1–1000
-  std::uint32_t queue_max = 1000;       // deliveries waiting in memory; more are parked
-  double rate_per_second = 0;           // 0: no limit
+  std::uint32_t concurrency = 16;  // attempts in flight at once, 1–1000
+  std::uint32_t queue_max = 1000;  // deliveries waiting in memory; more are parked
+  double rate_per_second = 0;      // 0: no limit
   bool operator==(const EndpointLimits&) const = default;
 };
 
@@ -29,19 +29,19 @@ struct EndpointDef {
   TenantId tenant;
   EndpointId id;
   Incarnation incarnation;
-  std::uint64_t revision = 0;  // of this record, 1 at creation
-  std::uint64_t replaces = 0;  // the revision this record replaced; 0 at creation
-  std::string url;             // without its query
-  std::string sealed_query;    // sealed (DESIGN §11); empty: no query
+  std::uint64_t revision = 0;      // of this record, 1 at creation
+  std::uint64_t replaces = 0;      // the revision this record replaced; 0 at creation
+  std::string url;                 // without its query
+  std::string sealed_query;        // sealed (DESIGN §11); empty: no query
   std::vector<std::string> types;  // "order.created", "order.*", "*"
   RetryPolicy retry;
   Scheme scheme = Scheme::standard_webhooks;
   BodyFormat format = BodyFormat::binary;
   EndpointLimits limits;
-  bool disabled = false;        // by an operator or the customer
+  bool disabled = false;  // by an operator or the customer
   std::string disabled_why;
-  std::string changed_by;       // actor
-  std::int64_t changed_at = 0;  // unix ms, the writer's wall clock: for people
+  std::string changed_by;             // actor
+  std::int64_t changed_at = 0;        // unix ms, the writer's wall clock: for people
   std::uint64_t enable_revision = 0;  // revision of the last `enable`: older health facts are void
   bool deleted = false;
   std::string unknown;  // protobuf fields of a newer version, kept as they came
@@ -60,7 +60,7 @@ struct EndpointSecret {
   std::int64_t created_at = 0;  // unix ms
   std::int64_t expires_at = 0;  // unix ms of log time; expiring: signs until then
   std::string sealed;           // sealed "whsec_…"; empty once revoked
-  std::string digest;           // SHA-256 over incarnation and key bytes, hex: lets `apply` see that nothing changed
+  std::string digest;  // SHA-256 over incarnation and key bytes, hex: lets `apply` see that nothing changed
   std::string unknown;
   bool operator==(const EndpointSecret&) const = default;
 };

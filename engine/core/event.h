@@ -31,9 +31,9 @@ struct Event {
   std::string datacontenttype;  // empty: absent
   std::string dataschema;
   TenantId tenant;
-  std::string environment;  // empty: the topic's own
-  std::optional<Target> target;  // replays only
-  ReplayJobId replay_job;        // replays only
+  std::string environment;                                      // empty: the topic's own
+  std::optional<Target> target;                                 // replays only
+  ReplayJobId replay_job;                                       // replays only
   std::vector<std::pair<std::string, std::string>> extensions;  // the rest: traceparent, orderingkey, …
   std::string data;
   bool operator==(const Event&) const = default;

@@ -12,8 +12,9 @@
 #include "engine/core/outcome.h"
 #include "engine/core/time.h"
 
-// Stored changes: what stands on the log beside `events` and the registry. Plain values; engine/wire turns them
-// into bytes. `unknown` keeps the protobuf fields of a newer version, so that writing a value again loses none.
+// Stored changes: what stands on the log beside `events` and the registry. Plain values; engine/wire turns
+// them into bytes. `unknown` keeps the protobuf fields of a newer version, so that writing a value again
+// loses none.
 namespace postrider {
 
 // Which assignment wrote it. Readers drop only records equal in delivery id, epoch and sequence.
@@ -39,21 +40,21 @@ struct DeliveryRef {
 struct AttemptFact {
   Stamp stamp;
   DeliveryRef delivery;
-  std::uint32_t number = 1;      // what the policy was charged, this one included
-  std::int64_t signed_at = 0;    // unix seconds, wall: the timestamp that was signed
-  std::int64_t at = 0;           // unix ms of log time
+  std::uint32_t number = 1;    // what the policy was charged, this one included
+  std::int64_t signed_at = 0;  // unix seconds, wall: the timestamp that was signed
+  std::int64_t at = 0;         // unix ms of log time
   std::int32_t status = 0;
   AttemptError error = AttemptError::none;
   Verdict::Kind verdict = Verdict::Kind::success;
-  std::int64_t next_at = 0;      // retry: due, unix ms of log time
+  std::int64_t next_at = 0;  // retry: due, unix ms of log time
   Phases phases;
-  std::string url;               // without query
+  std::string url;  // without query
   std::string receiver_request_id;
   std::string sealed_snippet;
   std::vector<std::string> secret_ids;  // that signed
-  std::string body_digest;       // SHA-256, first 16 bytes
-  Offset registry_version = 0;   // offset of `endpoints` it was routed and signed under
-  std::uint32_t fan_out = 1;     // deliveries of this event: tells a reader when it has seen all
+  std::string body_digest;              // SHA-256, first 16 bytes
+  Offset registry_version = 0;          // offset of `endpoints` it was routed and signed under
+  std::uint32_t fan_out = 1;            // deliveries of this event: tells a reader when it has seen all
   std::string unknown;
   bool operator==(const AttemptFact&) const = default;
 };
@@ -117,9 +118,9 @@ struct SourceLostFact {  // offsets that `events` no longer holds
 struct ParkedState {
   Stamp stamp;
   DeliveryRef delivery;
-  std::uint32_t attempts = 0;     // charged so far
-  std::int64_t due = 0;           // unix ms of log time
-  std::int64_t appended = 0;      // of the event, unix ms of log time: lifetime
+  std::uint32_t attempts = 0;  // charged so far
+  std::int64_t due = 0;        // unix ms of log time
+  std::int64_t appended = 0;   // of the event, unix ms of log time: lifetime
   std::uint32_t fan_out = 1;
   std::int32_t last_status = 0;
   AttemptError last_error = AttemptError::none;
@@ -140,18 +141,19 @@ inline constexpr std::string_view kOwnerKey = "owner";
 
 struct DeadLetter {
   Stamp stamp;
-  DeliveryRef delivery;         // bad events: delivery id is "dlv_…" of the position with no incarnation
+  DeliveryRef delivery;  // bad events: delivery id is "dlv_…" of the position with no incarnation
   DeadReason reason = DeadReason::attempts_exhausted;
   std::uint32_t attempts = 0;
   std::int32_t last_status = 0;
   AttemptError last_error = AttemptError::none;
-  std::int64_t dead_at = 0;     // unix ms of log time
+  std::int64_t dead_at = 0;  // unix ms of log time
   std::int64_t appended = 0;
-  std::string sealed_payload;   // the event (protobuf format), or the raw record of a bad one; sealed
+  std::string sealed_payload;  // the event (protobuf format), or the raw record of a bad one; sealed
   std::uint64_t payload_bytes = 0;
-  std::string payload_digest;   // SHA-256
-  // The CloudEvent's source: with tenant and id it makes the webhook-id, which a replay keeps, so that a replay
-  // straight from the log need not open the payload. Empty: a bad event, or one written before the field was.
+  std::string payload_digest;  // SHA-256
+  // The CloudEvent's source: with tenant and id it makes the webhook-id, which a replay keeps, so that a
+  // replay straight from the log need not open the payload. Empty: a bad event, or one written before the
+  // field was.
   std::string event_source;
   std::string unknown;
   bool operator==(const DeadLetter&) const = default;
@@ -167,8 +169,8 @@ struct DeadLetterMark {
   DeadLetterState state = DeadLetterState::resolved;
   std::string actor;
   std::string why;
-  ReplayJobId job;     // replayed: by which
-  std::int64_t at = 0; // unix ms
+  ReplayJobId job;      // replayed: by which
+  std::int64_t at = 0;  // unix ms
   std::string unknown;
   bool operator==(const DeadLetterMark&) const = default;
 };

@@ -19,9 +19,9 @@ struct HealthFact {
   Partition partition = 0;
   std::uint64_t enable_revision = 0;
   Stop stop = Stop::none;
-  bool failing = false;         // the last attempt failed; false: it succeeded
-  std::string why;              // "gone_410", "unauthorized_5_in_a_row", "failing_24h", "first_failure", …
-  std::int64_t since = 0;       // unix ms of log time: the first failure of this run, or the stop
+  bool failing = false;    // the last attempt failed; false: it succeeded
+  std::string why;         // "gone_410", "unauthorized_5_in_a_row", "failing_24h", "first_failure", …
+  std::int64_t since = 0;  // unix ms of log time: the first failure of this run, or the stop
   std::string unknown;
   bool operator==(const HealthFact&) const = default;
 };

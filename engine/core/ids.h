@@ -30,14 +30,14 @@ class Name {
   std::string text_;
 };
 
-using TenantId = Name<struct TenantTag>;            // [A-Za-z0-9_-]{1,64}
-using EndpointId = Name<struct EndpointTag>;        // [A-Za-z0-9_-]{1,64}
-using Incarnation = Name<struct IncarnationTag>;    // random, at creation: "inc_" + 22 of base 62
-using WebhookId = Name<struct WebhookTag>;          // "msg_" + 22 of base 62
-using DeliveryId = Name<struct DeliveryTag>;        // "dlv_" + partition in base 36 + "_" + 22 of base 62
-using ReplayJobId = Name<struct ReplayJobTag>;      // "rpl_" + 22 of base 62; empty: not a replay
-using Environment = Name<struct EnvironmentTag>;    // [a-z][a-z0-9-]{0,31}
-using LogIdentity = Name<struct LogIdentityTag>;    // "log_" + 22 of base 62
+using TenantId = Name<struct TenantTag>;          // [A-Za-z0-9_-]{1,64}
+using EndpointId = Name<struct EndpointTag>;      // [A-Za-z0-9_-]{1,64}
+using Incarnation = Name<struct IncarnationTag>;  // random, at creation: "inc_" + 22 of base 62
+using WebhookId = Name<struct WebhookTag>;        // "msg_" + 22 of base 62
+using DeliveryId = Name<struct DeliveryTag>;      // "dlv_" + partition in base 36 + "_" + 22 of base 62
+using ReplayJobId = Name<struct ReplayJobTag>;    // "rpl_" + 22 of base 62; empty: not a replay
+using Environment = Name<struct EnvironmentTag>;  // [a-z][a-z0-9-]{0,31}
+using LogIdentity = Name<struct LogIdentityTag>;  // "log_" + 22 of base 62
 
 using Partition = std::int32_t;
 using Offset = std::int64_t;

@@ -12,17 +12,17 @@ namespace postrider {
 // What stopped an attempt before a final status, or, beside a final status, what befell the body after it.
 enum class AttemptError {
   none,
-  dns,               // no address for the name
-  denied,            // the address guard refused every address
-  connect,           // refused, unreachable
-  tls,               // handshake or certificate
-  timeout,           // the attempt's 15 s
-  reset,             // closed or reset before a whole answer
-  malformed,         // not HTTP, half a header
+  dns,        // no address for the name
+  denied,     // the address guard refused every address
+  connect,    // refused, unreachable
+  tls,        // handshake or certificate
+  timeout,    // the attempt's 15 s
+  reset,      // closed or reset before a whole answer
+  malformed,  // not HTTP, half a header
   headers_too_large,
-  body_too_large,    // more than the cap
-  body_broken,       // after the final status: short, slow or malformed body
-  ambiguous,         // cut off by us (drain, lease): it may have arrived
+  body_too_large,  // more than the cap
+  body_broken,     // after the final status: short, slow or malformed body
+  ambiguous,       // cut off by us (drain, lease): it may have arrived
 };
 std::string_view code_of(AttemptError error);  // "dns", "connect", …
 

@@ -4,8 +4,9 @@
 
 #include "engine/core/ids.h"
 
-// Where a key's records go: as Kafka's own producers place them (librdkafka's `murmur2_random`, Java's default),
-// so that every producer and tool agrees. The numbers are for ever: tests/core/partitioner_test.cc pins them.
+// Where a key's records go: as Kafka's own producers place them (librdkafka's `murmur2_random`, Java's
+// default), so that every producer and tool agrees. The numbers are for ever: tests/core/partitioner_test.cc
+// pins them.
 namespace postrider {
 
 // MurmurHash2, 32 bits, Kafka's seed (org.apache.kafka.common.utils.Utils.murmur2).

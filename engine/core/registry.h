@@ -20,9 +20,9 @@ namespace postrider {
 
 // The hash of an API token (`~tokens/<id>` facet): SHA-256 of the token's text, hex. The token is shown once.
 struct TokenFact {
-  std::string id;        // "tok_…"
+  std::string id;  // "tok_…"
   std::string hash;
-  std::string scope;     // "admin" for now
+  std::string scope;            // "admin" for now
   std::int64_t created_at = 0;  // unix ms
   bool revoked = false;
   std::string unknown;
@@ -40,9 +40,9 @@ struct IdentityFact {
 // One endpoint as the registry has it now.
 struct Endpoint {
   EndpointDef def;
-  std::vector<EndpointSecret> secrets;           // of this incarnation, newest first
-  std::map<Partition, HealthFact> health;        // void ones left out
-  std::uint64_t version = 0;                     // rises with every change: caches compare it
+  std::vector<EndpointSecret> secrets;     // of this incarnation, newest first
+  std::map<Partition, HealthFact> health;  // void ones left out
+  std::uint64_t version = 0;               // rises with every change: caches compare it
 
   // The worst of def and every partition: why nothing is sent. `why` and `since` belong to it.
   struct Stopped {
@@ -56,8 +56,9 @@ struct Endpoint {
   std::vector<const EndpointSecret*> signing_secrets(LogTime now) const;
 };
 
-// registry = fold(facts of `endpoints` and `health`), in offset order. A value: every instance that has applied
-// the same records holds the same state. Deleted endpoints stay, so that their incarnation is known to be gone.
+// registry = fold(facts of `endpoints` and `health`), in offset order. A value: every instance that has
+// applied the same records holds the same state. Deleted endpoints stay, so that their incarnation is known
+// to be gone.
 class Registry {
  public:
   Registry() = default;
@@ -73,8 +74,8 @@ class Registry {
   // revision, or when compaction took what it replaced (there is none, or only an older one). Revisions rise
   // through all lives of a name: a creation after a deletion replaces the deletion's revision, under a new
   // incarnation. Secrets and tokens only move forward; of identities the first one counts.
-  // `restated`: the record was appended because mending() asked for it. It wins over a rival of its own revision:
-  // after compaction the loser may be the first of the two that a reader meets.
+  // `restated`: the record was appended because mending() asked for it. It wins over a rival of its own
+  // revision: after compaction the loser may be the first of the two that a reader meets.
   Applied apply(const EndpointDef& def, std::string_view raw, bool restated = false);
   Applied apply(const EndpointSecret& secret, std::string_view raw, bool restated = false);
   Applied apply(const TokenFact& token, std::string_view raw, bool restated = false);
@@ -88,7 +89,8 @@ class Registry {
   // applied again (`same`).
   std::vector<std::pair<std::string, std::string>> mending() const;
 
-  const Endpoint* find(const TenantId& tenant, const EndpointId& endpoint) const;  // nullptr: none, or deleted
+  const Endpoint* find(const TenantId& tenant,
+                       const EndpointId& endpoint) const;  // nullptr: none, or deleted
   const Endpoint* find_deleted(const TenantId& tenant, const EndpointId& endpoint) const;
   // The living endpoint of that very incarnation.
   const Endpoint* find(const TenantId& tenant, const Target& target) const;
@@ -116,10 +118,12 @@ class Registry {
 
   using ByEndpoint = std::map<EndpointId, std::unique_ptr<Endpoint>>;
   std::map<TenantId, ByEndpoint> tenants_;
-  std::map<std::string, Life> apart_;  // by tenant/endpoint/incarnation: def not yet seen, or another one current
+  std::map<std::string, Life>
+      apart_;  // by tenant/endpoint/incarnation: def not yet seen, or another one current
   std::map<std::string, TokenFact> tokens_;
   std::optional<IdentityFact> identity_;
-  std::unordered_map<std::string, std::string> current_;  // by key: the value that counts, as it is on the log
+  std::unordered_map<std::string, std::string>
+      current_;  // by key: the value that counts, as it is on the log
   std::set<std::string> mending_;
   std::uint64_t changes_ = 0;
 };

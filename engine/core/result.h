@@ -33,9 +33,10 @@ using Result = tl::expected<T, Error>;
 
 // return fail(Errc::invalid, "INVALID_REQUEST", "the id is empty", "give --id");
 inline tl::unexpected<Error> fail(Errc errc, std::string code, std::string message, std::string suggestion) {
-  return tl::unexpected<Error>(
-      Error{errc, std::move(code), std::move(message), std::move(suggestion)});
+  return tl::unexpected<Error>(Error{errc, std::move(code), std::move(message), std::move(suggestion)});
 }
-inline tl::unexpected<Error> fail(Error error) { return tl::unexpected<Error>(std::move(error)); }
+inline tl::unexpected<Error> fail(Error error) {
+  return tl::unexpected<Error>(std::move(error));
+}
 
 }  // namespace postrider

@@ -22,7 +22,8 @@ struct ClockOf {
 
 // Wall time since 1970, UTC: signatures only.
 using WallTime = ClockOf<struct WallTag>::time_point;
-// The log's own append times, since 1970: due times and lifetimes. A host with a wrong clock sends nothing early.
+// The log's own append times, since 1970: due times and lifetimes. A host with a wrong clock sends nothing
+// early.
 using LogTime = ClockOf<struct LogTag>::time_point;
 // CLOCK_BOOTTIME, which counts suspended time too: durations and the lease.
 using SteadyTime = ClockOf<struct SteadyTag>::time_point;

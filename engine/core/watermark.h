@@ -31,8 +31,8 @@ class Watermark {
     Offset offset;
     bool settled;
   };
-  // Received offsets from the lowest unsettled one on, so that the front is never settled. Gaps take no room: after
-  // retention cut the source, one may span millions.
+  // Received offsets from the lowest unsettled one on, so that the front is never settled. Gaps take no room:
+  // after retention cut the source, one may span millions.
   std::deque<Slot> window_;
   Offset received_;  // one above the highest received
   std::size_t unsettled_ = 0;

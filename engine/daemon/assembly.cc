@@ -18,7 +18,8 @@ namespace {
 KafkaConfig kafka_config(const Config& config, const std::string& instance, telemetry::Telemetry& telemetry) {
   KafkaConfig kafka;
   kafka.brokers = config.log.brokers;
-  for (const KafkaProperty& property : config.kafka) kafka.properties[property.name] = property.value.reveal();
+  for (const KafkaProperty& property : config.kafka)
+    kafka.properties[property.name] = property.value.reveal();
   kafka.environment = config.environment;
   kafka.instance = instance;
   kafka.on_line = [&telemetry](int level, std::string_view line) {
@@ -27,17 +28,20 @@ KafkaConfig kafka_config(const Config& config, const std::string& instance, tele
   return kafka;
 }
 
-Result<void> check_kafka_topics(const Config& config, const KafkaConfig& kafka, telemetry::Telemetry& telemetry) {
+Result<void> check_kafka_topics(const Config& config, const KafkaConfig& kafka,
+                                telemetry::Telemetry& telemetry) {
   TopicPlan plan;
   plan.lifetime_max = config.delivery.lifetime_max;
   auto differences = check_topics(kafka, plan);
   if (!differences) return fail(differences.error());
   for (const TopicDifference& difference : *differences) {
-    const std::string sentence = (difference.topic.empty() ? "" : difference.topic + ": ") + difference.sentence;
+    const std::string sentence =
+        (difference.topic.empty() ? "" : difference.topic + ": ") + difference.sentence;
     if (refuses(difference, config.environment)) {
-      return fail(Errc::invalid, "TOPICS_UNSAFE", sentence,
-                  "`postrider-ops topics create` makes what is missing and `postrider-ops topics check` names every "
-                  "difference");
+      return fail(
+          Errc::invalid, "TOPICS_UNSAFE", sentence,
+          "`postrider-ops topics create` makes what is missing and `postrider-ops topics check` names every "
+          "difference");
     }
     telemetry.log("warn", "topics_differ", sentence);
   }
@@ -88,7 +92,8 @@ Result<OpenedLog> open_embedded(const Config& config, crypto::KeyService& keys) 
   return opened;
 }
 
-Result<OpenedLog> open_kafka(const Config& config, const std::string& instance, telemetry::Telemetry& telemetry) {
+Result<OpenedLog> open_kafka(const Config& config, const std::string& instance,
+                             telemetry::Telemetry& telemetry) {
   OpenedLog opened;
   const KafkaConfig kafka = kafka_config(config, instance, telemetry);
   if (auto checked = check(kafka); !checked) return fail(checked.error());

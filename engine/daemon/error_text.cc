@@ -26,8 +26,9 @@ std::string quoted(std::string_view text) {
 }  // namespace
 
 std::string error_json(const Error& error) {
-  return "{\"code\":" + quoted(error.code) + ",\"message\":" + quoted(error.message) + ",\"suggestion\":" +
-         quoted(error.suggestion) + ",\"retryable\":" + (error.retryable() ? "true" : "false") + "}";
+  return "{\"code\":" + quoted(error.code) + ",\"message\":" + quoted(error.message) +
+         ",\"suggestion\":" + quoted(error.suggestion) +
+         ",\"retryable\":" + (error.retryable() ? "true" : "false") + "}";
 }
 
 }  // namespace postrider

@@ -19,8 +19,8 @@ Result<std::string> write_admin_token(const std::string& data_directory, const S
   const std::string temporary = path + ".new";
   const int fd = open(temporary.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, 0600);
   const std::string line = std::string(token.reveal()) + "\n";
-  const bool written = fd >= 0 && write(fd, line.data(), line.size()) == static_cast<ssize_t>(line.size()) &&
-                       fsync(fd) == 0;
+  const bool written =
+      fd >= 0 && write(fd, line.data(), line.size()) == static_cast<ssize_t>(line.size()) && fsync(fd) == 0;
   const int error = errno;
   if (fd >= 0) close(fd);
   if (!written || rename(temporary.c_str(), path.c_str()) != 0) {

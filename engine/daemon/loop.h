@@ -10,10 +10,11 @@ namespace postrider {
 // something, or the shard's next wake has come.
 class Loop {
  public:
-  Loop(flow::Shard& shard, flow::Ports& ports, Mailbox& mailbox) : shard_(shard), ports_(ports), mailbox_(mailbox) {}
+  Loop(flow::Shard& shard, flow::Ports& ports, Mailbox& mailbox)
+      : shard_(shard), ports_(ports), mailbox_(mailbox) {}
 
-  // `signals`: a signalfd. The first SIGTERM or SIGINT drains, for at most `drain_max`; a second ends at once.
-  // `on_signal` is told of each.
+  // `signals`: a signalfd. The first SIGTERM or SIGINT drains, for at most `drain_max`; a second ends at
+  // once. `on_signal` is told of each.
   void run(int signals, Millis drain_max, const std::function<void(int signal)>& on_signal);
 
  private:

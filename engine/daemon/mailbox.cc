@@ -10,7 +10,9 @@ namespace postrider {
 
 Mailbox::Mailbox() : fd_(eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC)) {}
 
-Mailbox::~Mailbox() { close(fd_); }
+Mailbox::~Mailbox() {
+  close(fd_);
+}
 
 void Mailbox::post(std::function<void()> work) {
   {

@@ -19,26 +19,30 @@ Service::Answer<T> ServiceHop::returning(Answer<T> answer) {
 
 void ServiceHop::publish(Event event, Answer<Published> answer) {
   auto held = std::make_shared<Event>(std::move(event));
-  to_shard_.post([this, held, answer = returning(std::move(answer))] { shard_.publish(std::move(*held), answer); });
+  to_shard_.post(
+      [this, held, answer = returning(std::move(answer))] { shard_.publish(std::move(*held), answer); });
 }
 
 void ServiceHop::apply_endpoint(EndpointSpec spec, Answer<ApplyAnswer> answer) {
   auto held = std::make_shared<EndpointSpec>(std::move(spec));
-  to_shard_.post(
-      [this, held, answer = returning(std::move(answer))] { shard_.apply_endpoint(std::move(*held), answer); });
+  to_shard_.post([this, held, answer = returning(std::move(answer))] {
+    shard_.apply_endpoint(std::move(*held), answer);
+  });
 }
 
 void ServiceHop::list_endpoints(TenantId tenant, Answer<std::vector<EndpointView>> answer) {
-  to_shard_.post([this, tenant, answer = returning(std::move(answer))] { shard_.list_endpoints(tenant, answer); });
+  to_shard_.post(
+      [this, tenant, answer = returning(std::move(answer))] { shard_.list_endpoints(tenant, answer); });
 }
 
 void ServiceHop::show_endpoint(TenantId tenant, EndpointId id, Answer<EndpointView> answer) {
-  to_shard_.post(
-      [this, tenant, id, answer = returning(std::move(answer))] { shard_.show_endpoint(tenant, id, answer); });
+  to_shard_.post([this, tenant, id, answer = returning(std::move(answer))] {
+    shard_.show_endpoint(tenant, id, answer);
+  });
 }
 
-void ServiceHop::disable_endpoint(TenantId tenant, EndpointId id, std::string why, std::string actor, bool wait,
-                                  Answer<EndpointView> answer) {
+void ServiceHop::disable_endpoint(TenantId tenant, EndpointId id, std::string why, std::string actor,
+                                  bool wait, Answer<EndpointView> answer) {
   to_shard_.post([this, tenant, id, why, actor, wait, answer = returning(std::move(answer))] {
     shard_.disable_endpoint(tenant, id, why, actor, wait, answer);
   });
@@ -51,7 +55,8 @@ void ServiceHop::enable_endpoint(TenantId tenant, EndpointId id, std::string act
   });
 }
 
-void ServiceHop::delete_endpoint(TenantId tenant, EndpointId id, std::string actor, bool wait, Answer<bool> answer) {
+void ServiceHop::delete_endpoint(TenantId tenant, EndpointId id, std::string actor, bool wait,
+                                 Answer<bool> answer) {
   to_shard_.post([this, tenant, id, actor, wait, answer = returning(std::move(answer))] {
     shard_.delete_endpoint(tenant, id, actor, wait, answer);
   });

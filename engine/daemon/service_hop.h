@@ -20,7 +20,8 @@ class ServiceHop : public Service {
                         Answer<EndpointView> answer) override;
   void enable_endpoint(TenantId tenant, EndpointId id, std::string actor, bool wait,
                        Answer<EndpointView> answer) override;
-  void delete_endpoint(TenantId tenant, EndpointId id, std::string actor, bool wait, Answer<bool> answer) override;
+  void delete_endpoint(TenantId tenant, EndpointId id, std::string actor, bool wait,
+                       Answer<bool> answer) override;
   void find_deliveries(std::string id, Answer<std::vector<DeliveryId>> answer) override;
   void show_delivery(DeliveryId id, Answer<Delivery> answer) override;
   void rotate_admin_token(Answer<Secret> answer) override;

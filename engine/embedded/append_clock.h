@@ -8,8 +8,9 @@
 
 namespace postrider::embedded {
 
-// The log's time: the wall clock is read once, at open, never below the last append, and from then on time passes
-// as CLOCK_BOOTTIME does: a wall clock that is set while we run moves nothing. Never falls. Thread-safe.
+// The log's time: the wall clock is read once, at open, never below the last append, and from then on time
+// passes as CLOCK_BOOTTIME does: a wall clock that is set while we run moves nothing. Never falls.
+// Thread-safe.
 class AppendClock {
  public:
   using Steady = std::function<SteadyTime()>;

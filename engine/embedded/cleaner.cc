@@ -68,7 +68,9 @@ void Cleaner::run() {
   }
 }
 
-Result<void> Cleaner::clean() { return round(true); }
+Result<void> Cleaner::clean() {
+  return round(true);
+}
 
 Result<void> Cleaner::round(bool all) {
   const std::scoped_lock one_at_a_time(round_mutex_);
@@ -102,8 +104,8 @@ Result<void> Cleaner::expire(Place place) {
   return as_result(storage_.move_begin(place, *old_end), "removing what retention ended");
 }
 
-// The commit first, then the parked states: an event below that commit was settled before it, and if it was parked
-// for that, its state stands on the log already.
+// The commit first, then the parked states: an event below that commit was settled before it, and if it was
+// parked for that, its state stands on the log already.
 Result<Offset> Cleaner::needed_from(Partition partition) const {
   const auto committed = writer_.committed(partition);
   if (!committed) return storage_.begin({Topic::events, partition});  // nobody has consumed it
@@ -139,7 +141,8 @@ Result<std::optional<Offset>> Cleaner::lowest_parked(Partition partition) const 
   return lowest;
 }
 
-// When a tenth is new since the last pass, or an hour has gone by and anything at all can have become removable.
+// When a tenth is new since the last pass, or an hour has gone by and anything at all can have become
+// removable.
 bool Cleaner::is_worth_while(Place place) const {
   const auto before = passed_.find(place);
   const std::uint64_t appended = storage_.appended_since_cleaning(place);

@@ -8,7 +8,9 @@ namespace {
 
 struct Waiter : AppendSink {
   std::promise<Appended> answer;
-  void answered(std::uint64_t, std::size_t, Appended appended) override { answer.set_value(std::move(appended)); }
+  void answered(std::uint64_t, std::size_t, Appended appended) override {
+    answer.set_value(std::move(appended));
+  }
 };
 
 Result<void> check(const Storage& storage, Place place) {
@@ -24,7 +26,9 @@ Result<LogClient::Extent> EmbeddedClient::extent(Topic topic, Partition partitio
 }
 
 Result<Offset> EmbeddedClient::offset_at(Topic topic, Partition partition, LogTime time) {
-  return check(storage_, {topic, partition}).and_then([&] { return storage_.offset_at({topic, partition}, time); });
+  return check(storage_, {topic, partition}).and_then([&] {
+    return storage_.offset_at({topic, partition}, time);
+  });
 }
 
 Result<void> EmbeddedClient::scan(Topic topic, Partition partition, Offset from, Offset to,

@@ -65,8 +65,8 @@ struct Opened {
   About about;
 };
 
-// In this order: `about` says "creating" before there is a RocksDB and "ready" when it is whole. A crash in between
-// leaves what is wiped and made again: nothing in it was acknowledged.
+// In this order: `about` says "creating" before there is a RocksDB and "ready" when it is whole. A crash in
+// between leaves what is wiped and made again: nothing in it was acknowledged.
 Result<Opened> create(LogDirectory& directory, const EmbeddedLog::Options& options, WallTime wall) {
   auto identity = random_identity();
   if (!identity) return fail(std::move(identity.error()));
@@ -176,11 +176,17 @@ Result<std::unique_ptr<EmbeddedLog>> EmbeddedLog::open(Options options) {
   return std::unique_ptr<EmbeddedLog>(new EmbeddedLog(std::move(parts)));
 }
 
-LogIdentity EmbeddedLog::identity() const { return parts_->about.identity; }
+LogIdentity EmbeddedLog::identity() const {
+  return parts_->about.identity;
+}
 
-Partition EmbeddedLog::partitions() const { return parts_->about.partitions; }
+Partition EmbeddedLog::partitions() const {
+  return parts_->about.partitions;
+}
 
-void EmbeddedLog::use_cipher(RecordCipher& cipher) { parts_->storage->set_cipher(&cipher); }
+void EmbeddedLog::use_cipher(RecordCipher& cipher) {
+  parts_->storage->set_cipher(&cipher);
+}
 
 std::unique_ptr<Log> EmbeddedLog::shard() {
   return std::make_unique<EmbeddedShard>(*parts_->storage, *parts_->writer, parts_->limits(),
@@ -191,6 +197,8 @@ std::unique_ptr<LogClient> EmbeddedLog::client() {
   return std::make_unique<EmbeddedClient>(*parts_->storage, *parts_->writer, parts_->limits());
 }
 
-Result<void> EmbeddedLog::clean() { return parts_->cleaner->clean(); }
+Result<void> EmbeddedLog::clean() {
+  return parts_->cleaner->clean();
+}
 
 }  // namespace postrider

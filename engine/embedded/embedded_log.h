@@ -13,12 +13,12 @@
 
 namespace postrider {
 
-// The log of one machine: the same topics as Kafka's, as ordered keys in a RocksDB of its own, synced before it
-// acknowledges, appends that come together in one sync (DESIGN §8). It survives SIGKILL and power loss. It has no
-// replication.
+// The log of one machine: the same topics as Kafka's, as ordered keys in a RocksDB of its own, synced before
+// it acknowledges, appends that come together in one sync (DESIGN §8). It survives SIGKILL and power loss. It
+// has no replication.
 //
-// Owns DIR and its lock, a writer's thread and a cleaner's. Thread-safe itself; a shard() is its owner's thread's
-// alone, a client() is anybody's. Must outlive both.
+// Owns DIR and its lock, a writer's thread and a cleaner's. Thread-safe itself; a shard() is its owner's
+// thread's alone, a client() is anybody's. Must outlive both.
 class EmbeddedLog {
  public:
   struct Options {
@@ -50,9 +50,9 @@ class EmbeddedLog {
   static std::array<Millis, kTopicCount> default_compaction_lag();
 
   // Makes the log on first use: its topics, and its identity as the first record of `endpoints`. Reads every
-  // record once. Refuses (code): another environment's directory (ENVIRONMENT_MISMATCH), one in use (LOG_LOCKED),
-  // of a version we do not know (LOG_VERSION_UNKNOWN), a damaged one (LOG_DAMAGED; only an unfinished tail, which
-  // nobody was promised, is dropped).
+  // record once. Refuses (code): another environment's directory (ENVIRONMENT_MISMATCH), one in use
+  // (LOG_LOCKED), of a version we do not know (LOG_VERSION_UNKNOWN), a damaged one (LOG_DAMAGED; only an
+  // unfinished tail, which nobody was promised, is dropped).
   static Result<std::unique_ptr<EmbeddedLog>> open(Options options);
   ~EmbeddedLog();
 
@@ -67,8 +67,8 @@ class EmbeddedLog {
   std::unique_ptr<Log> shard();
   std::unique_ptr<LogClient> client();
 
-  // One round of retention and compaction, now. Retention never takes an event at or above the committed offset
-  // of its partition, nor one that a live parked delivery names.
+  // One round of retention and compaction, now. Retention never takes an event at or above the committed
+  // offset of its partition, nor one that a live parked delivery names.
   Result<void> clean();
 
  private:

@@ -114,7 +114,8 @@ std::size_t EmbeddedShard::read_some(LogListener& listener, Readers& readers, st
   for (const auto& [place, reader] : readers)
     if (!reader.failed && reader.next < storage_.end(place)) places.push_back(place);
   if (places.empty() || max_records == 0) return 0;
-  std::rotate(places.begin(), places.begin() + static_cast<std::ptrdiff_t>(turn_++ % places.size()), places.end());
+  std::rotate(places.begin(), places.begin() + static_cast<std::ptrdiff_t>(turn_++ % places.size()),
+              places.end());
   const std::size_t share = std::max<std::size_t>(1, max_records / places.size());
   std::size_t handed_over = 0;
   for (const Place place : places) {
@@ -160,8 +161,8 @@ std::size_t EmbeddedShard::read_one(LogListener& listener, Readers& readers, Pla
   return handed_over;
 }
 
-// Not now (a key service that is down): once more in a second, by a poll() that comes anyhow. Anything else: never,
-// for what cannot be read must not be passed over.
+// Not now (a key service that is down): once more in a second, by a poll() that comes anyhow. Anything else:
+// never, for what cannot be read must not be passed over.
 void EmbeddedShard::stop_reading(LogListener& listener, Reader& reader, const Error& error) {
   if (error.retryable())
     reader.retry_at = steady_() + kRetryReadAfter;
@@ -179,13 +180,16 @@ bool EmbeddedShard::more_to_read() const {
   const SteadyTime now = steady_();
   const auto any = [&](const Readers& readers) {
     return std::any_of(readers.begin(), readers.end(), [&](const auto& each) {
-      return !each.second.failed && each.second.retry_at <= now && each.second.next < storage_.end(each.first);
+      return !each.second.failed && each.second.retry_at <= now &&
+             each.second.next < storage_.end(each.first);
     });
   };
   return any(tails_) || (!held_ && any(events_));
 }
 
-void EmbeddedShard::join() { writer_.ask(LogWriter::Join{inbox_}); }
+void EmbeddedShard::join() {
+  writer_.ask(LogWriter::Join{inbox_});
+}
 
 void EmbeddedShard::start_reader(Readers& readers, Place place, Offset from) {
   if (!storage_.has(place)) {
@@ -247,7 +251,9 @@ void EmbeddedShard::tail(Topic topic, Partition partition, Offset from) {
   start_reader(tails_, place, from);
 }
 
-void EmbeddedShard::untail(Topic topic, Partition partition) { tails_.erase({topic, partition}); }
+void EmbeddedShard::untail(Topic topic, Partition partition) {
+  tails_.erase({topic, partition});
+}
 
 void EmbeddedShard::ask_end(Topic topic, Partition partition) {
   const Place place{topic, partition};
@@ -264,6 +270,8 @@ void EmbeddedShard::fetch(Position position, std::uint64_t token) {
 }
 
 // The lock on the directory is the lease: it ends with the process.
-Millis EmbeddedShard::session_timeout() const { return std::chrono::hours(24 * 365); }
+Millis EmbeddedShard::session_timeout() const {
+  return std::chrono::hours(24 * 365);
+}
 
 }  // namespace postrider::embedded

@@ -16,8 +16,8 @@ struct Limits {
   std::size_t unacknowledged_bytes_max = 0;
 };
 
-// A shard's hold on the embedded log: its thread's alone. Reads come straight from RocksDB inside poll(): nothing
-// is prefetched, so hold() has nothing to bound.
+// A shard's hold on the embedded log: its thread's alone. Reads come straight from RocksDB inside poll():
+// nothing is prefetched, so hold() has nothing to bound.
 class EmbeddedShard : public Log {
  public:
   // Borrows both.

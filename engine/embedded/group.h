@@ -13,9 +13,9 @@
 
 namespace postrider::embedded {
 
-// The consumer group of one process: at most one member owns the partitions, all of them, and the newest to join
-// gets them. The former is asked to release them, and loses them after `patience`. A value without locks: the
-// writer's thread owns it, so that a commit and a release have an order.
+// The consumer group of one process: at most one member owns the partitions, all of them, and the newest to
+// join gets them. The former is asked to release them, and loses them after `patience`. A value without
+// locks: the writer's thread owns it, so that a commit and a release have an order.
 class Group {
  public:
   using Member = std::shared_ptr<Inbox>;

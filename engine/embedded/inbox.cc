@@ -12,7 +12,9 @@ Inbox::Inbox() : descriptor_(::eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC)) {
   if (descriptor_ < 0) std::abort();  // out of descriptors before there is a log: nothing can go on
 }
 
-Inbox::~Inbox() { ::close(descriptor_); }
+Inbox::~Inbox() {
+  ::close(descriptor_);
+}
 
 void Inbox::put(Answer answer) {
   {

@@ -17,8 +17,8 @@ class AppendSink {
 };
 
 // What a shard's poll() will hand over: the log's threads put answers in, the shard's thread takes them out.
-// Shared between the shard and the requests on their way, so that an answer to a shard that is gone lands here
-// and nowhere else.
+// Shared between the shard and the requests on their way, so that an answer to a shard that is gone lands
+// here and nowhere else.
 class Inbox : public AppendSink {
  public:
   struct AppendAnswer {

@@ -85,8 +85,8 @@ Result<About> decode_about(std::string_view text) {
   const auto version = number_of<int>(lines["version"]);
   if (version && *version > kFormatVersion)
     return fail(Errc::invalid, "LOG_VERSION_UNKNOWN",
-                "the embedded log has format version " + std::to_string(*version) + "; this program knows up to " +
-                    std::to_string(kFormatVersion),
+                "the embedded log has format version " + std::to_string(*version) +
+                    "; this program knows up to " + std::to_string(kFormatVersion),
                 "start the version of postriderd that wrote it, or a newer one");
   const std::size_t check_at = text.rfind("check ");
   if (check_at == std::string_view::npos || text.substr(check_at) != checksum_line(text.substr(0, check_at)))
@@ -118,8 +118,7 @@ Result<std::unique_ptr<LogDirectory>> LogDirectory::lock(const std::string& dire
   }
   // For messages only, so its failure is no failure: the lock itself is what counts.
   const std::string pid = std::to_string(::getpid());
-  [[maybe_unused]] const bool noted =
-      ::ftruncate(fd, 0) == 0 && ::pwrite(fd, pid.data(), pid.size(), 0) > 0;
+  [[maybe_unused]] const bool noted = ::ftruncate(fd, 0) == 0 && ::pwrite(fd, pid.data(), pid.size(), 0) > 0;
   return std::unique_ptr<LogDirectory>(new LogDirectory(directory, fd));
 }
 

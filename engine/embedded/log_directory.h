@@ -21,13 +21,13 @@ std::string encode_about(const About& about);
 Result<About> decode_about(std::string_view text);  // Errc::corrupt, or invalid: a version we do not know
 
 // DIR, held for one process by a lock (`lock`, flock) as long as this lives. Holds `about`, RocksDB's own
-// directory `db`, and `acknowledged`: the RocksDB sequence up to which writes were synced and answered, so that
-// an end that went missing later is noticed. That file is written after each sync but not synced itself: after a
-// power cut it may be behind, never ahead.
+// directory `db`, and `acknowledged`: the RocksDB sequence up to which writes were synced and answered, so
+// that an end that went missing later is noticed. That file is written after each sync but not synced itself:
+// after a power cut it may be behind, never ahead.
 class LogDirectory {
  public:
-  // Makes DIR (0700) if there is none. Errc::conflict, LOG_LOCKED: another process (or another part of this one)
-  // holds it.
+  // Makes DIR (0700) if there is none. Errc::conflict, LOG_LOCKED: another process (or another part of this
+  // one) holds it.
   static Result<std::unique_ptr<LogDirectory>> lock(const std::string& directory);
   ~LogDirectory();
   LogDirectory(const LogDirectory&) = delete;

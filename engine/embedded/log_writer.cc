@@ -130,7 +130,8 @@ void LogWriter::serve(std::vector<Request>& requests) {
       // Whoever takes over must find the commits made before.
       flush(batch);
       if (auto* join = std::get_if<Join>(&request)) group_.join(std::move(join->member), options_.steady());
-      if (auto* release = std::get_if<Release>(&request)) group_.release(release->member, release->partitions);
+      if (auto* release = std::get_if<Release>(&request))
+        group_.release(release->member, release->partitions);
       if (auto* leave = std::get_if<Leave>(&request)) group_.leave(leave->member);
     }
     if (batch.bytes.GetDataSize() >= kBatchBytesMax) flush(batch);
@@ -177,8 +178,9 @@ void LogWriter::flush(Batch& batch) {
     batch.bytes.Put(rocksdb::Slice(kClockKey.data(), kClockKey.size()), encode_number(to_ms(batch.newest)));
   }
   if (!healthy()) {
-    give_up(batch, {Errc::unavailable, "LOG_UNAVAILABLE", "the embedded log's disk takes no writes at present",
-                    "check the disk of the log's directory"});
+    give_up(batch,
+            {Errc::unavailable, "LOG_UNAVAILABLE", "the embedded log's disk takes no writes at present",
+             "check the disk of the log's directory"});
   } else if (const auto status = storage_.write(batch.bytes); !status.ok()) {
     healthy_.store(false, std::memory_order_release);
     recover_at_ = options_.steady() + kRecoverEvery;
@@ -204,7 +206,8 @@ void LogWriter::answer(Batch& batch) {
   if (!batch.appends.empty()) wake_watchers();
 }
 
-// The bytes may have reached the disk all the same: unknown. recover() then finds them, or gives their offsets again.
+// The bytes may have reached the disk all the same: unknown. recover() then finds them, or gives their
+// offsets again.
 void LogWriter::give_up(Batch& batch, const Error& error) {
   for (auto& [request, appended] : batch.appends) {
     appended.status = Appended::Status::unknown;
@@ -215,7 +218,8 @@ void LogWriter::give_up(Batch& batch, const Error& error) {
     commit.sender->put(Inbox::CommitAnswer{commit.partition, commit.next, commit.sent_at, false});
 }
 
-// At most once a second, however many requests come. A write of the clock shows whether the disk takes writes again.
+// At most once a second, however many requests come. A write of the clock shows whether the disk takes writes
+// again.
 bool LogWriter::recover() {
   const SteadyTime now = options_.steady();
   if (now < recover_at_) return false;

@@ -20,9 +20,9 @@
 
 namespace postrider::embedded {
 
-// The only thread that writes to the log. Whatever has been asked for while the last write was being synced goes
-// into the next one together (group commit), and is answered when that is synced. Requests are served in the
-// order in which they came, so that a commit stands before or after a release, never beside it.
+// The only thread that writes to the log. Whatever has been asked for while the last write was being synced
+// goes into the next one together (group commit), and is answered when that is synced. Requests are served in
+// the order in which they came, so that a commit stands before or after a release, never beside it.
 class LogWriter {
  public:
   struct Append {

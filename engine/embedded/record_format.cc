@@ -10,13 +10,13 @@ namespace postrider::embedded {
 namespace {
 
 constexpr std::array<std::pair<Topic, std::uint8_t>, kStoredTopics> kNumbers{{{Topic::events, 1},
-                                                                            {Topic::endpoints, 2},
-                                                                            {Topic::health, 3},
-                                                                            {Topic::keys, 4},
-                                                                            {Topic::parked, 5},
-                                                                            {Topic::attempts, 6},
-                                                                            {Topic::dead_letters, 7},
-                                                                            {Topic::audit, 8}}};
+                                                                              {Topic::endpoints, 2},
+                                                                              {Topic::health, 3},
+                                                                              {Topic::keys, 4},
+                                                                              {Topic::parked, 5},
+                                                                              {Topic::attempts, 6},
+                                                                              {Topic::dead_letters, 7},
+                                                                              {Topic::audit, 8}}};
 static_assert(kStoredTopics == kTopicCount, "a new topic needs a number of its own");
 
 constexpr unsigned char kHasValue = 1, kSealed = 2;
@@ -100,8 +100,8 @@ std::uint32_t crc_of(std::string_view key, std::string_view value) {
 
 tl::unexpected<Error> damaged(std::string_view key, std::string_view how) {
   const auto at = parse_record_key(key);
-  const std::string where =
-      at ? "record " + std::to_string(at->offset) + " of " + describe(at->place) : "a key of the embedded log";
+  const std::string where = at ? "record " + std::to_string(at->offset) + " of " + describe(at->place)
+                               : "a key of the embedded log";
   return fail(Errc::corrupt, "LOG_DAMAGED", where + " " + std::string(how),
               "restore the log's directory from a backup, and have the disk checked");
 }
@@ -130,13 +130,21 @@ std::string record_key(Place place, Offset offset) {
   return key;
 }
 
-std::string records_begin(Place place) { return prefix('r', place); }
+std::string records_begin(Place place) {
+  return prefix('r', place);
+}
 
-std::string records_end(Place place) { return prefix('r', {place.topic, place.partition + 1}); }
+std::string records_end(Place place) {
+  return prefix('r', {place.topic, place.partition + 1});
+}
 
-std::string begin_key(Place place) { return prefix('b', place); }
+std::string begin_key(Place place) {
+  return prefix('b', place);
+}
 
-std::string end_key(Place place) { return prefix('e', place); }
+std::string end_key(Place place) {
+  return prefix('e', place);
+}
 
 std::string commit_key(Partition partition) {
   std::string key(1, 'c');
@@ -187,11 +195,13 @@ Result<std::string> encode_record(std::string_view key, const NewRecord& record,
 
 Result<RecordView> read_record(std::string_view key, std::string_view value) {
   if (value.size() < kAfterCrc) return damaged(key, "is too short");
-  if (big_endian(value.substr(kCrcAt, 4)) != crc_of(key, value)) return damaged(key, "does not match its checksum");
+  if (big_endian(value.substr(kCrcAt, 4)) != crc_of(key, value))
+    return damaged(key, "does not match its checksum");
   if (value[0] != static_cast<char>(kFormatVersion))
-    return fail(Errc::invalid, "LOG_VERSION_UNKNOWN",
-                "a record of the embedded log has format version " + std::to_string(static_cast<int>(value[0])),
-                "start the version of postriderd that wrote it, or a newer one");
+    return fail(
+        Errc::invalid, "LOG_VERSION_UNKNOWN",
+        "a record of the embedded log has format version " + std::to_string(static_cast<int>(value[0])),
+        "start the version of postriderd that wrote it, or a newer one");
   RecordView view;
   view.has_value = (value[1] & kHasValue) != 0;
   view.sealed = (value[1] & kSealed) != 0;

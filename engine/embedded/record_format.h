@@ -8,8 +8,8 @@
 #include "engine/ports/log.h"
 #include "engine/ports/record_cipher.h"
 
-// The bytes of the embedded log's RocksDB. STORED: tests/log/record_format_test.cc pins them; a change needs a new
-// kFormatVersion and code that reads the old one.
+// The bytes of the embedded log's RocksDB. STORED: tests/log/record_format_test.cc pins them; a change needs
+// a new kFormatVersion and code that reads the old one.
 //
 // Keys, whose order is the log's order (numbers big-endian):
 //   'r' topic(1) partition(4) offset(8)   a record
@@ -22,8 +22,9 @@
 // Value of a record, version 1:
 //   version(1)=1  flags(1)  append time, unix ms(8)  CRC-32C(4)  key length(varint)  key  body
 //   flags: 1 = has a value (else a tombstone), 2 = the body is sealed
-//   body: count of headers(varint), each: name length, name, value length, value (lengths varint); then the value
-//   The CRC covers the RocksDB key and the value without these four bytes: a record in a wrong place is damage too.
+//   body: count of headers(varint), each: name length, name, value length, value (lengths varint); then the
+//   value The CRC covers the RocksDB key and the value without these four bytes: a record in a wrong place is
+//   damage too.
 // Value of a commit: offset(8) metadata.
 namespace postrider::embedded {
 

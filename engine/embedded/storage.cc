@@ -15,7 +15,9 @@
 namespace postrider::embedded {
 namespace {
 
-std::string_view view_of(const rocksdb::Slice& slice) { return {slice.data(), slice.size()}; }
+std::string_view view_of(const rocksdb::Slice& slice) {
+  return {slice.data(), slice.size()};
+}
 
 bool has_compression(rocksdb::CompressionType type) {
   const auto supported = rocksdb::GetSupportedCompressions();
@@ -29,8 +31,9 @@ rocksdb::Options rocksdb_options(bool create) {
   options.paranoid_checks = true;
   options.force_consistency_checks = true;
   options.track_and_verify_wals_in_manifest = true;
-  // check_wals() has judged the write-ahead logs before: what it let pass is at most an unfinished tail, which
-  // this mode (and not kTolerateCorruptedTailRecords) accepts in all its forms, half-written blocks included.
+  // check_wals() has judged the write-ahead logs before: what it let pass is at most an unfinished tail,
+  // which this mode (and not kTolerateCorruptedTailRecords) accepts in all its forms, half-written blocks
+  // included.
   options.wal_recovery_mode = rocksdb::WALRecoveryMode::kPointInTimeRecovery;
   options.recycle_log_file_num = 0;  // check_wal() relies on it
   options.write_buffer_size = 64 << 20;
@@ -67,7 +70,8 @@ tl::unexpected<Error> damaged(std::string what) {
               "restore the log's directory from a backup, and have the disk checked");
 }
 
-// RocksDB blames the MANIFEST for a table whose footer it cannot read: looks which table is bad, for the message.
+// RocksDB blames the MANIFEST for a table whose footer it cannot read: looks which table is bad, for the
+// message.
 std::string damaged_table_in(const std::string& directory) {
   std::error_code failed;
   for (const auto& entry : std::filesystem::directory_iterator(directory, failed)) {
@@ -80,7 +84,8 @@ std::string damaged_table_in(const std::string& directory) {
 }
 
 tl::unexpected<Error> closed() {
-  return fail(Errc::unavailable, "LOG_UNAVAILABLE", "the embedded log is being opened again after a failed write",
+  return fail(Errc::unavailable, "LOG_UNAVAILABLE",
+              "the embedded log is being opened again after a failed write",
               "check the disk of the log's directory");
 }
 
@@ -108,11 +113,13 @@ struct Cursor {
 }  // namespace
 
 bool is_compacted(Topic topic) {
-  return topic == Topic::endpoints || topic == Topic::health || topic == Topic::keys || topic == Topic::parked;
+  return topic == Topic::endpoints || topic == Topic::health || topic == Topic::keys ||
+         topic == Topic::parked;
 }
 
 Error error_of(const rocksdb::Status& status, std::string_view doing) {
-  const std::string message = "the embedded log failed while " + std::string(doing) + ": " + status.ToString();
+  const std::string message =
+      "the embedded log failed while " + std::string(doing) + ": " + status.ToString();
   if (status.IsCorruption())
     return {Errc::corrupt, "LOG_DAMAGED", message,
             "restore the log's directory from a backup, and have the disk checked"};
@@ -177,20 +184,30 @@ std::shared_ptr<rocksdb::DB> Storage::database() const {
 }
 
 Partition Storage::partitions(Topic topic) const {
-  return topic == Topic::events || topic == Topic::parked || topic == Topic::attempts ? options_.partitions : 1;
+  return topic == Topic::events || topic == Topic::parked || topic == Topic::attempts ? options_.partitions
+                                                                                      : 1;
 }
 
 std::size_t Storage::index(Place place) const {
-  const auto at = static_cast<std::size_t>(place.partition), n = static_cast<std::size_t>(options_.partitions);
+  const auto at = static_cast<std::size_t>(place.partition),
+             n = static_cast<std::size_t>(options_.partitions);
   switch (place.topic) {
-    case Topic::events: return at;
-    case Topic::parked: return n + at;
-    case Topic::attempts: return 2 * n + at;
-    case Topic::endpoints: return 3 * n;
-    case Topic::health: return 3 * n + 1;
-    case Topic::keys: return 3 * n + 2;
-    case Topic::dead_letters: return 3 * n + 3;
-    case Topic::audit: return 3 * n + 4;
+    case Topic::events:
+      return at;
+    case Topic::parked:
+      return n + at;
+    case Topic::attempts:
+      return 2 * n + at;
+    case Topic::endpoints:
+      return 3 * n;
+    case Topic::health:
+      return 3 * n + 1;
+    case Topic::keys:
+      return 3 * n + 2;
+    case Topic::dead_letters:
+      return 3 * n + 3;
+    case Topic::audit:
+      return 3 * n + 4;
   }
   std::abort();
 }
@@ -251,7 +268,8 @@ Result<void> Storage::verify(rocksdb::DB& database) {
     if (!record) return fail(record.error());
     Offset& expected = next[index(at->place)];
     if (at->offset < expected || at->offset >= end(at->place))
-      return damaged("record " + std::to_string(at->offset) + " of " + describe(at->place) + " is out of place");
+      return damaged("record " + std::to_string(at->offset) + " of " + describe(at->place) +
+                     " is out of place");
     if (!is_compacted(at->place.topic) && at->offset != expected) return missing(at->place, expected);
     if (record->appended > newest_)
       return damaged("record " + std::to_string(at->offset) + " of " + describe(at->place) +
@@ -261,7 +279,8 @@ Result<void> Storage::verify(rocksdb::DB& database) {
   }
   if (!iterator->status().ok()) return fail(error_of(iterator->status(), "reading it through"));
   for (const Place place : places())
-    if (!is_compacted(place.topic) && next[index(place)] != end(place)) return missing(place, next[index(place)]);
+    if (!is_compacted(place.topic) && next[index(place)] != end(place))
+      return missing(place, next[index(place)]);
   return {};
 }
 
@@ -270,12 +289,14 @@ std::uint64_t Storage::sequence() const {
   return open ? open->GetLatestSequenceNumber() : 0;
 }
 
-Result<void> Storage::scan(Place place, Offset from, Offset to, const std::function<bool(Record)>& each) const {
+Result<void> Storage::scan(Place place, Offset from, Offset to,
+                           const std::function<bool(Record)>& each) const {
   Offset expected = std::max(from, begin(place));
   to = std::min(to, end(place));  // before the iterator's snapshot, which then holds all of them
   Cursor cursor(database(), place);
   if (!cursor) return closed();
-  for (cursor.iterator->Seek(record_key(place, expected)); cursor.iterator->Valid(); cursor.iterator->Next()) {
+  for (cursor.iterator->Seek(record_key(place, expected)); cursor.iterator->Valid();
+       cursor.iterator->Next()) {
     const auto at = parse_record_key(view_of(cursor.iterator->key()));
     if (at && at->offset >= to) return {};
     auto record = decode_record(view_of(cursor.iterator->key()), view_of(cursor.iterator->value()),
@@ -294,7 +315,8 @@ Result<void> Storage::scan(Place place, Offset from, Offset to, const std::funct
   return {};
 }
 
-Result<void> Storage::scan_back(Place place, const std::function<bool(Offset, const RecordView&)>& each) const {
+Result<void> Storage::scan_back(Place place,
+                                const std::function<bool(Offset, const RecordView&)>& each) const {
   Cursor cursor(database(), place);
   if (!cursor) return closed();
   for (cursor.iterator->SeekToLast(); cursor.iterator->Valid(); cursor.iterator->Prev()) {

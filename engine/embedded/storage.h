@@ -21,12 +21,12 @@ class WriteBatch;
 
 namespace postrider::embedded {
 
-// The RocksDB under the log, and where each partition begins and ends. Reads from any thread; one writer (LogWriter)
-// gives offsets and moves ends, one cleaner (Cleaner) moves begins and removes.
+// The RocksDB under the log, and where each partition begins and ends. Reads from any thread; one writer
+// (LogWriter) gives offsets and moves ends, one cleaner (Cleaner) moves begins and removes.
 class Storage {
  public:
   struct Options {
-    std::string directory;  // RocksDB's own
+    std::string directory;     // RocksDB's own
     Partition partitions = 1;  // of `events`, `parked` and `attempts`; the other topics have one
   };
   // Only an unfinished tail of the write-ahead log is tolerated. Everything else that is there is read and
@@ -68,9 +68,10 @@ class Storage {
 
   // Writes and syncs. Not ok: it may or may not be there after reopen(), and nothing else is taken before.
   rocksdb::Status write(rocksdb::WriteBatch& batch);
-  // Closes RocksDB and opens it again after a failed write (DB::Resume() of 7.8 does not get over a write-ahead
-  // log that failed). The ends are then those that reached the disk: a write that failed may have landed. Until it
-  // succeeds reads answer Errc::unavailable. Fails while a reader is inside; the writer's thread tries again.
+  // Closes RocksDB and opens it again after a failed write (DB::Resume() of 7.8 does not get over a
+  // write-ahead log that failed). The ends are then those that reached the disk: a write that failed may have
+  // landed. Until it succeeds reads answer Errc::unavailable. Fails while a reader is inside; the writer's
+  // thread tries again.
   Result<void> reopen();
   // After a synced write of records below `end`.
   void publish_end(Place place, Offset end);

@@ -14,7 +14,8 @@ namespace {
 
 constexpr std::size_t kBlock = 32 * 1024, kHeader = 7;
 constexpr int kWhole = 1, kFirst = 2, kLast = 4;
-constexpr int kCompressionType = 9;  // a record that names the compression; ours has none, but it is no damage
+constexpr int kCompressionType =
+    9;  // a record that names the compression; ours has none, but it is no damage
 
 std::uint32_t little_endian(std::string_view bytes) {
   std::uint32_t number = 0;

@@ -21,11 +21,11 @@ struct ActiveEvent {
   Event event;
   WebhookId webhook_id;
   std::uint32_t fan_out = 0;
-  std::uint32_t unrecorded = 0;  // deliveries whose end or parking is not on the log yet
-  bool counts = false;           // came from `events`: its offset settles when unrecorded reaches 0
-  bool claimed = false;          // its claim check stands in the view
-  bool has_payload = true;       // false: nowhere to be found any more
-  std::size_t bytes = 0;         // charged to the byte budget
+  std::uint32_t unrecorded = 0;           // deliveries whose end or parking is not on the log yet
+  bool counts = false;                    // came from `events`: its offset settles when unrecorded reaches 0
+  bool claimed = false;                   // its claim check stands in the view
+  bool has_payload = true;                // false: nowhere to be found any more
+  std::size_t bytes = 0;                  // charged to the byte budget
   std::vector<std::uint64_t> deliveries;  // serials; the ended ones are skipped
   // What goes out, made once for all endpoints of a format. Shared with the transport while it sends.
   struct Body {
@@ -36,7 +36,6 @@ struct ActiveEvent {
   std::optional<Body> binary, structured;
 };
 
-
 // A delivery held in memory: queued, sending or being recorded.
 struct ActiveDelivery {
   std::uint64_t serial = 0;
@@ -44,8 +43,8 @@ struct ActiveDelivery {
   // Shared with the event's other deliveries; the last one drops the body.
   std::shared_ptr<ActiveEvent> event;
   DeliveryRef ref;
-  std::uint32_t attempts = 0;         // charged so far
-  bool parked = false;                // a state stands on `parked`: its end writes a tombstone
+  std::uint32_t attempts = 0;  // charged so far
+  bool parked = false;         // a state stands on `parked`: its end writes a tombstone
   // Offset of a foreign record of `parked` seen meanwhile: our last word must lie above it.
   Offset foreign_at = -1;
   std::optional<std::int64_t> due_row;  // the due row it was loaded from or parked under

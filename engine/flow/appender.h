@@ -8,8 +8,8 @@
 
 namespace postrider::flow {
 
-// Appends to the log and hands the answer to whoever asked. Waits in order while the log takes no more. Owned by
-// the shard; its thread.
+// Appends to the log and hands the answer to whoever asked. Waits in order while the log takes no more. Owned
+// by the shard; its thread.
 class Appender {
  public:
   using Answer = std::function<void(const Appended&)>;

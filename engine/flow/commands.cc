@@ -53,11 +53,13 @@ Result<void> check_spec(const EndpointSpec& spec, const ShardConfig& config) {
   }
   if (spec.limits.concurrency < 1 || spec.limits.concurrency > 1000 || spec.limits.queue_max < 1 ||
       spec.limits.queue_max > 100000 || spec.limits.rate_per_second < 0) {
-    return invalid("limits: concurrency is 1 to 1000, queue_max 1 to 100000, rate not negative", "correct the limits");
+    return invalid("limits: concurrency is 1 to 1000, queue_max 1 to 100000, rate not negative",
+                   "correct the limits");
   }
   if (spec.retry.longest() > config.lifetime) {
-    return invalid("the retry schedule takes longer than an event lives (" + format_duration(config.lifetime) + ")",
-                   "shorten the schedule");
+    return invalid(
+        "the retry schedule takes longer than an event lives (" + format_duration(config.lifetime) + ")",
+        "shorten the schedule");
   }
   for (const SigningSecret& secret : spec.secrets) {
     if (spec.scheme == Scheme::x_webhook && secret.kind != SecretKind::hmac) {
@@ -79,8 +81,8 @@ struct Commands::Apply {
   std::deque<std::pair<std::string, std::string>> writes;  // key, value; the def last
 };
 
-Commands::Commands(Context& context, Appender& appender, RegistryView& registry, Dispatch& dispatch, View& view,
-                   ActiveTable& active)
+Commands::Commands(Context& context, Appender& appender, RegistryView& registry, Dispatch& dispatch,
+                   View& view, ActiveTable& active)
     : context_(context),
       appender_(appender),
       registry_(registry),
@@ -181,12 +183,14 @@ void Commands::on_resolved(std::uint64_t token, const Result<Resolved>& resolved
     // A name that has no answer today may have one tomorrow; one that leads inside is refused now and later.
     for (const IpAddress& address : resolved->addresses) {
       const auto refusal = context_.config.addresses.refusal(address);
-      const bool plain_outside = job->url.scheme == "http" && !context_.config.addresses.is_allowed_loopback(address);
+      const bool plain_outside =
+          job->url.scheme == "http" && !context_.config.addresses.is_allowed_loopback(address);
       if (!refusal && !plain_outside) continue;
-      job->answer(fail(Errc::invalid, "TARGET_DENIED",
-                       job->url.host + " leads to " + format_ip(address) + ", which is " +
-                           (refusal ? std::string(*refusal) : std::string("not loopback: plain http is refused")),
-                       "use a public https address, or allow the range under [guard] allow"));
+      job->answer(
+          fail(Errc::invalid, "TARGET_DENIED",
+               job->url.host + " leads to " + format_ip(address) + ", which is " +
+                   (refusal ? std::string(*refusal) : std::string("not loopback: plain http is refused")),
+               "use a public https address, or allow the range under [guard] allow"));
       return;
     }
   }
@@ -202,8 +206,9 @@ void Commands::plan(const Job& job) {
   if (auto done = plan_secrets(*job, current); !done) return job->answer(fail(done.error()));
   using Change = ApplyAnswer::Change;
   job->result.incarnation = job->def.incarnation;
-  job->result.change = !current ? Change::created
-                       : job->result.differences.empty() ? Change::unchanged : Change::updated;
+  job->result.change = !current                          ? Change::created
+                       : job->result.differences.empty() ? Change::unchanged
+                                                         : Change::updated;
   job->result.revision = job->write_def ? job->def.revision : current->def.revision;
   if (job->result.change == Change::unchanged || job->spec.dry_run) {
     if (job->spec.dry_run) job->result.new_secret = Secret();
@@ -211,7 +216,8 @@ void Commands::plan(const Job& job) {
   }
   // Secrets first: once the def stands, the endpoint is whole.
   if (job->write_def) {
-    job->writes.emplace_back(def_key(job->def.tenant, job->def.id), wire::encode(context_.config.environment, job->def));
+    job->writes.emplace_back(def_key(job->def.tenant, job->def.id),
+                             wire::encode(context_.config.environment, job->def));
   }
   write_next(job);
 }
@@ -239,11 +245,18 @@ Result<void> Commands::plan_def(Apply& job, const Endpoint* current) {
   difference(differences, "types", current ? joined(current->def.types) : "", joined(spec.types));
   difference(differences, "retry", current ? joined(format_retry_policy(current->def.retry)) : "",
              joined(format_retry_policy(spec.retry)));
-  const auto scheme_name = [](Scheme scheme) { return scheme == Scheme::x_webhook ? "x-webhook" : "standard-webhooks"; };
-  const auto format_name = [](BodyFormat format) { return format == BodyFormat::structured ? "structured" : "binary"; };
-  difference(differences, "scheme", current ? scheme_name(current->def.scheme) : "", scheme_name(spec.scheme));
-  difference(differences, "format", current ? format_name(current->def.format) : "", format_name(spec.format));
-  difference(differences, "limits", current ? limits_text(current->def.limits) : "", limits_text(spec.limits));
+  const auto scheme_name = [](Scheme scheme) {
+    return scheme == Scheme::x_webhook ? "x-webhook" : "standard-webhooks";
+  };
+  const auto format_name = [](BodyFormat format) {
+    return format == BodyFormat::structured ? "structured" : "binary";
+  };
+  difference(differences, "scheme", current ? scheme_name(current->def.scheme) : "",
+             scheme_name(spec.scheme));
+  difference(differences, "format", current ? format_name(current->def.format) : "",
+             format_name(spec.format));
+  difference(differences, "limits", current ? limits_text(current->def.limits) : "",
+             limits_text(spec.limits));
   job.write_def = !current || !differences.empty();
   if (!job.write_def) return {};
 
@@ -277,16 +290,16 @@ Result<EndpointSecret> Commands::seal_secret(const Apply& job, const SigningSecr
   fact.created_at = to_ms(context_.ports.clock.wall());
   const Digest digest = sha256(job.def.incarnation.str() + "." + std::string(secret.key.reveal()));
   fact.digest = hex_encode({reinterpret_cast<const char*>(digest.data()), digest.size()});
-  auto sealed = context_.ports.keys.seal({context_.config.environment, fact.tenant,
-                                          format_target({fact.endpoint, fact.incarnation}), "secret"},
-                                         format_signing_secret(secret).reveal());
+  auto sealed = context_.ports.keys.seal(
+      {context_.config.environment, fact.tenant, format_target({fact.endpoint, fact.incarnation}), "secret"},
+      format_signing_secret(secret).reveal());
   if (!sealed) return fail(sealed.error());
   fact.sealed = *std::move(sealed);
   return fact;
 }
 
-// The declared secrets shall be the active ones: new ones are added, the others are revoked at once. For an overlap
-// both stand in the file until the customer has changed over.
+// The declared secrets shall be the active ones: new ones are added, the others are revoked at once. For an
+// overlap both stand in the file until the customer has changed over.
 Result<void> Commands::plan_secrets(Apply& job, const Endpoint* current) {
   std::vector<EndpointSecret> facts;
   std::vector<SigningSecret> made;
@@ -307,15 +320,17 @@ Result<void> Commands::plan_secrets(Apply& job, const Endpoint* current) {
     auto fact = seal_secret(job, secret);
     if (!fact) return fail(fact.error());
     wanted.push_back(fact->digest);
-    const bool known = current && std::any_of(current->secrets.begin(), current->secrets.end(), [&](const auto& old) {
-                         return old.digest == fact->digest && old.state == SecretState::active;
-                       });
+    const bool known =
+        current && std::any_of(current->secrets.begin(), current->secrets.end(), [&](const auto& old) {
+          return old.digest == fact->digest && old.state == SecretState::active;
+        });
     if (known) continue;
     job.result.differences.push_back("secrets: one added");
     facts.push_back(*std::move(fact));
   }
   for (const EndpointSecret& old : current ? current->secrets : std::vector<EndpointSecret>()) {
-    if (old.state == SecretState::revoked || std::find(wanted.begin(), wanted.end(), old.digest) != wanted.end()) {
+    if (old.state == SecretState::revoked ||
+        std::find(wanted.begin(), wanted.end(), old.digest) != wanted.end()) {
       continue;
     }
     EndpointSecret revoked = old;
@@ -402,45 +417,49 @@ void Commands::change(TenantId tenant, EndpointId id, bool wait, std::function<v
 
 void Commands::disable_endpoint(TenantId tenant, EndpointId id, std::string why, std::string actor, bool wait,
                                 Answer<EndpointView> answer) {
-  change(tenant, id, wait,
-         [&](EndpointDef& def) {
-           def.disabled = true;
-           def.disabled_why = std::move(why);
-           def.changed_by = std::move(actor);
-         },
-         [this, tenant, id, answer](Result<EndpointDef> def) {
-           if (!def) return answer(fail(def.error()));
-           context_.ports.observer.endpoint_changed(tenant, id, Stop::disabled, def->disabled_why);
-           show_endpoint(tenant, id, answer);
-         });
+  change(
+      tenant, id, wait,
+      [&](EndpointDef& def) {
+        def.disabled = true;
+        def.disabled_why = std::move(why);
+        def.changed_by = std::move(actor);
+      },
+      [this, tenant, id, answer](Result<EndpointDef> def) {
+        if (!def) return answer(fail(def.error()));
+        context_.ports.observer.endpoint_changed(tenant, id, Stop::disabled, def->disabled_why);
+        show_endpoint(tenant, id, answer);
+      });
 }
 
 void Commands::enable_endpoint(TenantId tenant, EndpointId id, std::string actor, bool wait,
                                Answer<EndpointView> answer) {
-  change(tenant, id, wait,
-         [&](EndpointDef& def) {
-           def.disabled = false;
-           def.disabled_why.clear();
-           def.enable_revision = def.revision;
-           def.changed_by = std::move(actor);
-         },
-         [this, tenant, id, answer](Result<EndpointDef> def) {
-           if (!def) return answer(fail(def.error()));
-           context_.ports.observer.endpoint_changed(tenant, id, Stop::none, "enabled");
-           show_endpoint(tenant, id, answer);
-         });
+  change(
+      tenant, id, wait,
+      [&](EndpointDef& def) {
+        def.disabled = false;
+        def.disabled_why.clear();
+        def.enable_revision = def.revision;
+        def.changed_by = std::move(actor);
+      },
+      [this, tenant, id, answer](Result<EndpointDef> def) {
+        if (!def) return answer(fail(def.error()));
+        context_.ports.observer.endpoint_changed(tenant, id, Stop::none, "enabled");
+        show_endpoint(tenant, id, answer);
+      });
 }
 
-void Commands::delete_endpoint(TenantId tenant, EndpointId id, std::string actor, bool wait, Answer<bool> answer) {
-  change(tenant, id, wait,
-         [&](EndpointDef& def) {
-           def.deleted = true;
-           def.changed_by = std::move(actor);
-         },
-         [answer](Result<EndpointDef> def) {
-           if (!def) return answer(fail(def.error()));
-           answer(true);
-         });
+void Commands::delete_endpoint(TenantId tenant, EndpointId id, std::string actor, bool wait,
+                               Answer<bool> answer) {
+  change(
+      tenant, id, wait,
+      [&](EndpointDef& def) {
+        def.deleted = true;
+        def.changed_by = std::move(actor);
+      },
+      [answer](Result<EndpointDef> def) {
+        if (!def) return answer(fail(def.error()));
+        answer(true);
+      });
 }
 
 // --- deliveries
@@ -475,7 +494,8 @@ void Commands::show_delivery(DeliveryId id, Answer<Delivery> answer) {
 // --- tokens
 
 void Commands::rotate_admin_token(Answer<Secret> answer) {
-  auto token = std::make_shared<Secret>(random_name("ptk_") + random_name(""));  // shared with the answers below
+  auto token =
+      std::make_shared<Secret>(random_name("ptk_") + random_name(""));  // shared with the answers below
   TokenFact fact;
   fact.id = random_name("tok_");
   const Digest digest = sha256(token->reveal());

@@ -17,8 +17,8 @@
 
 namespace postrider::flow {
 
-// What operators and producers ask over HTTP, done on the shard's thread: publishing, the registry's commands, and
-// what the view knows of a delivery. Owned by the shard.
+// What operators and producers ask over HTTP, done on the shard's thread: publishing, the registry's
+// commands, and what the view knows of a delivery. Owned by the shard.
 class Commands : public Service {
  public:
   Commands(Context& context, Appender& appender, RegistryView& registry, Dispatch& dispatch, View& view,
@@ -32,7 +32,8 @@ class Commands : public Service {
                         Answer<EndpointView> answer) override;
   void enable_endpoint(TenantId tenant, EndpointId id, std::string actor, bool wait,
                        Answer<EndpointView> answer) override;
-  void delete_endpoint(TenantId tenant, EndpointId id, std::string actor, bool wait, Answer<bool> answer) override;
+  void delete_endpoint(TenantId tenant, EndpointId id, std::string actor, bool wait,
+                       Answer<bool> answer) override;
   void find_deliveries(std::string id, Answer<std::vector<DeliveryId>> answer) override;
   void show_delivery(DeliveryId id, Answer<Delivery> answer) override;
   void rotate_admin_token(Answer<Secret> answer) override;
@@ -49,7 +50,7 @@ class Commands : public Service {
   void on_resolved(std::uint64_t token, const Result<Resolved>& resolved);
 
  private:
-  struct Apply;  // one apply_endpoint on its way
+  struct Apply;                        // one apply_endpoint on its way
   using Job = std::shared_ptr<Apply>;  // shared by the answers it waits for
   void check_address(const Job& job);
   void plan(const Job& job);

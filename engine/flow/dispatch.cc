@@ -220,7 +220,8 @@ bool Dispatch::prepare(EndpointState& state, const Endpoint& endpoint) {
 
   std::string whole = endpoint.def.url;
   if (!endpoint.def.sealed_query.empty()) {
-    auto query = keys.open({context_.config.environment, state.tenant, target, "query"}, endpoint.def.sealed_query);
+    auto query =
+        keys.open({context_.config.environment, state.tenant, target, "query"}, endpoint.def.sealed_query);
     if (!query) return false;
     whole += query->reveal();
   }
@@ -425,10 +426,10 @@ void Dispatch::note_health(EndpointState& state, Partition partition, const Outc
   if (verdict.kind == Verdict::Kind::defer || outcome.error == AttemptError::ambiguous) return;
   EndpointHealth& health = health_of(state, partition);
   const LogTime now = context_.log_now();
-  const auto change = verdict.kind == Verdict::Kind::success
-                          ? health.succeeded(now)
-                          : health.failed(now, verdict.counts_as_unauthorized, verdict.disable_endpoint,
-                                          outcome.status != 0);
+  const auto change =
+      verdict.kind == Verdict::Kind::success
+          ? health.succeeded(now)
+          : health.failed(now, verdict.counts_as_unauthorized, verdict.disable_endpoint, outcome.status != 0);
   if (!change) return;
   HealthFact fact;
   fact.tenant = state.tenant;

@@ -19,9 +19,11 @@ namespace postrider::flow {
 // address that was vetted, within the endpoint's limits. Owned by the shard.
 class Dispatch {
  public:
-  Dispatch(Context& context, RegistryView& registry, Ownership& ownership, Settle& settle, ActiveTable& active);
+  Dispatch(Context& context, RegistryView& registry, Ownership& ownership, Settle& settle,
+           ActiveTable& active);
 
-  // Into the queue, or parked without an attempt: endpoint stopped, breaker open or queue full (DESIGN §2 step 4).
+  // Into the queue, or parked without an attempt: endpoint stopped, breaker open or queue full (DESIGN §2
+  // step 4).
   void admit(ActiveDelivery& delivery);
   // Whether a due delivery of that endpoint would be admitted; else when to look again.
   struct Room {

@@ -26,7 +26,7 @@ struct EndpointState {
 
   std::deque<std::uint64_t> queue;  // serials; the ones that are gone are skipped
   std::uint32_t in_flight = 0;
-  bool listed = false;              // stands in Dispatch's round
+  bool listed = false;  // stands in Dispatch's round
   // Attempts that came back, smoothed: an endpoint that empties its queue within a second is waited for.
   double done_per_second = 0;
   std::uint32_t done_since = 0;
@@ -35,7 +35,7 @@ struct EndpointState {
   bool breaker_was_open = false;
   RateLimiter limiter;
   std::map<Partition, EndpointHealth> health;
-  std::uint64_t held = 0;           // parked while stopped, of our partitions
+  std::uint64_t held = 0;  // parked while stopped, of our partitions
   bool draining_held = false;
   // A stop that we saw ourselves and that the registry may not have told back yet; void after an enable.
   Stop local_stop = Stop::none;
@@ -44,7 +44,7 @@ struct EndpointState {
   // Prepared from the registry; anew when the endpoint's version there changes.
   std::uint64_t version = 0;
   Url url;
-  std::string shown_url;            // without query
+  std::string shown_url;  // without query
   std::unique_ptr<Signer> signer;
   std::vector<std::string> secret_ids;
   std::optional<LogTime> signer_until;  // an expiring secret among them

@@ -11,14 +11,18 @@ namespace {
 constexpr Millis kSealedAgain{500};
 constexpr std::size_t kEventOverhead = 1024;
 
-std::size_t size_of(const Record& record) { return (record.value ? record.value->size() : 0) + kEventOverhead; }
+std::size_t size_of(const Record& record) {
+  return (record.value ? record.value->size() : 0) + kEventOverhead;
+}
 
-std::string target_word(const Event& event) { return event.target ? format_target(*event.target) : std::string(); }
+std::string target_word(const Event& event) {
+  return event.target ? format_target(*event.target) : std::string();
+}
 
 }  // namespace
 
-Intake::Intake(Context& context, RegistryView& registry, Ownership& ownership, Dispatch& dispatch, Settle& settle,
-               View& view, ActiveTable& active)
+Intake::Intake(Context& context, RegistryView& registry, Ownership& ownership, Dispatch& dispatch,
+               Settle& settle, View& view, ActiveTable& active)
     : context_(context),
       registry_(registry),
       ownership_(ownership),
@@ -88,8 +92,15 @@ void Intake::take(OwnedPartition& partition, Record& record) {
   CancelledFact gone;
   const Position position{record.partition, record.offset};
   const WebhookId webhook = webhook_id(event->tenant, event->source, event->id);
-  gone.delivery = {delivery_id(ownership_.identity(), position, webhook, event->target->incarnation, event->replay_job),
-                   webhook, event->id, event->type, event->tenant, *event->target, position, event->replay_job};
+  gone.delivery = {
+      delivery_id(ownership_.identity(), position, webhook, event->target->incarnation, event->replay_job),
+      webhook,
+      event->id,
+      event->type,
+      event->tenant,
+      *event->target,
+      position,
+      event->replay_job};
   gone.reason = CancelReason::target_gone;
   gone.at = to_ms(context_.log_now());
   settle_.target_gone(partition, gone);
@@ -128,8 +139,8 @@ std::optional<Event> Intake::decode(OwnedPartition& partition, Record& record) {
   return event;
 }
 
-// An event is never a repeat of itself: the index keeps first positions, so that one read again after a crash is
-// delivered (DESIGN §4).
+// An event is never a repeat of itself: the index keeps first positions, so that one read again after a crash
+// is delivered (DESIGN §4).
 bool Intake::is_repeat(OwnedPartition& partition, const Record& record, const Event& event) {
   if (context_.config.repeat_window <= Millis(0)) return false;
   const Hash128 key = repeat_key(event.tenant, event.source, event.id, target_word(event), event.replay_job);
@@ -166,8 +177,8 @@ void Intake::make_deliveries(OwnedPartition& partition, const Record& record, Ev
   for (const Endpoint* endpoint : endpoints) {
     auto delivery = std::make_unique<ActiveDelivery>();
     const Target target{endpoint->def.id, endpoint->def.incarnation};
-    delivery->ref.id = delivery_id(ownership_.identity(), active->position, active->webhook_id, target.incarnation,
-                                   active->event.replay_job);
+    delivery->ref.id = delivery_id(ownership_.identity(), active->position, active->webhook_id,
+                                   target.incarnation, active->event.replay_job);
     if (again && (view_.parked(delivery->ref.id) || view_.has_ended(delivery->ref.id))) continue;
     delivery->serial = active_.next_serial();
     delivery->generation = partition.generation;

@@ -12,8 +12,8 @@
 
 namespace postrider::flow {
 
-// From a record of `events` to deliveries: decode, judge, drop repeats, route. What is no event of ours becomes a
-// dead letter with its raw bytes, and the partition goes on. Owned by the shard.
+// From a record of `events` to deliveries: decode, judge, drop repeats, route. What is no event of ours
+// becomes a dead letter with its raw bytes, and the partition goes on. Owned by the shard.
 class Intake {
  public:
   Intake(Context& context, RegistryView& registry, Ownership& ownership, Dispatch& dispatch, Settle& settle,

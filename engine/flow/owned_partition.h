@@ -18,9 +18,8 @@ namespace postrider::flow {
 
 // One partition of `events` while this instance owns it. Plain state; Ownership moves it through its phases:
 //
-//   reading   `parked` from the view's position to the end that stood at assignment: finds the last owner's mark
-//   marking   our own mark is under way; its offset becomes the epoch
-//   restoring `parked` up to our mark
+//   reading   `parked` from the view's position to the end that stood at assignment: finds the last owner's
+//   mark marking   our own mark is under way; its offset becomes the epoch restoring `parked` up to our mark
 //   running   events come, deliveries go
 //   draining  revoked: what is in flight is brought home
 //   stopped   refused (offsets lost, source replaced): an operator decides
@@ -44,10 +43,10 @@ struct OwnedPartition {
   LogTime tail_appended{};
   bool tail_moved = false;
   std::uint64_t parked = 0;
-  std::uint64_t own_seen = 0;  // highest own sequence read back
+  std::uint64_t own_seen = 0;                           // highest own sequence read back
   absl::flat_hash_set<std::uint64_t> unacknowledged;    // own sequences on `parked`
   std::map<std::uint64_t, Offset> seen_unacknowledged;  // read back before their acknowledgement
-  absl::flat_hash_set<DeliveryId> foreign;  // foreign states of events that we have not read yet
+  absl::flat_hash_set<DeliveryId> foreign;              // foreign states of events that we have not read yet
 
   // --- events
   Watermark watermark;

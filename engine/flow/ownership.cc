@@ -41,8 +41,8 @@ std::vector<OwnedPartition*> Ownership::all() {
 }
 
 bool Ownership::may_act(const OwnedPartition& partition, SteadyTime now) const {
-  const bool phase = partition.phase == OwnedPartition::Phase::running ||
-                     partition.phase == OwnedPartition::Phase::draining;
+  const bool phase =
+      partition.phase == OwnedPartition::Phase::running || partition.phase == OwnedPartition::Phase::draining;
   return phase && !partition.superseded && partition.lease_until && now < *partition.lease_until;
 }
 
@@ -104,8 +104,9 @@ std::optional<Error> Ownership::refusal(const OwnedPartition& partition) const {
   const auto& identity = registry_.registry().identity();
   if (mark.events_end > now.events_end || (identity && mark.log != identity->identity)) {
     return Error{Errc::conflict, "SOURCE_REPLACED",
-                 name + ": `events` ends at " + std::to_string(now.events_end) + ", yet an earlier owner saw " +
-                     std::to_string(mark.events_end) + ": the topic was made again or truncated",
+                 name + ": `events` ends at " + std::to_string(now.events_end) +
+                     ", yet an earlier owner saw " + std::to_string(mark.events_end) +
+                     ": the topic was made again or truncated",
                  "find out what became of the topic; then `postrider-ops topics accept-source --partition " +
                      std::to_string(partition.number) + "` lets it start from what is there"};
   }
@@ -135,16 +136,16 @@ void Ownership::write_mark(OwnedPartition& partition) {
   OwnerMark mark;
   if (const auto& identity = registry_.registry().identity()) mark.log = identity->identity;
   mark.instance = context_.config.instance;
-  mark.committed = partition.committed >= 0 ? std::optional<Offset>(partition.committed)
-                                            : partition.assignment.committed;
+  mark.committed =
+      partition.committed >= 0 ? std::optional<Offset>(partition.committed) : partition.assignment.committed;
   mark.events_end = std::max(partition.assignment.events_end, partition.next_event);
   NewRecord record{.topic = Topic::parked,
                    .partition = partition.number,
                    .key = std::string(kOwnerKey),
                    .value = wire::encode(context_.config.environment, mark),
                    .headers = {}};
-  appender_.append(std::move(record), [this, number = partition.number, generation = partition.generation](
-                                          const Appended& appended) {
+  appender_.append(std::move(record), [this, number = partition.number,
+                                       generation = partition.generation](const Appended& appended) {
     if (OwnedPartition* owned = find(number, generation)) marked(*owned, appended);
   });
 }
@@ -159,7 +160,8 @@ void Ownership::marked(OwnedPartition& partition, const Appended& appended) {
   partition.phase = OwnedPartition::Phase::restoring;
   if (partition.view_at_hand && appended.appended - partition.view_as_of > context_.config.stale_view) {
     // Older than tombstones are kept: what the view holds may have ended and been compacted away.
-    context_.ports.observer.note("warn", "view_wiped", "the view of a partition is too old: built again", nullptr);
+    context_.ports.observer.note("warn", "view_wiped", "the view of a partition is too old: built again",
+                                 nullptr);
     view_.wipe(partition.number);
     partition.parked = 0;
     partition.tail_next = partition.assignment.parked_begin;
@@ -178,8 +180,8 @@ void Ownership::run(OwnedPartition& partition) {
     lost.partition = partition.number;
     lost.first = from;
     lost.last = assignment.events_begin - 1;
-    context_.ports.observer.note("error", "source_lost", "events were removed by retention before they were read",
-                                 nullptr);
+    context_.ports.observer.note("error", "source_lost",
+                                 "events were removed by retention before they were read", nullptr);
     appender_.append({.topic = Topic::attempts,
                       .partition = partition.number,
                       .key = "source-lost",
@@ -271,10 +273,10 @@ void Ownership::answer_if_foreign(OwnedPartition& partition, const Record& recor
   answer(partition, DeliveryId(record.key), said, record.offset);
 }
 
-// Somebody else's word, or ours landing late, now stands last on that delivery: compaction would keep it. So the
-// truth is said again after it (DESIGN §3).
-void Ownership::answer(OwnedPartition& partition, const DeliveryId& id, const std::optional<ParkedState>& said,
-                       Offset at) {
+// Somebody else's word, or ours landing late, now stands last on that delivery: compaction would keep it. So
+// the truth is said again after it (DESIGN §3).
+void Ownership::answer(OwnedPartition& partition, const DeliveryId& id,
+                       const std::optional<ParkedState>& said, Offset at) {
   if (ActiveDelivery* active = active_.find(id)) {
     active->parked = true;
     active->foreign_at = at;
@@ -282,7 +284,8 @@ void Ownership::answer(OwnedPartition& partition, const DeliveryId& id, const st
   }
   if (auto known = view_.parked(id)) {
     // Held: only its row waits at the end of its lifetime. Whoever reads the log alone shall look at once.
-    if (known->due >= known->appended + context_.config.lifetime.count()) known->due = to_ms(context_.log_now());
+    if (known->due >= known->appended + context_.config.lifetime.count())
+      known->due = to_ms(context_.log_now());
     append_parked(partition, *known, [](const Appended&) {});
     return;
   }
@@ -314,18 +317,19 @@ void Ownership::append_tombstone(OwnedPartition& partition, const DeliveryId& id
   append_stamped(partition, std::move(record), stamp, std::move(answer));
 }
 
-void Ownership::append_stamped(OwnedPartition& partition, NewRecord record, Stamp stamp, Appender::Answer answer) {
+void Ownership::append_stamped(OwnedPartition& partition, NewRecord record, Stamp stamp,
+                               Appender::Answer answer) {
   partition.unacknowledged.insert(stamp.sequence);
-  appender_.append(std::move(record), [this, number = partition.number, generation = partition.generation,
-                                       sequence = stamp.sequence,
-                                       answer = std::move(answer)](const Appended& appended) {
-    if (OwnedPartition* owned = find(number, generation)) {
-      owned->unacknowledged.erase(sequence);
-      owned->seen_unacknowledged.erase(sequence);
-      owned->tail_moved = true;
-    }
-    answer(appended);
-  });
+  appender_.append(std::move(record),
+                   [this, number = partition.number, generation = partition.generation,
+                    sequence = stamp.sequence, answer = std::move(answer)](const Appended& appended) {
+                     if (OwnedPartition* owned = find(number, generation)) {
+                       owned->unacknowledged.erase(sequence);
+                       owned->seen_unacknowledged.erase(sequence);
+                       owned->tail_moved = true;
+                     }
+                     answer(appended);
+                   });
 }
 
 void Ownership::note_positions() {
@@ -374,7 +378,8 @@ void Ownership::tick(SteadyTime now) {
   std::vector<Partition> over;
   for (auto& [number, partition] : owned_) {
     if (partition->phase == OwnedPartition::Phase::running) tick_partition(*partition, now);
-    if (partition->phase == OwnedPartition::Phase::draining && tick_drain(*partition, now)) over.push_back(number);
+    if (partition->phase == OwnedPartition::Phase::draining && tick_drain(*partition, now))
+      over.push_back(number);
     idle &= partition->phase == OwnedPartition::Phase::running && partition->watermark.unsettled() == 0 &&
             partition->watermark.next_to_commit() == partition->committed;
   }
@@ -385,12 +390,13 @@ void Ownership::tick(SteadyTime now) {
 
 void Ownership::tick_partition(OwnedPartition& partition, SteadyTime now) {
   const Millis heartbeat = context_.ports.log.session_timeout() / 5;
-  const bool moved = partition.watermark.next_to_commit() != partition.committed ||
-                     partition.settled_since_commit > 0;
+  const bool moved =
+      partition.watermark.next_to_commit() != partition.committed || partition.settled_since_commit > 0;
   const bool due = (moved && now - partition.commit_sent >= kCommitEvery) ||
                    partition.settled_since_commit >= kCommitAfterSettled ||
                    now - partition.commit_sent >= heartbeat;
-  if (due && (!partition.commit_under_way || now - partition.commit_sent >= heartbeat)) commit(partition, now);
+  if (due && (!partition.commit_under_way || now - partition.commit_sent >= heartbeat))
+    commit(partition, now);
   if (now >= partition.next_mark && may_act(partition, now)) {
     partition.next_mark = now + kMarkEvery;
     write_mark(partition);

@@ -67,7 +67,8 @@ class Ownership {
   void run(OwnedPartition& partition);
   void restore_record(OwnedPartition& partition, const Record& record);
   void answer_if_foreign(OwnedPartition& partition, const Record& record);
-  void answer(OwnedPartition& partition, const DeliveryId& id, const std::optional<ParkedState>& said, Offset at);
+  void answer(OwnedPartition& partition, const DeliveryId& id, const std::optional<ParkedState>& said,
+              Offset at);
   void append_stamped(OwnedPartition& partition, NewRecord record, Stamp stamp, Appender::Answer answer);
   void commit(OwnedPartition& partition, SteadyTime now);
   void tick_partition(OwnedPartition& partition, SteadyTime now);

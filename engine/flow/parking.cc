@@ -17,8 +17,8 @@ constexpr Millis kLookForMore{60000};
 
 }  // namespace
 
-Parking::Parking(Context& context, RegistryView& registry, Ownership& ownership, Dispatch& dispatch, Settle& settle,
-                 View& view, ActiveTable& active)
+Parking::Parking(Context& context, RegistryView& registry, Ownership& ownership, Dispatch& dispatch,
+                 Settle& settle, View& view, ActiveTable& active)
     : context_(context),
       registry_(registry),
       ownership_(ownership),
@@ -89,8 +89,7 @@ bool Parking::bring_back(OwnedPartition& partition, const View::Due& row, Steady
   }
   auto state = view_.parked(row.id);
   if (!state) return true;  // its delivery ended; the row goes with it
-  const bool expired =
-      to_ms(context_.log_now()) >= state->appended + context_.config.lifetime.count();
+  const bool expired = to_ms(context_.log_now()) >= state->appended + context_.config.lifetime.count();
   const Dispatch::Room room = dispatch_.room(state->delivery.tenant, state->delivery.target, now);
   using Kind = Dispatch::Room::Kind;
   if (room.kind == Kind::gone || expired || room.kind == Kind::yes) {
@@ -115,8 +114,8 @@ bool Parking::bring_back(OwnedPartition& partition, const View::Due& row, Steady
   return true;
 }
 
-void Parking::activate(OwnedPartition& partition, const ParkedState& state, std::shared_ptr<ActiveEvent> event,
-                       std::int64_t due) {
+void Parking::activate(OwnedPartition& partition, const ParkedState& state,
+                       std::shared_ptr<ActiveEvent> event, std::int64_t due) {
   const bool expired = to_ms(context_.log_now()) >= state.appended + context_.config.lifetime.count();
   const Endpoint* endpoint = registry_.registry().find(state.delivery.tenant, state.delivery.target);
   ActiveDelivery& delivery = add(partition, state, std::move(event), due);
@@ -132,8 +131,8 @@ void Parking::activate(OwnedPartition& partition, const ParkedState& state, std:
   }
 }
 
-ActiveDelivery& Parking::add(OwnedPartition& partition, const ParkedState& state, std::shared_ptr<ActiveEvent> event,
-                             std::int64_t due) {
+ActiveDelivery& Parking::add(OwnedPartition& partition, const ParkedState& state,
+                             std::shared_ptr<ActiveEvent> event, std::int64_t due) {
   auto delivery = std::make_unique<ActiveDelivery>();
   delivery->serial = active_.next_serial();
   delivery->generation = partition.generation;
@@ -150,13 +149,14 @@ ActiveDelivery& Parking::add(OwnedPartition& partition, const ParkedState& state
 // --- payloads
 
 std::shared_ptr<ActiveEvent> Parking::event_of(const OwnedPartition& partition, const ParkedState& state) {
-  if (auto active = active_.event_at(state.delivery.position); active && active->generation == partition.generation) {
+  if (auto active = active_.event_at(state.delivery.position);
+      active && active->generation == partition.generation) {
     return active;
   }
   auto sealed = view_.claim(state.delivery.position);
   if (!sealed) return nullptr;
-  auto bytes = context_.ports.keys.open(
-      {context_.config.environment, state.delivery.tenant, "", "payload"}, *sealed);
+  auto bytes =
+      context_.ports.keys.open({context_.config.environment, state.delivery.tenant, "", "payload"}, *sealed);
   if (!bytes) return nullptr;
   auto event = wire::parse_protobuf(bytes->reveal());
   if (!event) return nullptr;
@@ -225,10 +225,11 @@ void Parking::on_fetched(std::uint64_t token, const Result<Record>& record) {
     }
   }
   // What stands at that position must be what was parked: another record would be another customer's event.
-  const bool same = decoded && delivery_id(ownership_.identity(), state.delivery.position,
-                                           webhook_id(decoded->event.tenant, decoded->event.source, decoded->event.id),
-                                           state.delivery.target.incarnation,
-                                           decoded->event.replay_job) == state.delivery.id;
+  const bool same =
+      decoded &&
+      delivery_id(ownership_.identity(), state.delivery.position,
+                  webhook_id(decoded->event.tenant, decoded->event.source, decoded->event.id),
+                  state.delivery.target.incarnation, decoded->event.replay_job) == state.delivery.id;
   if (!same) {
     without_payload(*partition, state, loading.due, DeadReason::payload_lost);
     return;
@@ -291,7 +292,8 @@ void Parking::drain_held(SteadyTime now) {
 SteadyTime Parking::next_wake(SteadyTime now) {
   SteadyTime next = now + kLookForMore;
   for (OwnedPartition* partition : ownership_.all()) {
-    if (partition->next_due) next = std::min(next, context_.log_time.steady_at(from_ms<LogTime>(*partition->next_due)));
+    if (partition->next_due)
+      next = std::min(next, context_.log_time.steady_at(from_ms<LogTime>(*partition->next_due)));
   }
   for (const auto& [incarnation, state] : dispatch_.states()) {
     if (state->draining_held) next = std::min(next, next_held_);

@@ -12,8 +12,8 @@
 
 namespace postrider::flow {
 
-// Brings parked deliveries back when they fall due, in time order and no more than memory allows; holds those of
-// stopped endpoints, and drains them gently once enabled. Owned by the shard.
+// Brings parked deliveries back when they fall due, in time order and no more than memory allows; holds those
+// of stopped endpoints, and drains them gently once enabled. Owned by the shard.
 class Parking {
  public:
   Parking(Context& context, RegistryView& registry, Ownership& ownership, Dispatch& dispatch, Settle& settle,
@@ -38,9 +38,11 @@ class Parking {
   void activate(OwnedPartition& partition, const ParkedState& state, std::shared_ptr<ActiveEvent> event,
                 std::int64_t due);
   std::shared_ptr<ActiveEvent> event_of(const OwnedPartition& partition, const ParkedState& state);
-  std::shared_ptr<ActiveEvent> make_event(const OwnedPartition& partition, const ParkedState& state, Event event);
+  std::shared_ptr<ActiveEvent> make_event(const OwnedPartition& partition, const ParkedState& state,
+                                          Event event);
   void fetch(OwnedPartition& partition, const ParkedState& state, std::int64_t due);
-  void without_payload(OwnedPartition& partition, const ParkedState& state, std::int64_t due, DeadReason reason);
+  void without_payload(OwnedPartition& partition, const ParkedState& state, std::int64_t due,
+                       DeadReason reason);
   void erased(OwnedPartition& partition, const ParkedState& state, std::int64_t due);
   void drain_held(SteadyTime now);
   ActiveDelivery& add(OwnedPartition& partition, const ParkedState& state, std::shared_ptr<ActiveEvent> event,

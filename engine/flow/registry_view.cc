@@ -22,7 +22,8 @@ void RegistryView::start() {
 
 bool RegistryView::read_once() const {
   if (follows_.empty()) return false;
-  return std::all_of(follows_.begin(), follows_.end(), [](const auto& follow) { return follow.second.read(); });
+  return std::all_of(follows_.begin(), follows_.end(),
+                     [](const auto& follow) { return follow.second.read(); });
 }
 
 bool RegistryView::fresh(SteadyTime now) const {
@@ -114,13 +115,20 @@ void RegistryView::tick(SteadyTime now) {
 void RegistryView::mend(SteadyTime now) {
   if (!fresh(now)) return;
   for (auto& [key, raw] : registry_.mending()) {
-    NewRecord record{.topic = Topic::endpoints, .partition = 0, .key = key, .value = raw, .headers = wire::restated_headers()};
+    NewRecord record{.topic = Topic::endpoints,
+                     .partition = 0,
+                     .key = key,
+                     .value = raw,
+                     .headers = wire::restated_headers()};
     appender_.append(std::move(record), [](const Appended&) {});
   }
 }
 
 void RegistryView::write(std::string key, std::string value, Written written) {
-  NewRecord record{.topic = Topic::endpoints, .partition = 0, .key = std::move(key), .value = std::move(value),
+  NewRecord record{.topic = Topic::endpoints,
+                   .partition = 0,
+                   .key = std::move(key),
+                   .value = std::move(value),
                    .headers = {}};
   appender_.append(std::move(record), [this, written = std::move(written)](const Appended& appended) {
     if (appended.status != Appended::Status::acknowledged) {

@@ -11,9 +11,9 @@
 
 namespace postrider::flow {
 
-// This instance's registry: tails `endpoints`, `health` and `keys`, and knows how fresh it is. Routing and signing
-// are allowed only while an end of `endpoints` that was asked for less than 2 s ago has been applied: so an event
-// published after a registry command has answered sees the change (DESIGN §5).
+// This instance's registry: tails `endpoints`, `health` and `keys`, and knows how fresh it is. Routing and
+// signing are allowed only while an end of `endpoints` that was asked for less than 2 s ago has been applied:
+// so an event published after a registry command has answered sees the change (DESIGN §5).
 class RegistryView {
  public:
   static constexpr Millis kFreshFor{2000};

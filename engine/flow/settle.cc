@@ -16,7 +16,8 @@ std::string error_code(const Outcome& outcome) {
   if (outcome.status >= 200 && outcome.status < 300) return "";
   if (outcome.status != 0) return "HTTP_" + std::to_string(outcome.status);
   std::string code(code_of(outcome.error));
-  std::transform(code.begin(), code.end(), code.begin(), [](unsigned char c) { return static_cast<char>(toupper(c)); });
+  std::transform(code.begin(), code.end(), code.begin(),
+                 [](unsigned char c) { return static_cast<char>(toupper(c)); });
   return code;
 }
 
@@ -70,7 +71,8 @@ void Settle::advance(std::uint64_t id) {
     return;
   }
   const std::shared_ptr<Step> step = chain.steps.front();  // a step that answers at once ends its own chain
-  if (!(*step)(*partition, [this, id](const Appended& appended) { answered(id, appended); })) waiting_.push_back(id);
+  if (!(*step)(*partition, [this, id](const Appended& appended) { answered(id, appended); }))
+    waiting_.push_back(id);
 }
 
 void Settle::answered(std::uint64_t id, const Appended& appended) {
@@ -107,8 +109,8 @@ void Settle::drop(const OwnedPartition& partition) {
 
 Settle::Step Settle::append_step(Topic topic, std::string key, std::function<std::string(Stamp)> encode,
                                  std::function<void()> acknowledged) {
-  return [this, topic, key = std::move(key), encode = std::move(encode), acknowledged = std::move(acknowledged)](
-             OwnedPartition& partition, const Appender::Answer& answer) {
+  return [this, topic, key = std::move(key), encode = std::move(encode),
+          acknowledged = std::move(acknowledged)](OwnedPartition& partition, const Appender::Answer& answer) {
     std::string value = encode(partition.next_stamp());
     if (value.empty()) return false;
     const bool by_source = topic == Topic::attempts;
@@ -132,10 +134,13 @@ SealContext Settle::seal_context(const DeliveryRef& ref, std::string purpose, bo
           std::move(purpose)};
 }
 
-void Settle::begin_recording(ActiveDelivery& delivery) { delivery.stage = ActiveDelivery::Stage::recording; }
+void Settle::begin_recording(ActiveDelivery& delivery) {
+  delivery.stage = ActiveDelivery::Stage::recording;
+}
 
-Settle::Step Settle::attempt_step(const ActiveDelivery& delivery, const Outcome& outcome, const Verdict& verdict,
-                                  const AttemptMade& made, LogTime now, LogTime next) {
+Settle::Step Settle::attempt_step(const ActiveDelivery& delivery, const Outcome& outcome,
+                                  const Verdict& verdict, const AttemptMade& made, LogTime now,
+                                  LogTime next) {
   AttemptFact fact;
   fact.delivery = delivery.ref;
   fact.number = std::max<std::uint32_t>(delivery.attempts, 1);
@@ -155,7 +160,8 @@ Settle::Step Settle::attempt_step(const ActiveDelivery& delivery, const Outcome&
   }
   if (!outcome.snippet.empty() && verdict.kind != Verdict::Kind::success) {
     // Without a key there is no snippet; the attempt is told all the same.
-    if (auto sealed = context_.ports.keys.seal(seal_context(delivery.ref, "snippet", true), outcome.snippet)) {
+    if (auto sealed =
+            context_.ports.keys.seal(seal_context(delivery.ref, "snippet", true), outcome.snippet)) {
       fact.sealed_snippet = *std::move(sealed);
     }
   }
@@ -180,14 +186,15 @@ Settle::Step Settle::attempt_step(const ActiveDelivery& delivery, const Outcome&
                      .key = told->fact.delivery.id.str(),
                      .value = value,
                      .headers = {}};
-    appender_.append(std::move(record), [this, told, value = std::move(value), answer](const Appended& appended) {
-      if (appended.status == Appended::Status::acknowledged) {
-        view_.put_attempt(told->fact, value);
-        context_.ports.observer.attempt({told->fact, told->attempts_max, told->traceparent,
-                                         told->rate_limit_remaining, told->error_code, told->dead});
-      }
-      answer(appended);
-    });
+    appender_.append(
+        std::move(record), [this, told, value = std::move(value), answer](const Appended& appended) {
+          if (appended.status == Appended::Status::acknowledged) {
+            view_.put_attempt(told->fact, value);
+            context_.ports.observer.attempt({told->fact, told->attempts_max, told->traceparent,
+                                             told->rate_limit_remaining, told->error_code, told->dead});
+          }
+          answer(appended);
+        });
     return true;
   };
 }
@@ -305,7 +312,8 @@ void Settle::add_dead_letter(Chain& chain, ActiveDelivery& delivery, DeadReason 
         letter->stamp = stamp;
         letter->dead_at = to_ms(context_.log_now());
         if (!payload->empty()) {
-          auto sealed = context_.ports.keys.seal(seal_context(letter->delivery, "dead_letter", true), *payload);
+          auto sealed =
+              context_.ports.keys.seal(seal_context(letter->delivery, "dead_letter", true), *payload);
           if (!sealed && sealed.error().errc != Errc::denied) return {};  // not yet: wait
           letter->sealed_payload = sealed ? *std::move(sealed) : std::string();
         }
@@ -378,7 +386,8 @@ void Settle::claim(ActiveDelivery& delivery) {
   const std::int64_t expiry = to_ms(event.appended) + context_.config.lifetime.count() + 3'600'000;
   std::string sealed;
   if (!event.claimed && event.has_payload) {
-    auto done = context_.ports.keys.seal(seal_context(delivery.ref, "payload", false), wire::format_protobuf(event.event));
+    auto done = context_.ports.keys.seal(seal_context(delivery.ref, "payload", false),
+                                         wire::format_protobuf(event.event));
     // Without a key no copy is kept: it can be fetched again from its position.
     if (done) sealed = *std::move(done);
     event.claimed = done.has_value();
@@ -447,7 +456,8 @@ void Settle::set_aside(OwnedPartition& partition, const Record& record, DeadReas
         letter->dead_at = to_ms(context_.log_now());
         // Whose it is cannot be trusted: sealed under the environment's own key. While no key can be had:
         // reason, digest and position only.
-        auto sealed = context_.ports.keys.seal({context_.config.environment, TenantId(), "", "dead_letter"}, *payload);
+        auto sealed =
+            context_.ports.keys.seal({context_.config.environment, TenantId(), "", "dead_letter"}, *payload);
         letter->sealed_payload = sealed ? *std::move(sealed) : std::string();
         return wire::encode(context_.config.environment, *letter);
       },
@@ -456,12 +466,13 @@ void Settle::set_aside(OwnedPartition& partition, const Record& record, DeadReas
   fact.position = position;
   fact.reason = reason;
   fact.at = to_ms(context_.log_now());
-  chain.add(append_step(Topic::attempts, letter->delivery.id.str(),
-                                    [this, fact](Stamp stamp) mutable {
-                                      fact.stamp = stamp;
-                                      return wire::encode(context_.config.environment, fact);
-                                    },
-                                    nullptr));
+  chain.add(append_step(
+      Topic::attempts, letter->delivery.id.str(),
+      [this, fact](Stamp stamp) mutable {
+        fact.stamp = stamp;
+        return wire::encode(context_.config.environment, fact);
+      },
+      nullptr));
   chain.done = [this, offset = record.offset](OwnedPartition& owned) { ownership_.settled(owned, offset); };
   start(partition, std::move(chain));
 }
@@ -500,12 +511,13 @@ void Settle::flush_batches() {
     if (!batch.no_match.offsets.empty()) {
       Chain chain;
       batch.no_match.partition = number;
-      chain.add(append_step(Topic::attempts, "no-match",
-                                        [this, fact = batch.no_match](Stamp stamp) mutable {
-                                          fact.stamp = stamp;
-                                          return wire::encode(context_.config.environment, fact);
-                                        },
-                                        nullptr));
+      chain.add(append_step(
+          Topic::attempts, "no-match",
+          [this, fact = batch.no_match](Stamp stamp) mutable {
+            fact.stamp = stamp;
+            return wire::encode(context_.config.environment, fact);
+          },
+          nullptr));
       chain.done = [this, runs = batch.no_match.offsets](OwnedPartition& owned) {
         for (const auto& [first, last] : runs) {
           for (Offset offset = first; offset <= last; ++offset) ownership_.settled(owned, offset);
@@ -516,12 +528,13 @@ void Settle::flush_batches() {
     if (!batch.repeats.repeats.empty()) {
       Chain chain;
       batch.repeats.partition = number;
-      chain.add(append_step(Topic::attempts, "repeats",
-                                        [this, fact = batch.repeats](Stamp stamp) mutable {
-                                          fact.stamp = stamp;
-                                          return wire::encode(context_.config.environment, fact);
-                                        },
-                                        nullptr));
+      chain.add(append_step(
+          Topic::attempts, "repeats",
+          [this, fact = batch.repeats](Stamp stamp) mutable {
+            fact.stamp = stamp;
+            return wire::encode(context_.config.environment, fact);
+          },
+          nullptr));
       chain.done = [this, repeats = batch.repeats.repeats](OwnedPartition& owned) {
         for (const auto& repeat : repeats) ownership_.settled(owned, repeat.offset);
       };

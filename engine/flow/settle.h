@@ -24,16 +24,17 @@ struct AttemptMade {
   std::uint32_t attempts_max = 0;
 };
 
-// Writes down what became of a delivery, each fact acknowledged before the next is produced: the attempt; then
-// the dead letter or the cancellation; then the `parked` record. A crash in between repeats a step; the other
-// order could lose a delivery (DESIGN §2 step 8). When the last one stands, the view follows and the event may
-// settle. Owned by the shard.
+// Writes down what became of a delivery, each fact acknowledged before the next is produced: the attempt;
+// then the dead letter or the cancellation; then the `parked` record. A crash in between repeats a step; the
+// other order could lose a delivery (DESIGN §2 step 8). When the last one stands, the view follows and the
+// event may settle. Owned by the shard.
 class Settle {
  public:
   Settle(Context& context, Appender& appender, Ownership& ownership, View& view, ActiveTable& active);
 
   // After an attempt. The delivery is ours no more once this returns (its stage is `recording`).
-  void conclude(ActiveDelivery& delivery, const Outcome& outcome, const Verdict& verdict, const AttemptMade& made);
+  void conclude(ActiveDelivery& delivery, const Outcome& outcome, const Verdict& verdict,
+                const AttemptMade& made);
   // Without an attempt: due when there is a chance.
   void park(ActiveDelivery& delivery, LogTime due);
   void bury(ActiveDelivery& delivery, DeadReason reason);
@@ -50,7 +51,9 @@ class Settle {
   // Tries again what had to wait: a lease, a key, a full log.
   void tick(SteadyTime now);
   void drop(const OwnedPartition& partition);
-  bool busy(Partition partition) const { return chains_of_.contains(partition) && chains_of_.at(partition) > 0; }
+  bool busy(Partition partition) const {
+    return chains_of_.contains(partition) && chains_of_.at(partition) > 0;
+  }
   std::size_t chains() const { return chains_.size(); }
 
  private:

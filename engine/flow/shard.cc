@@ -41,7 +41,9 @@ void Shard::connect_parts() {
   ownership_.is_busy = [this](const OwnedPartition& partition) {
     return dispatch_.in_flight(partition.number) > 0 || settle_.busy(partition.number);
   };
-  ownership_.on_drain_over = [this](OwnedPartition& partition) { dispatch_.give_up_in_flight(partition.number); };
+  ownership_.on_drain_over = [this](OwnedPartition& partition) {
+    dispatch_.give_up_in_flight(partition.number);
+  };
   registry_.on_change([this] { parking_.registry_changed(); });
   commands_.ready = [this] { return readiness(); };
 }
@@ -74,9 +76,11 @@ void Shard::step() {
 
 SteadyTime Shard::next_wake() {
   const SteadyTime now = context_.steady();
-  SteadyTime next = std::min({registry_.next_tick(), ownership_.next_tick(), next_tell_, commands_.next_wake(now)});
+  SteadyTime next =
+      std::min({registry_.next_tick(), ownership_.next_tick(), next_tell_, commands_.next_wake(now)});
   if (registry_.fresh(now) && !draining_) {
-    if (dispatch_.in_flight() < context_.config.in_flight_max) next = std::min(next, dispatch_.next_wake(now));
+    if (dispatch_.in_flight() < context_.config.in_flight_max)
+      next = std::min(next, dispatch_.next_wake(now));
     next = std::min(next, parking_.next_wake(now));
   }
   return next;
@@ -91,7 +95,8 @@ void Shard::join_when_ready() {
     registry_.ensure_key(TenantId(), [this](Result<void> done) {
       key_ready_ = done.has_value();
       key_asked_ = key_ready_;
-      if (!done) context_.ports.observer.note("error", "key_unavailable", done.error().message, &done.error());
+      if (!done)
+        context_.ports.observer.note("error", "key_unavailable", done.error().message, &done.error());
     });
   }
   if (!key_ready_) return;
@@ -114,7 +119,8 @@ void Shard::apply_pressure(SteadyTime now) {
     window_full |= partition->watermark.unsettled() >= config.window_max;
   }
   const bool hold = draining_ || window_full || bytes() >= config.bytes_max || view_.broken() ||
-                    !registry_.fresh(now) || intake_.waiting() >= kIntakeWaitingMax || dispatch_.wants_pause(now);
+                    !registry_.fresh(now) || intake_.waiting() >= kIntakeWaitingMax ||
+                    dispatch_.wants_pause(now);
   if (hold != held_) {
     held_ = hold;
     context_.ports.log.hold(hold);
@@ -138,8 +144,8 @@ void Shard::apply_pressure(SteadyTime now) {
 void Shard::on_assigned(std::span<const Assignment> assigned) {
   assigned_once_ = true;
   for (const Assignment& assignment : assigned) {
-    context_.ports.observer.note("info", "partition_assigned", "partition " + std::to_string(assignment.partition),
-                                 nullptr);
+    context_.ports.observer.note("info", "partition_assigned",
+                                 "partition " + std::to_string(assignment.partition), nullptr);
   }
   ownership_.on_assigned(assigned);
 }
@@ -152,7 +158,9 @@ void Shard::on_revoked(std::span<const Partition> revoked, bool lost) {
   ownership_.on_revoked(revoked, lost);
 }
 
-void Shard::on_event(Record record) { intake_.on_event(std::move(record)); }
+void Shard::on_event(Record record) {
+  intake_.on_event(std::move(record));
+}
 
 void Shard::on_tail(Record record) {
   if (record.topic == Topic::parked) {
@@ -162,15 +170,21 @@ void Shard::on_tail(Record record) {
   }
 }
 
-void Shard::on_appended(std::uint64_t token, const Appended& appended) { appender_.on_appended(token, appended); }
+void Shard::on_appended(std::uint64_t token, const Appended& appended) {
+  appender_.on_appended(token, appended);
+}
 
 void Shard::on_committed(Partition partition, Offset offset, SteadyTime sent_at, bool acknowledged) {
   ownership_.on_committed(partition, offset, sent_at, acknowledged);
 }
 
-void Shard::on_end(Topic topic, Partition, Offset end, SteadyTime asked_at) { registry_.on_end(topic, end, asked_at); }
+void Shard::on_end(Topic topic, Partition, Offset end, SteadyTime asked_at) {
+  registry_.on_end(topic, end, asked_at);
+}
 
-void Shard::on_fetched(std::uint64_t token, Result<Record> record) { parking_.on_fetched(token, record); }
+void Shard::on_fetched(std::uint64_t token, Result<Record> record) {
+  parking_.on_fetched(token, record);
+}
 
 void Shard::on_log_error(const Error& error) {
   const SteadyTime now = context_.steady();
@@ -182,7 +196,9 @@ void Shard::on_log_error(const Error& error) {
   log_error_at_ = now;
 }
 
-void Shard::on_outcome(std::uint64_t token, Outcome outcome) { dispatch_.on_outcome(token, outcome); }
+void Shard::on_outcome(std::uint64_t token, Outcome outcome) {
+  dispatch_.on_outcome(token, outcome);
+}
 
 void Shard::on_resolved(std::uint64_t token, Result<Resolved> resolved) {
   if (Commands::is_lookup(token)) {
@@ -229,7 +245,8 @@ Readiness Shard::readiness() {
   ready.consuming = joined_ && !draining_;
   if (!ready.registry_read) ready.complaints.emplace_back("the registry is not read yet");
   if (ready.registry_read && !ready.registry_fresh) {
-    ready.complaints.push_back("the log has not answered for 30 s" + (log_error_ ? ": " + log_error_->message : std::string()));
+    ready.complaints.push_back("the log has not answered for 30 s" +
+                               (log_error_ ? ": " + log_error_->message : std::string()));
   }
   if (const auto& broken = view_.broken()) ready.complaints.push_back("the view: " + broken->message);
   if (!joined_) ready.complaints.emplace_back("not consuming yet");

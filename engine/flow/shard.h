@@ -21,8 +21,8 @@
 namespace postrider::flow {
 
 // One shard: everything between `events` and a settled offset, as a single-threaded state machine over ports.
-// Whoever runs it calls step() when a port has something or next_wake() has come; nothing in it blocks, sleeps
-// or reads a clock but through its ports, so that several whole shards run inside one simulation.
+// Whoever runs it calls step() when a port has something or next_wake() has come; nothing in it blocks,
+// sleeps or reads a clock but through its ports, so that several whole shards run inside one simulation.
 class Shard : public LogListener, public TransportListener, public ResolverListener {
  public:
   Shard(Ports ports, ShardConfig config);

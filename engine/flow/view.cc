@@ -10,11 +10,14 @@ namespace {
 std::string be64(std::int64_t value) {
   std::string bytes(8, '\0');
   auto number = static_cast<std::uint64_t>(value);
-  for (int i = 7; i >= 0; --i, number >>= 8) bytes[static_cast<std::size_t>(i)] = static_cast<char>(number & 0xff);
+  for (int i = 7; i >= 0; --i, number >>= 8)
+    bytes[static_cast<std::size_t>(i)] = static_cast<char>(number & 0xff);
   return bytes;
 }
 
-std::string be32(Partition value) { return be64(value).substr(4); }
+std::string be32(Partition value) {
+  return be64(value).substr(4);
+}
 
 std::int64_t read64(std::string_view bytes) {
   std::uint64_t number = 0;
@@ -45,7 +48,9 @@ std::string due_key(Partition partition, std::int64_t due, const DeliveryId& id)
 std::string held_prefix(Partition partition, const Incarnation& incarnation) {
   return be32(partition) + incarnation.str() + '\0';
 }
-std::string claim_key(Position position) { return be32(position.partition) + be64(position.offset); }
+std::string claim_key(Position position) {
+  return be32(position.partition) + be64(position.offset);
+}
 std::string attempt_key(const DeliveryId& id, Stamp stamp) {
   return id.str() + '\0' + be64(stamp.epoch) + be64(static_cast<std::int64_t>(stamp.sequence));
 }
@@ -132,7 +137,8 @@ void View::put_due(ParkedState state, std::int64_t due) {
   batch_.put(Family::parked, parked_key(state.delivery.id), wire::encode(context_.config.environment, state));
 }
 
-std::vector<View::Due> View::due(Partition partition, const Due& from, std::int64_t until, std::size_t limit) {
+std::vector<View::Due> View::due(Partition partition, const Due& from, std::int64_t until,
+                                 std::size_t limit) {
   std::vector<Due> rows;
   scan(Family::due, due_key(partition, from.due, from.id), be32(partition) + be64(until + 1),
        [&](std::string_view key, std::string_view) {
@@ -200,7 +206,9 @@ std::optional<std::string> View::claim(Position position) {
   return bytes->substr(8);
 }
 
-bool View::has_claim(Position position) { return claim(position).has_value(); }
+bool View::has_claim(Position position) {
+  return claim(position).has_value();
+}
 
 void View::drop_claim(Position position, const DeliveryId& id) {
   batch_.erase(Family::claims, claim_key(position) + id.str());
@@ -222,7 +230,9 @@ void View::put_attempt(const AttemptFact& fact, std::string_view record) {
   put_ttl(Family::index, "e" + fact.delivery.event_id + '\0' + fact.delivery.id.str(), expiry, "");
 }
 
-void View::put_end(const DeliveryRef& ref) { put_ttl(Family::history, ref.id.str() + '\2', history_expiry(), ""); }
+void View::put_end(const DeliveryRef& ref) {
+  put_ttl(Family::history, ref.id.str() + '\2', history_expiry(), "");
+}
 
 void View::put_dead(const DeadLetter& letter) {
   DeadLetter bare = letter;
@@ -318,7 +328,8 @@ void View::wipe(Partition partition) {
   (void)flush();
   const std::string prefix = be32(partition);
   for (Family family : {Family::parked, Family::due, Family::held, Family::claims, Family::repeats}) {
-    if (auto done = context_.ports.store.erase_range(family, prefix, after(prefix)); !done) broke(done.error());
+    if (auto done = context_.ports.store.erase_range(family, prefix, after(prefix)); !done)
+      broke(done.error());
   }
   batch_.erase(Family::meta, "tail" + prefix);
   batch_.erase(Family::meta, "mark" + prefix);

@@ -16,8 +16,8 @@
 
 namespace postrider::flow {
 
-// The view's rows and their keys: what is quick to ask for and can be built again from the log. Changes gather
-// in one batch, written by flush() at the end of each step; a read that needs them flushes first.
+// The view's rows and their keys: what is quick to ask for and can be built again from the log. Changes
+// gather in one batch, written by flush() at the end of each step; a read that needs them flushes first.
 //
 // Keys (numbers big-endian, so that order is numeric order):
 //   parked   partition(4) delivery id            → ParkedRecord as on the log
@@ -94,8 +94,8 @@ class View {
 
   // --- positions
   struct Tail {
-    Offset next = 0;       // of `parked`
-    LogTime appended{};    // of the last record applied
+    Offset next = 0;     // of `parked`
+    LogTime appended{};  // of the last record applied
     std::uint64_t parked = 0;
   };
   std::optional<Tail> tail(Partition partition);

@@ -110,7 +110,7 @@ class Log {
   // One record of `events` by position.
   virtual void fetch(Position position, std::uint64_t token) = 0;
 
-  virtual Partition partitions() const = 0;  // of `events`, as of the last metadata
+  virtual Partition partitions() const = 0;    // of `events`, as of the last metadata
   virtual Millis session_timeout() const = 0;  // the lease is 0.8 of it; embedded: practically for ever
 };
 

@@ -28,8 +28,8 @@ struct ShardGauges {
   std::uint64_t breakers_open = 0, endpoints = 0, partitions = 0;
 };
 
-// What flow tells the world. Called on the shard's thread; must not block. Receives nothing secret: no bodies,
-// no queries of URLs.
+// What flow tells the world. Called on the shard's thread; must not block. Receives nothing secret: no
+// bodies, no queries of URLs.
 class Observer {
  public:
   virtual ~Observer() = default;

@@ -42,7 +42,7 @@ struct EndpointView {
   EndpointDef def;
   HealthState health = HealthState::healthy;
   Endpoint::Stopped stopped;
-  std::uint64_t held = 0;    // parked while stopped
+  std::uint64_t held = 0;  // parked while stopped
   std::uint64_t queued = 0;
   std::vector<EndpointSecret> secrets;  // sealed bytes blanked
 };
@@ -55,7 +55,7 @@ struct Published {
 
 struct Readiness {
   bool log_reachable = false, registry_read = false, registry_fresh = false, store_open = false,
-       consuming = false;  // or waiting for an assignment
+       consuming = false;               // or waiting for an assignment
   std::vector<std::string> complaints;  // sentences; empty: ready
   bool ready() const { return complaints.empty(); }
 };

@@ -10,21 +10,23 @@
 
 namespace postrider {
 
-// The view's ordered bytes, family by family. What the keys mean is flow's (engine/flow/view.h): here they only
-// have an order. In the families marked TTL a value begins with 8 bytes, big-endian: the log time (unix ms) from
-// which it may vanish.
+// The view's ordered bytes, family by family. What the keys mean is flow's (engine/flow/view.h): here they
+// only have an order. In the families marked TTL a value begins with 8 bytes, big-endian: the log time (unix
+// ms) from which it may vanish.
 enum class Family : std::uint8_t {
-  meta,      // positions, identity
-  parked,    // delivery id → state
-  due,       // due time, delivery id
-  held,      // endpoint, delivery id: parked deliveries of stopped endpoints
-  claims,    // position → sealed payload; TTL
-  history,   // delivery id, time → attempt fact; TTL
-  index,     // webhook-id and event id → delivery ids; TTL
-  repeats,   // partition, key → first position; TTL
+  meta,     // positions, identity
+  parked,   // delivery id → state
+  due,      // due time, delivery id
+  held,     // endpoint, delivery id: parked deliveries of stopped endpoints
+  claims,   // position → sealed payload; TTL
+  history,  // delivery id, time → attempt fact; TTL
+  index,    // webhook-id and event id → delivery ids; TTL
+  repeats,  // partition, key → first position; TTL
 };
 inline constexpr int kFamilyCount = 8;
-constexpr bool has_ttl(Family family) { return family >= Family::claims; }
+constexpr bool has_ttl(Family family) {
+  return family >= Family::claims;
+}
 
 // Changes that happen together or not at all.
 struct StoreBatch {
@@ -48,8 +50,9 @@ class Store {
   virtual Result<std::optional<std::string>> get(Family family, std::string_view key) = 0;
   virtual Result<void> write(const StoreBatch& batch, bool sync) = 0;
   // Keys in [from, to) in order until `each` returns false. `to` empty: to the family's end.
-  virtual Result<void> scan(Family family, std::string_view from, std::string_view to,
-                            const std::function<bool(std::string_view key, std::string_view value)>& each) = 0;
+  virtual Result<void> scan(
+      Family family, std::string_view from, std::string_view to,
+      const std::function<bool(std::string_view key, std::string_view value)>& each) = 0;
   virtual Result<void> erase_range(Family family, std::string_view from, std::string_view to) = 0;
   // TTL values older than this may vanish.
   virtual void set_log_time(LogTime now) = 0;

@@ -9,13 +9,13 @@
 #include "engine/core/registry.h"
 #include "engine/core/result.h"
 
-// Facts ↔ the bytes on the topics (schemas/postrider.proto). The only room that sees protobuf. Each decode checks
-// the environment: another one's record is Errc::denied, ENVIRONMENT_MISMATCH. Bytes that are no message of ours
-// are Errc::corrupt. Unknown fields survive decode and encode, in the record, the fact and the messages within it
-// (codec_common.h says how `unknown` holds them). A kind that this version does not know decodes as std::monostate;
-// so does a fact that hangs on a word of a closed list (a reason, a signing scheme) that it does not know: nothing is
-// guessed. Values that only inform (AttemptError, Verdict::Kind of an attempt, SecretState) keep an unknown number.
-// Pure; any thread.
+// Facts ↔ the bytes on the topics (schemas/postrider.proto). The only room that sees protobuf. Each decode
+// checks the environment: another one's record is Errc::denied, ENVIRONMENT_MISMATCH. Bytes that are no
+// message of ours are Errc::corrupt. Unknown fields survive decode and encode, in the record, the fact and
+// the messages within it (codec_common.h says how `unknown` holds them). A kind that this version does not
+// know decodes as std::monostate; so does a fact that hangs on a word of a closed list (a reason, a signing
+// scheme) that it does not know: nothing is guessed. Values that only inform (AttemptError, Verdict::Kind of
+// an attempt, SecretState) keep an unknown number. Pure; any thread.
 namespace postrider::wire {
 
 using RegistryFact = std::variant<std::monostate, EndpointDef, EndpointSecret, TokenFact, IdentityFact>;
@@ -54,8 +54,8 @@ Result<AuditFact> decode_audit(const Environment& environment, std::string_view 
 Headers stamp_headers(Stamp stamp);
 std::optional<Stamp> read_stamp(const Headers& headers);
 
-// Marks a record that Registry::mending() asked for: its value is the current one's bytes, so only a header can tell.
-// Pass is_restated() to Registry::apply.
+// Marks a record that Registry::mending() asked for: its value is the current one's bytes, so only a header
+// can tell. Pass is_restated() to Registry::apply.
 Headers restated_headers();
 bool is_restated(const Headers& headers);
 

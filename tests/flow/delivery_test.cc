@@ -62,7 +62,8 @@ TEST(Delivery, IsNeverEarlyAndKeepsToTheScheduleWithinItsJitter) {
   ASSERT_EQ(world.transport.arrivals.size(), 6u);
   const std::int64_t planned[] = {5'000, 300'000, 1'800'000, 7'200'000, 18'000'000};
   for (std::size_t i = 0; i + 1 < world.transport.arrivals.size(); ++i) {
-    const std::int64_t waited = world.transport.arrivals[i + 1].steady_ms - world.transport.arrivals[i].steady_ms;
+    const std::int64_t waited =
+        world.transport.arrivals[i + 1].steady_ms - world.transport.arrivals[i].steady_ms;
     EXPECT_GE(waited, planned[i] * 8 / 10) << "retry " << i + 1;
     EXPECT_LE(waited, planned[i] * 12 / 10 + 500) << "retry " << i + 1;
   }
@@ -107,7 +108,8 @@ TEST(Delivery, RecordsEachFactOnlyAfterTheOneBeforeWasAcknowledged) {
     return Appended::Status::acknowledged;
   };
   world.publish("e1");
-  const std::vector<Topic> expected{Topic::attempts, Topic::parked, Topic::attempts, Topic::dead_letters, Topic::parked};
+  const std::vector<Topic> expected{Topic::attempts, Topic::parked, Topic::attempts, Topic::dead_letters,
+                                    Topic::parked};
   for (std::size_t facts = 1; facts <= expected.size(); ++facts) {
     ASSERT_TRUE(world.run_until([&] { return order.size() == facts; }, seconds(5))) << facts;
     world.run(seconds(1));
@@ -152,7 +154,8 @@ TEST(Delivery, OfAnEventThatMatchesNothingLeavesAFactThatSaysSo) {
   for (const auto& [offset, record] : world.cluster.records[{Topic::attempts, 0}]) {
     auto fact = wire::decode_attempts(kEnvironment, *record.value);
     ASSERT_TRUE(fact);
-    for (const auto& [first, last] : std::get<NoMatchFact>(*fact).offsets) told += static_cast<std::size_t>(last - first + 1);
+    for (const auto& [first, last] : std::get<NoMatchFact>(*fact).offsets)
+      told += static_cast<std::size_t>(last - first + 1);
   }
   EXPECT_EQ(told, 2u);
 }
@@ -177,10 +180,12 @@ TEST(Delivery, OfABadEventIsSetAsideAndThePartitionGoesOn) {
   World world;
   world.begin();
   world.declare("main");
-  world.cluster.append({.topic = Topic::events, .partition = 0, .key = "acme", .value = "\xff\xfe garbage", .headers = {}});
+  world.cluster.append(
+      {.topic = Topic::events, .partition = 0, .key = "acme", .value = "\xff\xfe garbage", .headers = {}});
   world.publish("big", "order.created", [](Event& event) { event.data.assign(kEventDataBytesMax + 1, 'x'); });
   world.publish("foreign", "order.created", [](Event& event) { event.environment = "staging"; });
-  world.cluster.append({.topic = Topic::events, .partition = 0, .key = "", .value = std::nullopt, .headers = {}});
+  world.cluster.append(
+      {.topic = Topic::events, .partition = 0, .key = "", .value = std::nullopt, .headers = {}});
   world.publish("good");
   ASSERT_TRUE(world.run_until([&] { return world.committed() == 5; }));
   EXPECT_EQ(world.transport.arrivals.size(), 1u);
@@ -189,8 +194,8 @@ TEST(Delivery, OfABadEventIsSetAsideAndThePartitionGoesOn) {
     reasons.insert(letter.reason);
     EXPECT_EQ(letter.sealed_payload.substr(0, 7), "sealed:");
   }
-  EXPECT_EQ(reasons, (std::multiset<DeadReason>{DeadReason::undecodable, DeadReason::undecodable, DeadReason::oversize,
-                                                DeadReason::foreign_environment}));
+  EXPECT_EQ(reasons, (std::multiset<DeadReason>{DeadReason::undecodable, DeadReason::undecodable,
+                                                DeadReason::oversize, DeadReason::foreign_environment}));
 }
 
 TEST(Delivery, ThatIsReplayedGoesToItsTargetOnlyUnderTheSameWebhookId) {
@@ -198,7 +203,9 @@ TEST(Delivery, ThatIsReplayedGoesToItsTargetOnlyUnderTheSameWebhookId) {
   world.begin();
   world.declare("main", [](EndpointSpec& spec) { spec.retry = *parse_retry_policy({}); });
   world.declare("other");
-  world.transport.answer = [](const std::string& host, int n) { return answered(host == "main.example" && n == 1 ? 503 : 200); };
+  world.transport.answer = [](const std::string& host, int n) {
+    return answered(host == "main.example" && n == 1 ? 503 : 200);
+  };
   world.publish("e1");
   ASSERT_TRUE(world.run_until([&] { return world.dead_letters().size() == 1; }));
   const DeadLetter letter = world.dead_letters().front();
@@ -210,7 +217,11 @@ TEST(Delivery, ThatIsReplayedGoesToItsTargetOnlyUnderTheSameWebhookId) {
   attributes.target = letter.delivery.target;
   attributes.replay_job = ReplayJobId("rpl_1");
   const auto message = wire::encode_sealed_replay(attributes, letter.sealed_payload);
-  world.cluster.append({.topic = Topic::events, .partition = 0, .key = message.key, .value = message.value, .headers = message.headers});
+  world.cluster.append({.topic = Topic::events,
+                        .partition = 0,
+                        .key = message.key,
+                        .value = message.value,
+                        .headers = message.headers});
   ASSERT_TRUE(world.run_until([&] { return world.committed() == 2; }));
   const auto arrivals = world.transport.at("main.example");
   ASSERT_EQ(arrivals.size(), 2u);

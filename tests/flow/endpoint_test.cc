@@ -22,19 +22,18 @@ void disable(World& world, const std::string& id) {
   command(world, [&](Service& service, std::function<void()> done) {
     service.disable_endpoint(kTenant, EndpointId(id), "maintenance", "alice", true,
                              [done](Result<EndpointView> view) {
-                              EXPECT_TRUE(view);
-                              done();
-                            });
+                               EXPECT_TRUE(view);
+                               done();
+                             });
   });
 }
 
 void enable(World& world, const std::string& id) {
   command(world, [&](Service& service, std::function<void()> done) {
-    service.enable_endpoint(kTenant, EndpointId(id), "alice", true,
-                            [done](Result<EndpointView> view) {
-                              EXPECT_TRUE(view);
-                              done();
-                            });
+    service.enable_endpoint(kTenant, EndpointId(id), "alice", true, [done](Result<EndpointView> view) {
+      EXPECT_TRUE(view);
+      done();
+    });
   });
 }
 
@@ -153,7 +152,8 @@ TEST(Endpoint, WhoseBreakerOpensIsProbedByOneAttemptOnly) {
   world.run(seconds(15));
   EXPECT_EQ(world.transport.arrivals.size(), before + 1) << "one probe";
   world.transport.answer = nullptr;
-  ASSERT_TRUE(world.run_until([&] { return world.attempts().size() > 0 && world.parked_now() == 0; }, hours(6)));
+  ASSERT_TRUE(
+      world.run_until([&] { return world.attempts().size() > 0 && world.parked_now() == 0; }, hours(6)));
   EXPECT_TRUE(world.dead_letters().empty());
 }
 
@@ -188,10 +188,12 @@ TEST(Endpoint, WithAFullQueueHasTheRestParkedAndNoneDropped) {
   EXPECT_GE(world.parked_now(), 85u);
   hang = false;
   std::set<std::string> ids;
-  ASSERT_TRUE(world.run_until([&] {
-    for (const Arrival& arrival : world.transport.arrivals) ids.insert(arrival.header("webhook-id"));
-    return ids.size() == 100 && world.parked_now() == 0;
-  }, hours(1)));
+  ASSERT_TRUE(world.run_until(
+      [&] {
+        for (const Arrival& arrival : world.transport.arrivals) ids.insert(arrival.header("webhook-id"));
+        return ids.size() == 100 && world.parked_now() == 0;
+      },
+      hours(1)));
   EXPECT_EQ(world.committed(), 100);
 }
 
@@ -240,7 +242,8 @@ TEST(Endpoint, IsNotSignedForWithARevokedSecretAfterTheAnswer) {
   });
   world.publish("e2");
   ASSERT_TRUE(world.run_until([&] { return world.transport.arrivals.size() == 2; }));
-  EXPECT_NE(world.transport.arrivals[1].header("webhook-signature").find(' '), std::string::npos) << "two, in the overlap";
+  EXPECT_NE(world.transport.arrivals[1].header("webhook-signature").find(' '), std::string::npos)
+      << "two, in the overlap";
   world.declare("main", [&](EndpointSpec& spec) { spec.secrets.push_back(secret(new_secret)); });
   world.publish("e3");
   ASSERT_TRUE(world.run_until([&] { return world.attempts().size() == 3; }));

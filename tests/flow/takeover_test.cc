@@ -146,7 +146,8 @@ TEST(Takeover, ByAnotherInstanceBringsHomeWhatWasInFlight) {
   Instance& second = world.add_instance();
   ASSERT_TRUE(world.run_until([&] { return second.log->joined; }, seconds(5)));
   second.log->assign({0});
-  ASSERT_TRUE(world.run_until([&] { return world.parked_now() == 0 && world.attempts().size() == 2; }, minutes(1)));
+  ASSERT_TRUE(
+      world.run_until([&] { return world.parked_now() == 0 && world.attempts().size() == 2; }, minutes(1)));
   EXPECT_EQ(ids(world).size(), 1u);
 }
 
@@ -197,7 +198,8 @@ TEST(Registry, CommandsAnswerOnceTheyAreInForceEverywhere) {
   second.log->ends_answered = false;  // it cannot learn of the change
   world.declare("main");
   const SteadyTime now = second.clock.steady();
-  EXPECT_TRUE(second.shard->registry().registry().find(kTenant, EndpointId("main")) || !second.shard->registry().fresh(now));
+  EXPECT_TRUE(second.shard->registry().registry().find(kTenant, EndpointId("main")) ||
+              !second.shard->registry().fresh(now));
 }
 
 ParkedState zombie_state(const World& world, const ParkedState& like) {
@@ -208,8 +210,11 @@ ParkedState zombie_state(const World& world, const ParkedState& like) {
 }
 
 void append_foreign(World& world, const ParkedState& state) {
-  world.cluster.append({.topic = Topic::parked, .partition = 0, .key = state.delivery.id.str(),
-                        .value = wire::encode(kEnvironment, state), .headers = {}});
+  world.cluster.append({.topic = Topic::parked,
+                        .partition = 0,
+                        .key = state.delivery.id.str(),
+                        .value = wire::encode(kEnvironment, state),
+                        .headers = {}});
 }
 
 TEST(Zombie, ItsLateWriteOnAnEndedDeliveryIsAnsweredByATombstone) {
@@ -321,7 +326,8 @@ TEST(Drain, SettlesWhatCanBeSettledAndLetsGo) {
   world.one().shard->drain();
   ASSERT_TRUE(world.run_until([&] { return world.one().shard->drained(); }, seconds(5)));
   const std::size_t sent = world.transport.arrivals.size();
-  EXPECT_EQ(static_cast<std::size_t>(world.committed()), sent) << "each sent one is committed, each other is left";
+  EXPECT_EQ(static_cast<std::size_t>(world.committed()), sent)
+      << "each sent one is committed, each other is left";
 }
 
 }  // namespace

@@ -32,8 +32,8 @@ Cluster::Cluster(Clocks& shared_clocks, Partition count) : clocks(shared_clocks)
 Appended Cluster::append(const NewRecord& record) {
   const Partition partition = record.partition.value_or(0);
   Offset& next = ends[{record.topic, partition}];
-  Record stored{record.topic, partition, next, from_ms<LogTime>(clocks.wall_ms), record.key, record.value,
-                record.headers};
+  Record stored{record.topic, partition,    next,          from_ms<LogTime>(clocks.wall_ms),
+                record.key,   record.value, record.headers};
   records[{record.topic, partition}][next] = stored;
   Appended appended;
   appended.partition = partition;
@@ -140,8 +140,8 @@ std::size_t TestLog::poll(LogListener& listener, std::size_t max_records) {
   const auto positions = positions_;
   for (const auto& [partition, from] : positions) {
     const auto& log = cluster_.records[{Topic::events, partition}];
-    for (auto at = log.lower_bound(from); at != log.end() && calls < max_records && positions_.contains(partition);
-         ++at, ++calls) {
+    for (auto at = log.lower_bound(from);
+         at != log.end() && calls < max_records && positions_.contains(partition); ++at, ++calls) {
       positions_[partition] = at->first + 1;
       listener.on_event(at->second);
     }
@@ -152,7 +152,9 @@ std::size_t TestLog::poll(LogListener& listener, std::size_t max_records) {
 bool TestLog::quiet() const {
   if (!answers_.empty() || (acknowledge && !pending_.empty())) return false;
   for (const auto& [key, from] : tails_) {
-    if (cluster_.end(key.first, key.second) > from && cluster_.records[key].lower_bound(from) != cluster_.records[key].end()) return false;
+    if (cluster_.end(key.first, key.second) > from &&
+        cluster_.records[key].lower_bound(from) != cluster_.records[key].end())
+      return false;
   }
   for (const auto& [partition, from] : positions_) {
     if (!held_ && cluster_.end(Topic::events, partition) > from) return false;
@@ -191,7 +193,8 @@ Result<void> TestStore::scan(Family family, std::string_view from, std::string_v
 }
 
 Result<void> TestStore::erase_range(Family family, std::string_view from, std::string_view to) {
-  std::erase_if(rows[family], [&](const auto& row) { return row.first >= from && (to.empty() || row.first < to); });
+  std::erase_if(rows[family],
+                [&](const auto& row) { return row.first >= from && (to.empty() || row.first < to); });
   return {};
 }
 
@@ -291,7 +294,8 @@ std::size_t TestResolver::poll(ResolverListener& listener) {
 namespace {
 
 std::string words(const SealContext& context) {
-  return context.environment.str() + "|" + context.tenant.str() + "|" + context.endpoint + "|" + context.purpose + "|";
+  return context.environment.str() + "|" + context.tenant.str() + "|" + context.endpoint + "|" +
+         context.purpose + "|";
 }
 
 class TestSigner : public Signer {
@@ -310,7 +314,9 @@ class TestSigner : public Signer {
   std::vector<std::string> keys_;
 };
 
-tl::unexpected<Error> not_yet() { return fail(Errc::unavailable, "KEY_NOT_YET", "no key yet", "wait"); }
+tl::unexpected<Error> not_yet() {
+  return fail(Errc::unavailable, "KEY_NOT_YET", "no key yet", "wait");
+}
 
 }  // namespace
 
@@ -346,7 +352,8 @@ void TestObserver::endpoint_changed(const TenantId&, const EndpointId& endpoint,
   changes.push_back(endpoint.str() + " " + std::string(why));
 }
 
-void TestObserver::note(std::string_view level, std::string_view operation, std::string_view message, const Error*) {
+void TestObserver::note(std::string_view level, std::string_view operation, std::string_view message,
+                        const Error*) {
   notes.push_back(std::string(level) + " " + std::string(operation) + " " + std::string(message));
 }
 
@@ -357,7 +364,8 @@ bool TestObserver::noted(std::string_view operation) const {
 
 // --- instances
 
-Instance::Instance(Clocks& shared_clocks, Cluster& shared_cluster, TestTransport& shared_transport, std::string name)
+Instance::Instance(Clocks& shared_clocks, Cluster& shared_cluster, TestTransport& shared_transport,
+                   std::string name)
     : clocks(shared_clocks), cluster(shared_cluster), transport(shared_transport), clock(shared_clocks) {
   config.environment = kEnvironment;
   config.instance = std::move(name);
@@ -381,8 +389,8 @@ void Instance::restart() {
 World::World(Partition partitions) : cluster(clocks, partitions), transport(clocks) {}
 
 Instance& World::add_instance() {
-  instances.push_back(std::make_unique<Instance>(clocks, cluster, transport,
-                                                 "ins_" + std::to_string(instances.size() + 1)));
+  instances.push_back(
+      std::make_unique<Instance>(clocks, cluster, transport, "ins_" + std::to_string(instances.size() + 1)));
   instances.back()->start();
   return *instances.back();
 }
@@ -410,7 +418,8 @@ void World::run(Millis span) {
     if (!transport.quiet()) next = 0;
     next = std::min(next, transport.next_timeout());
     // Nothing is under way: on to whatever comes next.
-    clocks.advance(Millis(std::clamp<std::int64_t>(next - clocks.steady_ms, 10, until - clocks.steady_ms > 10 ? until - clocks.steady_ms : 10)));
+    clocks.advance(Millis(std::clamp<std::int64_t>(
+        next - clocks.steady_ms, 10, until - clocks.steady_ms > 10 ? until - clocks.steady_ms : 10)));
   }
 }
 
@@ -439,7 +448,8 @@ void World::declare(const std::string& endpoint, const std::function<void(Endpoi
   if (!answered_once || error) throw std::runtime_error("declare: " + (error ? error->message : "no answer"));
 }
 
-Position World::publish(const std::string& id, const std::string& type, const std::function<void(Event&)>& edit) {
+Position World::publish(const std::string& id, const std::string& type,
+                        const std::function<void(Event&)>& edit) {
   Event event;
   event.id = id;
   event.source = "/shop";
@@ -490,7 +500,8 @@ std::map<std::string, std::optional<ParkedState>> World::parked() const {
       states[record.key] = std::nullopt;
       if (!record.value) continue;
       auto fact = wire::decode_parked(kEnvironment, *record.value);
-      if (fact && std::holds_alternative<ParkedState>(*fact)) states[record.key] = std::get<ParkedState>(*fact);
+      if (fact && std::holds_alternative<ParkedState>(*fact))
+        states[record.key] = std::get<ParkedState>(*fact);
     }
   }
   return states;
@@ -498,8 +509,8 @@ std::map<std::string, std::optional<ParkedState>> World::parked() const {
 
 std::size_t World::parked_now() const {
   const auto states = parked();
-  return static_cast<std::size_t>(
-      std::count_if(states.begin(), states.end(), [](const auto& state) { return state.second.has_value(); }));
+  return static_cast<std::size_t>(std::count_if(states.begin(), states.end(),
+                                                [](const auto& state) { return state.second.has_value(); }));
 }
 
 Offset World::committed(Partition partition) const {

@@ -9,8 +9,8 @@
 
 #include "engine/flow/shard.h"
 
-// A small world for one or several whole shards: every port replaced by something that behaves, virtual time, one
-// thread. A log that acknowledges when it is told to, receivers that answer what they are told to.
+// A small world for one or several whole shards: every port replaced by something that behaves, virtual time,
+// one thread. A log that acknowledges when it is told to, receivers that answer what they are told to.
 namespace postrider::world {
 
 struct Clocks {
@@ -171,7 +171,9 @@ class TestTransport {
 class TestLine : public Transport {
  public:
   explicit TestLine(TestTransport& transport) : transport_(transport) {}
-  void send(HttpRequest request, std::uint64_t token) override { transport_.send(this, std::move(request), token); }
+  void send(HttpRequest request, std::uint64_t token) override {
+    transport_.send(this, std::move(request), token);
+  }
   void cancel_all() override { transport_.cancel_all(this); }
   std::size_t poll(TransportListener& listener) override { return transport_.poll(this, listener); }
   int wake_fd() const override { return -1; }
@@ -213,14 +215,16 @@ class TestObserver : public Observer {
  public:
   void attempt(const AttemptReport& report) override { attempts.push_back(report.fact); }
   void dead_letter(const DeadLetter& letter) override { dead.push_back(letter); }
-  void endpoint_changed(const TenantId&, const EndpointId& endpoint, Stop stop, std::string_view why) override;
+  void endpoint_changed(const TenantId&, const EndpointId& endpoint, Stop stop,
+                        std::string_view why) override;
   void breaker_changed(const TenantId&, const EndpointId&, bool open) override { breaker_open = open; }
   void event_taken(const TenantId&, std::uint32_t) override { ++events; }
   void no_match(const TenantId&) override { ++no_matches; }
   void repeat(const TenantId&) override { ++repeats; }
   void parked(bool) override { ++parked_unattempted; }
   void cancelled(const CancelledFact& fact) override { cancels.push_back(fact); }
-  void note(std::string_view level, std::string_view operation, std::string_view message, const Error*) override;
+  void note(std::string_view level, std::string_view operation, std::string_view message,
+            const Error*) override;
   void gauges(const ShardGauges& gauges) override { last = gauges; }
 
   std::vector<AttemptFact> attempts;
@@ -271,15 +275,17 @@ class World {
   // Until `done`, at most `span`; whether it came.
   bool run_until(const std::function<bool()>& done, Millis span = std::chrono::minutes(10));
 
-  void declare(const std::string& endpoint, const std::function<void(EndpointSpec&)>& edit = [](EndpointSpec&) {});
-  Position publish(const std::string& id, const std::string& type = "order.created",
-                   const std::function<void(Event&)>& edit = [](Event&) {});
+  void declare(
+      const std::string& endpoint, const std::function<void(EndpointSpec&)>& edit = [](EndpointSpec&) {});
+  Position publish(
+      const std::string& id, const std::string& type = "order.created",
+      const std::function<void(Event&)>& edit = [](Event&) {});
 
   // What stands on the log.
   std::vector<AttemptFact> attempts() const;
   std::vector<DeadLetter> dead_letters() const;
   std::map<std::string, std::optional<ParkedState>> parked() const;  // newest by delivery id
-  std::size_t parked_now() const;                                     // that are no tombstones
+  std::size_t parked_now() const;                                    // that are no tombstones
   Offset committed(Partition partition = 0) const;
 
   Clocks clocks;

@@ -6,8 +6,8 @@
 
 namespace postrider::log_test {
 
-bool pump(Log& log, LogListener& listener, const std::function<bool()>& done, std::chrono::milliseconds patience,
-          std::size_t max_records) {
+bool pump(Log& log, LogListener& listener, const std::function<bool()>& done,
+          std::chrono::milliseconds patience, std::size_t max_records) {
   const auto deadline = Clock::now() + patience;
   while (!done()) {
     if (log.poll(listener, max_records) > 0) continue;

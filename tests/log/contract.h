@@ -14,9 +14,9 @@
 #include "engine/ports/log.h"
 #include "engine/ports/log_client.h"
 
-// What both logs promise (DESIGN §8), as one suite: contract_test.cc holds the tests, and each log's *_fixture.cc
-// says once INSTANTIATE_TEST_SUITE_P(<Name>, LogContract, testing::Values(LogKind{…})). Every test gets a log of
-// its own: fresh topics, nothing on them but (at most) the log's identity in `endpoints`.
+// What both logs promise (DESIGN §8), as one suite: contract_test.cc holds the tests, and each log's
+// *_fixture.cc says once INSTANTIATE_TEST_SUITE_P(<Name>, LogContract, testing::Values(LogKind{…})). Every
+// test gets a log of its own: fresh topics, nothing on them but (at most) the log's identity in `endpoints`.
 namespace postrider::log_test {
 
 using Clock = std::chrono::steady_clock;
@@ -28,8 +28,8 @@ class LogUnderTest {
 
   // Of `events`, `parked` and `attempts`: at least 2. `endpoints` and `keys` have one.
   virtual Partition partitions() const = 0;
-  // A further member of the one group. It may be asked for while an earlier one lives (a rebalance follows its
-  // join()), and after that one was destroyed (its partitions are handed over within patience()).
+  // A further member of the one group. It may be asked for while an earlier one lives (a rebalance follows
+  // its join()), and after that one was destroyed (its partitions are handed over within patience()).
   virtual std::unique_ptr<Log> shard() = 0;
   virtual std::unique_ptr<LogClient> client() = 0;
   // Closes what holds the log and opens it again over the same stored bytes. No shard or client is alive.
@@ -37,8 +37,8 @@ class LogUnderTest {
   virtual void reopen() = 0;
 
   // Lets compaction of that partition take place, or brings it nearer (a new record under the key "nudge", a
-  // rolled segment, a cleaner's run, a clock moved on past the compaction lag). Called over and over until the
-  // test sees its effect or patience() is over.
+  // rolled segment, a cleaner's run, a clock moved on past the compaction lag). Called over and over until
+  // the test sees its effect or patience() is over.
   virtual void nudge_compaction(Topic topic, Partition partition) = 0;
   // Likewise for retention: what was appended before the first call may go. False: cannot be shown here.
   virtual bool nudge_retention(Topic topic, Partition partition) = 0;
@@ -55,7 +55,9 @@ struct LogKind {
   std::function<std::unique_ptr<LogUnderTest>()> make;
   std::string why_not;
 };
-inline void PrintTo(const LogKind& kind, std::ostream* out) { *out << kind.name; }
+inline void PrintTo(const LogKind& kind, std::ostream* out) {
+  *out << kind.name;
+}
 
 // Keeps all that poll() hands over. `on_revoked_do` runs inside on_revoked, as a shard would drain there.
 struct Recorder : LogListener {
@@ -121,8 +123,8 @@ struct Recorder : LogListener {
 };
 
 // Polls until `done`, sleeping on wake_fd() in between. False: patience ran out.
-bool pump(Log& log, LogListener& listener, const std::function<bool()>& done, std::chrono::milliseconds patience,
-          std::size_t max_records = 1000);
+bool pump(Log& log, LogListener& listener, const std::function<bool()>& done,
+          std::chrono::milliseconds patience, std::size_t max_records = 1000);
 
 class LogContract : public testing::TestWithParam<LogKind> {
  protected:

@@ -1,7 +1,8 @@
+#include "tests/log/contract.h"
+
 #include <poll.h>
 
 #include "engine/core/partitioner.h"
-#include "tests/log/contract.h"
 
 namespace postrider::log_test {
 namespace {
@@ -125,7 +126,8 @@ TEST_P(LogContract, CompactionKeepsTheNewestOfEachKey) {
     while (!compacted() && Clock::now() < deadline) {
       log_->nudge_compaction(topic, partition);
       Recorder ignored;
-      pump(*log, ignored, [] { return false; }, std::chrono::milliseconds(20));
+      pump(
+          *log, ignored, [] { return false; }, std::chrono::milliseconds(20));
     }
     ASSERT_EQ(of["a"].size(), 1u) << name_of(topic);
     EXPECT_EQ(of["a"][0].value, "a2");
@@ -160,7 +162,8 @@ TEST_P(LogContract, TailsOnePartitionWithWhatIsStillToCome) {
   log->untail(Topic::parked, 1);
   append(*log, recorder, record(Topic::parked, 1, "k3", "unheard"));
   Recorder silence;
-  pump(*log, silence, [&] { return !silence.tails.empty(); }, std::chrono::milliseconds(200));
+  pump(
+      *log, silence, [&] { return !silence.tails.empty(); }, std::chrono::milliseconds(200));
   EXPECT_TRUE(silence.tails.empty());
   EXPECT_EQ(recorder.tails.size(), 3u);
 }
@@ -227,7 +230,8 @@ TEST_P(LogContract, RetentionTakesTheOldEnd) {
   do {
     if (!log_->nudge_retention(Topic::attempts, 1)) GTEST_SKIP() << "cannot be shown on this log";
     Recorder ignored;
-    pump(*log, ignored, [] { return false; }, std::chrono::milliseconds(20));
+    pump(
+        *log, ignored, [] { return false; }, std::chrono::milliseconds(20));
     extent = client->extent(Topic::attempts, 1).value_or(LogClient::Extent{});
   } while (extent.begin <= first.offset && Clock::now() < deadline);
   EXPECT_GT(extent.begin, first.offset);
@@ -327,7 +331,8 @@ TEST_P(LogContract, WhileHeldNoEventIsHandedOverAndNoneIsLost) {
   for (int i = 0; i < 300; ++i) log->append(event(0, "acme", std::to_string(i)), next_token_++);
   ASSERT_TRUE(pump_until(*log, recorder, [&] { return recorder.appended.size() >= 300; }));
   log->begin(0, recorder.assignment(0)->events_begin);
-  ASSERT_TRUE(pump(*log, recorder, [&] { return recorder.events.size() >= 20; }, log_->patience(), 20));
+  ASSERT_TRUE(pump(
+      *log, recorder, [&] { return recorder.events.size() >= 20; }, log_->patience(), 20));
   const std::size_t before = recorder.events.size();
   ASSERT_LT(before, 300u) << "poll() must keep to about the number it was given";
 
@@ -336,7 +341,8 @@ TEST_P(LogContract, WhileHeldNoEventIsHandedOverAndNoneIsLost) {
   append(*log, recorder, record(Topic::parked, 0, "k", "tails go on"));
   log->ask_end(Topic::events, 0);
   ASSERT_TRUE(pump_until(*log, recorder, [&] { return !recorder.tails.empty() && !recorder.ends.empty(); }));
-  pump(*log, recorder, [&] { return recorder.events.size() > before; }, std::chrono::milliseconds(200));
+  pump(
+      *log, recorder, [&] { return recorder.events.size() > before; }, std::chrono::milliseconds(200));
   EXPECT_EQ(recorder.events.size(), before) << "handed over while held";
 
   log->hold(false);
@@ -385,8 +391,7 @@ TEST_P(LogContract, CarriesPoisonedRecordsAsTheyAre) {
 
   Recorder recorder;
   auto log = joined(recorder);
-  for (const NewRecord& each : poison)
-    ASSERT_EQ(append(*log, recorder, each).status, Status::acknowledged);
+  for (const NewRecord& each : poison) ASSERT_EQ(append(*log, recorder, each).status, Status::acknowledged);
   log->begin(0, recorder.assignment(0)->events_begin);
   ASSERT_TRUE(pump_until(*log, recorder, [&] { return recorder.events.size() >= poison.size(); }));
   for (std::size_t i = 0; i < poison.size(); ++i) {

@@ -9,8 +9,8 @@
 
 #include "tests/log/embedded_fixture.h"
 
-// SIGKILL in the middle of appends, and a disk that fills up: both in a child process, which is this program again,
-// told by its environment to run one of the Child tests below.
+// SIGKILL in the middle of appends, and a disk that fills up: both in a child process, which is this program
+// again, told by its environment to run one of the Child tests below.
 namespace postrider::log_test {
 namespace {
 
@@ -27,7 +27,8 @@ EmbeddedLog::Options options_of(const std::string& directory) {
   return options;
 }
 
-// What the child says for each acknowledgement, in one write: shorter than PIPE_BUF, so it comes whole or not at all.
+// What the child says for each acknowledgement, in one write: shorter than PIPE_BUF, so it comes whole or not
+// at all.
 struct Acknowledgement {
   std::uint64_t number;
   Partition partition;
@@ -46,7 +47,8 @@ class Child {
     std::vector<std::string> environment = {std::string(kDirectory) + "=" + directory,
                                             std::string(kPipe) + "=" + std::to_string(ends[1])};
     for (char** each = environ; *each; ++each) environment.emplace_back(*each);
-    std::vector<std::string> arguments = {"child", "--gtest_also_run_disabled_tests", "--gtest_filter=" + test};
+    std::vector<std::string> arguments = {"child", "--gtest_also_run_disabled_tests",
+                                          "--gtest_filter=" + test};
     const auto pointers = [](std::vector<std::string>& texts) {
       std::vector<char*> out;
       for (std::string& each : texts) out.push_back(each.data());
@@ -57,8 +59,8 @@ class Child {
     ::posix_spawn_file_actions_init(&actions);
     ::posix_spawn_file_actions_addclose(&actions, ends[0]);
     ::posix_spawn_file_actions_addopen(&actions, STDOUT_FILENO, "/dev/null", O_WRONLY, 0);
-    const int failed = ::posix_spawn(&process_, "/proc/self/exe", &actions, nullptr, pointers(arguments).data(),
-                                     pointers(environment).data());
+    const int failed = ::posix_spawn(&process_, "/proc/self/exe", &actions, nullptr,
+                                     pointers(arguments).data(), pointers(environment).data());
     ::posix_spawn_file_actions_destroy(&actions);
     ::close(ends[1]);
     if (failed) throw std::runtime_error("no child");
@@ -140,7 +142,8 @@ TEST(EmbeddedCrash, EveryAcknowledgedRecordSurvivesSigkill) {
   }
 }
 
-// A limit on the size of files stands for a full disk: write() fails in the middle of an append just the same.
+// A limit on the size of files stands for a full disk: write() fails in the middle of an append just the
+// same.
 TEST(EmbeddedCrashChild, DISABLED_GoesOnWhenTheDiskHasRoomAgain) {
   const char* directory = std::getenv(kDirectory);
   if (!directory) GTEST_SKIP() << "run by EmbeddedCrash only";
@@ -155,7 +158,8 @@ TEST(EmbeddedCrashChild, DISABLED_GoesOnWhenTheDiskHasRoomAgain) {
   };
   const auto append = [&](std::uint64_t number) {
     shard->append(event(0, "acme", value_of(number)), number);
-    return pump(*shard, recorder, [&] { return recorder.appended.contains(number); }, std::chrono::seconds(20));
+    return pump(
+        *shard, recorder, [&] { return recorder.appended.contains(number); }, std::chrono::seconds(20));
   };
   std::uint64_t number = 0;
   for (; number < 20; ++number) ASSERT_TRUE(append(number));
@@ -166,14 +170,17 @@ TEST(EmbeddedCrashChild, DISABLED_GoesOnWhenTheDiskHasRoomAgain) {
   }
   EXPECT_EQ(recorder.appended[number - 1].status, Status::unknown);
   EXPECT_FALSE(shard->can_append(10));
-  ASSERT_TRUE(pump(*shard, recorder, [&] { return !recorder.errors.empty(); }, std::chrono::seconds(20)));
+  ASSERT_TRUE(pump(
+      *shard, recorder, [&] { return !recorder.errors.empty(); }, std::chrono::seconds(20)));
 
   limit_files(RLIM_INFINITY);
-  ASSERT_TRUE(pump(*shard, recorder, [&] { return shard->can_append(10); }, std::chrono::seconds(20)));
+  ASSERT_TRUE(pump(
+      *shard, recorder, [&] { return shard->can_append(10); }, std::chrono::seconds(20)));
   const std::uint64_t first_after = number;
   for (; number < first_after + 20; ++number) {
     ASSERT_TRUE(append(number));
-    EXPECT_EQ(recorder.appended[number].status, Status::acknowledged) << recorder.appended[number].error.message;
+    EXPECT_EQ(recorder.appended[number].status, Status::acknowledged)
+        << recorder.appended[number].error.message;
   }
   const int pipe = std::atoi(std::getenv(kPipe));
   for (const auto& [token, answer] : recorder.appended) {

@@ -8,8 +8,8 @@
 #include "engine/embedded/storage.h"
 #include "tests/log/embedded_fixture.h"
 
-// Of its own files the embedded log tolerates an unfinished tail, and nothing else: damage is named, and it does not
-// start. The images here are copies of a running log's directory: just what SIGKILL leaves.
+// Of its own files the embedded log tolerates an unfinished tail, and nothing else: damage is named, and it
+// does not start. The images here are copies of a running log's directory: just what SIGKILL leaves.
 namespace postrider::log_test {
 namespace {
 
@@ -88,8 +88,8 @@ class DamageTest : public testing::Test {
     }
     return std::nullopt;
   }
-  // Flips a bit every `stride` bytes, one at a time; the number of those that were refused. Every refusal's message
-  // must hold `names`.
+  // Flips a bit every `stride` bytes, one at a time; the number of those that were refused. Every refusal's
+  // message must hold `names`.
   int flip_through(const fs::path& file, std::size_t stride, const std::string& names = "") {
     const fs::path relative = fs::relative(file, image());
     const std::string sound = contents(file);
@@ -131,7 +131,8 @@ TEST_F(DamageTest, WhatWasAcknowledgedIsThereAfterACrash) {
 TEST_F(DamageTest, AnUnfinishedTailIsDropped) {
   make_crash_image();
   const std::string header("\x12\x34\x56\x78\x00\x02\x01", 7);  // 512 bytes announced, fewer there
-  for (const std::string& tail : {header.substr(0, 3), header, header + std::string(100, 'x'), std::string(600, '\0')}) {
+  for (const std::string& tail :
+       {header.substr(0, 3), header, header + std::string(100, 'x'), std::string(600, '\0')}) {
     new_trial();
     write(trial_wal(), contents(trial_wal()) + tail);
     const auto said = opening();

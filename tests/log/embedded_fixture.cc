@@ -13,7 +13,9 @@ TemporaryDirectory::TemporaryDirectory() {
   path_ = name;
 }
 
-TemporaryDirectory::~TemporaryDirectory() { std::filesystem::remove_all(path_); }
+TemporaryDirectory::~TemporaryDirectory() {
+  std::filesystem::remove_all(path_);
+}
 
 Result<std::string> FlippingCipher::seal(std::string_view bytes) {
   if (away) return fail(Errc::unavailable, "KEYS_AWAY", "no key service", "wait");
@@ -66,8 +68,8 @@ FlippingCipher& cipher() {
 
 // Sealed as in production: whatever the contract shows holds through the cipher too.
 INSTANTIATE_TEST_SUITE_P(Embedded, LogContract,
-                         testing::Values(LogKind{"Embedded", [] { return std::make_unique<EmbeddedFixture>(&cipher()); },
-                                                 ""}),
+                         testing::Values(LogKind{
+                             "Embedded", [] { return std::make_unique<EmbeddedFixture>(&cipher()); }, ""}),
                          [](const auto& kind) { return kind.param.name; });
 
 }  // namespace

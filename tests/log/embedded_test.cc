@@ -18,7 +18,8 @@ extern "C" int fdatasync(int descriptor) {
   return static_cast<int>(::syscall(SYS_fdatasync, descriptor));
 }
 
-// What the embedded log promises beyond the contract: its directory, its clock, what its cleaner spares, its cipher.
+// What the embedded log promises beyond the contract: its directory, its clock, what its cleaner spares, its
+// cipher.
 namespace postrider::log_test {
 namespace {
 
@@ -51,9 +52,11 @@ void commit(EmbeddedFixture& log, Partition partition, Offset next) {
   Recorder recorder;
   auto shard = log.shard();
   shard->join();
-  ASSERT_TRUE(pump(*shard, recorder, [&] { return !recorder.assigned.empty(); }, log.patience()));
+  ASSERT_TRUE(pump(
+      *shard, recorder, [&] { return !recorder.assigned.empty(); }, log.patience()));
   shard->commit(partition, next, "");
-  ASSERT_TRUE(pump(*shard, recorder, [&] { return !recorder.committed.empty(); }, log.patience()));
+  ASSERT_TRUE(pump(
+      *shard, recorder, [&] { return !recorder.committed.empty(); }, log.patience()));
   ASSERT_TRUE(recorder.committed[0].acknowledged);
 }
 
@@ -87,7 +90,8 @@ TEST(EmbeddedLog, IsOneProcessesAlone) {
   ASSERT_FALSE(second);
   EXPECT_EQ(second.error().code, "LOG_LOCKED");
   EXPECT_EQ(second.error().errc, Errc::conflict);
-  EXPECT_NE(second.error().message.find(std::to_string(::getpid())), std::string::npos) << second.error().message;
+  EXPECT_NE(second.error().message.find(std::to_string(::getpid())), std::string::npos)
+      << second.error().message;
   EXPECT_FALSE(second.error().suggestion.empty());
   log.close();
   EXPECT_TRUE(log.open());
@@ -270,10 +274,12 @@ TEST(EmbeddedCompaction, ATailPassesOverWhatIsGone) {
   appended(*client, record(Topic::parked, 0, "k", std::nullopt));
   log.clean_after(std::chrono::hours(48));
   shard->tail(Topic::parked, 0, 0);
-  EXPECT_FALSE(pump(*shard, recorder, [&] { return !recorder.tails.empty(); }, std::chrono::milliseconds(50)));
+  EXPECT_FALSE(pump(
+      *shard, recorder, [&] { return !recorder.tails.empty(); }, std::chrono::milliseconds(50)));
   EXPECT_EQ(shard->poll(recorder, 10), 0u);
   appended(*client, record(Topic::parked, 0, "k2", "v2"));
-  ASSERT_TRUE(pump(*shard, recorder, [&] { return !recorder.tails.empty(); }, log.patience()));
+  ASSERT_TRUE(pump(
+      *shard, recorder, [&] { return !recorder.tails.empty(); }, log.patience()));
   EXPECT_EQ(recorder.tails[0].value, "v2");
 }
 
@@ -317,10 +323,12 @@ TEST(EmbeddedCipher, ARecordThatDoesNotOpenStopsItsPartitionAndIsNotPassedOver) 
   auto shard = log.shard();
   cipher.broken = true;
   shard->begin(0, 0);
-  ASSERT_TRUE(pump(*shard, recorder, [&] { return !recorder.errors.empty(); }, log.patience()));
+  ASSERT_TRUE(pump(
+      *shard, recorder, [&] { return !recorder.errors.empty(); }, log.patience()));
   EXPECT_EQ(recorder.errors[0].code, "SEAL_BROKEN");
   cipher.broken = false;
-  pump(*shard, recorder, [&] { return !recorder.events.empty(); }, std::chrono::milliseconds(50));
+  pump(
+      *shard, recorder, [&] { return !recorder.events.empty(); }, std::chrono::milliseconds(50));
   EXPECT_TRUE(recorder.events.empty());
   EXPECT_EQ(recorder.errors.size(), 1u) << "said once";
 }
@@ -334,13 +342,16 @@ TEST(EmbeddedCipher, AKeyServiceThatIsDownDelaysAndLosesNothing) {
   auto shard = log.shard();
   cipher.away = true;
   shard->begin(0, 0);
-  ASSERT_TRUE(pump(*shard, recorder, [&] { return !recorder.errors.empty(); }, log.patience()));
+  ASSERT_TRUE(pump(
+      *shard, recorder, [&] { return !recorder.errors.empty(); }, log.patience()));
   shard->append(event(0, "acme", "second"), 1);
-  ASSERT_TRUE(pump(*shard, recorder, [&] { return recorder.appended.contains(1); }, log.patience()));
+  ASSERT_TRUE(pump(
+      *shard, recorder, [&] { return recorder.appended.contains(1); }, log.patience()));
   EXPECT_EQ(recorder.appended[1].status, Status::unknown) << "to be appended again";
   cipher.away = false;
   log.advance(std::chrono::seconds(2));
-  ASSERT_TRUE(pump(*shard, recorder, [&] { return !recorder.events.empty(); }, log.patience()));
+  ASSERT_TRUE(pump(
+      *shard, recorder, [&] { return !recorder.events.empty(); }, log.patience()));
   EXPECT_EQ(recorder.events[0].value, "first");
   EXPECT_EQ(client->extent(Topic::events, 0)->end, 1);
 }
@@ -355,7 +366,9 @@ TEST(EmbeddedLog, ReadingOutsideWhatIsThereIsSaidAndHandsOverNothing) {
     Recorder recorder;
     auto shard = log.shard();
     shard->begin(0, from);
-    ASSERT_TRUE(pump(*shard, recorder, [&] { return !recorder.errors.empty(); }, log.patience())) << from;
+    ASSERT_TRUE(pump(
+        *shard, recorder, [&] { return !recorder.errors.empty(); }, log.patience()))
+        << from;
     EXPECT_EQ(recorder.errors[0].code, "OFFSET_OUT_OF_RANGE");
     EXPECT_TRUE(recorder.events.empty());
   }
@@ -366,16 +379,20 @@ TEST(EmbeddedLog, AMemberThatDoesNotReleaseLosesItsPartitionsAndItsCommits) {
   Recorder old_recorder, new_recorder;
   auto old_owner = log.shard(), new_owner = log.shard();
   old_owner->join();
-  ASSERT_TRUE(pump(*old_owner, old_recorder, [&] { return !old_recorder.assigned.empty(); }, log.patience()));
+  ASSERT_TRUE(pump(
+      *old_owner, old_recorder, [&] { return !old_recorder.assigned.empty(); }, log.patience()));
   new_owner->join();
-  ASSERT_TRUE(pump(*old_owner, old_recorder, [&] { return !old_recorder.revoked.empty(); }, log.patience()));
+  ASSERT_TRUE(pump(
+      *old_owner, old_recorder, [&] { return !old_recorder.revoked.empty(); }, log.patience()));
   EXPECT_FALSE(old_recorder.lost);
   log.advance(std::chrono::seconds(6));
   // Whatever is asked next wakes the writer, which then looks at its clock.
   old_owner->append(event(0, "acme", "x"), 1);
-  ASSERT_TRUE(pump(*new_owner, new_recorder, [&] { return !new_recorder.assigned.empty(); }, log.patience()));
+  ASSERT_TRUE(pump(
+      *new_owner, new_recorder, [&] { return !new_recorder.assigned.empty(); }, log.patience()));
   old_owner->commit(0, 1, "too late");
-  ASSERT_TRUE(pump(*old_owner, old_recorder, [&] { return !old_recorder.committed.empty(); }, log.patience()));
+  ASSERT_TRUE(pump(
+      *old_owner, old_recorder, [&] { return !old_recorder.committed.empty(); }, log.patience()));
   EXPECT_TRUE(old_recorder.lost);
   EXPECT_FALSE(old_recorder.committed[0].acknowledged);
 }
@@ -392,10 +409,12 @@ TEST(EmbeddedLog, NothingIsAcknowledgedBeforeASync) {
   Recorder recorder;
   auto shard = log.shard();
   shard->join();
-  ASSERT_TRUE(pump(*shard, recorder, [&] { return !recorder.assigned.empty(); }, log.patience()));
+  ASSERT_TRUE(pump(
+      *shard, recorder, [&] { return !recorder.assigned.empty(); }, log.patience()));
   const int before = syncs;
   shard->commit(0, 1, "");
-  ASSERT_TRUE(pump(*shard, recorder, [&] { return !recorder.committed.empty(); }, log.patience()));
+  ASSERT_TRUE(pump(
+      *shard, recorder, [&] { return !recorder.committed.empty(); }, log.patience()));
   EXPECT_GT(syncs, before);
 }
 
@@ -407,10 +426,12 @@ TEST(EmbeddedLog, AppendsThatComeTogetherShareASync) {
   const auto started = Clock::now();
   constexpr std::uint64_t kRecords = 5000;
   for (std::uint64_t sent = 0; sent < kRecords;) {
-    ASSERT_TRUE(pump(*shard, recorder, [&] { return shard->can_append(1024); }, log.patience()));
+    ASSERT_TRUE(pump(
+        *shard, recorder, [&] { return shard->can_append(1024); }, log.patience()));
     shard->append(event(0, "acme", std::string(1024, 'x')), ++sent);
   }
-  ASSERT_TRUE(pump(*shard, recorder, [&] { return recorder.appended.size() == kRecords; }, log.patience()));
+  ASSERT_TRUE(pump(
+      *shard, recorder, [&] { return recorder.appended.size() == kRecords; }, log.patience()));
   const double seconds = std::chrono::duration<double>(Clock::now() - started).count();
   EXPECT_LT(syncs - syncs_before, static_cast<int>(kRecords) / 10);
   std::printf("    %d records of 1 KiB a second, each synced before it is acknowledged\n",

@@ -7,7 +7,9 @@ namespace {
 
 using Member = std::shared_ptr<Inbox>;
 
-SteadyTime at(int ms) { return SteadyTime(Millis(ms)); }
+SteadyTime at(int ms) {
+  return SteadyTime(Millis(ms));
+}
 
 struct GroupTest : testing::Test {
   Group group{2, Millis(5000), [] { return std::vector<Assignment>(2); }};

@@ -24,8 +24,8 @@ TEST(EmbeddedFormat, Crc32cHasItsPublishedValues) {  // RFC 3720, appendix B.4
   EXPECT_EQ(crc32c("6789", crc32c("12345")), 0xe3069283u);
 }
 
-// STORED BYTES: a log written by any earlier version must be read by this one. Do not mend these by copying what
-// the code gives now.
+// STORED BYTES: a log written by any earlier version must be read by this one. Do not mend these by copying
+// what the code gives now.
 TEST(EmbeddedFormat, KeysArePinned) {
   EXPECT_EQ(hex_encode(record_key({Topic::events, 3}, 258)), "7201000000030000000000000102");
   EXPECT_EQ(hex_encode(record_key({Topic::endpoints, 0}, 0)), "7202000000000000000000000000");
@@ -44,9 +44,10 @@ TEST(EmbeddedFormat, RecordsArePinned) {
   const auto at = from_ms<LogTime>(1'750'000'000'000);
   const auto open = encode_record(key, sample(), at, nullptr);
   ASSERT_TRUE(open);
-  EXPECT_EQ(hex_encode(*open),
-            "0101000001977420dc00389d5e0a0461636d65020563655f696401310763655f747970650d6f726465722e63726561746564"
-            "7b226e223a317d");
+  EXPECT_EQ(
+      hex_encode(*open),
+      "0101000001977420dc00389d5e0a0461636d65020563655f696401310763655f747970650d6f726465722e63726561746564"
+      "7b226e223a317d");
   NewRecord tombstone;
   tombstone.key = "k";
   const auto empty = encode_record(key, tombstone, at, nullptr);
@@ -80,7 +81,8 @@ TEST(EmbeddedFormat, EveryFlippedBitIsNoticedAndNamed) {
     const auto record = decode_record(key, broken, nullptr);
     ASSERT_FALSE(record) << bit;
     EXPECT_EQ(record.error().errc, Errc::corrupt);
-    EXPECT_NE(record.error().message.find("record 258 of events/3"), std::string::npos) << record.error().message;
+    EXPECT_NE(record.error().message.find("record 258 of events/3"), std::string::npos)
+        << record.error().message;
   }
   for (std::size_t size = 0; size < value.size(); ++size)
     EXPECT_FALSE(decode_record(key, value.substr(0, size), nullptr)) << size;

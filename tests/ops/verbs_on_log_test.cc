@@ -73,8 +73,10 @@ struct OnEmbeddedLog : ::testing::Test {
     std::istringstream printed(::testing::internal::GetCapturedStdout());
     Answer answer;
     for (std::string text; std::getline(printed, text);) answer.lines.push_back(Json::parse(text));
-    if (code) answer.code = *code;
-    else answer.error = code.error(), answer.code = exit_code_of(code.error());
+    if (code)
+      answer.code = *code;
+    else
+      answer.error = code.error(), answer.code = exit_code_of(code.error());
     return answer;
   }
 
@@ -108,8 +110,8 @@ TEST_F(OnEmbeddedLog, DeadLettersAreListedWithEveryFieldOfTheContract) {
   EXPECT_EQ(answer.code, 0);
   ASSERT_EQ(answer.lines.size(), 1u);
   const auto& letter = answer.lines[0];
-  for (const char* name : {"delivery_id", "event_id", "webhook_id", "tenant", "endpoint", "type", "reason", "category",
-                           "attempts", "replay_job", "dead_at", "position"})
+  for (const char* name : {"delivery_id", "event_id", "webhook_id", "tenant", "endpoint", "type", "reason",
+                           "category", "attempts", "replay_job", "dead_at", "position"})
     EXPECT_TRUE(letter.contains(name)) << name;
   EXPECT_EQ(letter["delivery_id"], ref.id.str());
   EXPECT_EQ(letter["reason"], "client_error");
@@ -218,7 +220,9 @@ TEST_F(OnEmbeddedLog, RestoreOffsetsIsForKafka) {
   EXPECT_EQ(run(topics_restore_offsets, with).code, 2);
 }
 
-TEST_F(OnEmbeddedLog, CheckReadsTheLogThrough) { EXPECT_EQ(run(topics_check, line("topics check")).code, 0); }
+TEST_F(OnEmbeddedLog, CheckReadsTheLogThrough) {
+  EXPECT_EQ(run(topics_check, line("topics check")).code, 0);
+}
 
 TEST_F(OnEmbeddedLog, OneThatADaemonHoldsIsLeftAlone) {
   auto held = hold();
