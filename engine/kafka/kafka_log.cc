@@ -15,6 +15,8 @@ namespace postrider::kafka {
 namespace {
 
 constexpr Millis kAnswerWithin{2'000};
+constexpr Millis kFreshTopicsWithin{1'000};
+constexpr Millis kEndWithin{500};
 constexpr Millis kTryAgainAfter{200};
 constexpr Millis kShapesEvery{10'000};
 
@@ -58,6 +60,7 @@ class KafkaLog final : public Log, private Membership::Owner {
   void retire(std::unique_ptr<Client> client) override;
 
   const TopicShape& shape_of(Topic topic) const { return shapes_[static_cast<std::size_t>(topic)]; }
+  Result<void> find_topics();
   void refresh_shapes();
   void study(std::vector<Partition> partitions, bool again = false);
   void hand_over(LogListener& listener, std::vector<Assignment> assigned,
@@ -98,15 +101,7 @@ Result<void> KafkaLog::open() {
   auto reader = PositionReader::open(config_, wake_);
   if (!reader) return fail(reader.error());
   reader_ = std::move(*reader);
-  auto shapes = topic_shapes(reader_->client(), config_, config_.reach_timeout);
-  if (!shapes) return fail(shapes.error());
-  shapes_ = *shapes;
-  shapes_at_ = steady_now();
-  for (int i = 0; i < kTopicCount; ++i)
-    if (shapes_[static_cast<std::size_t>(i)].partitions == 0)
-      return fail(Errc::not_found, "TOPIC_MISSING",
-                  "the topic " + full_name(config_.environment, static_cast<Topic>(i)) + " does not exist",
-                  "run: postrider-ops topics create");
+  if (auto there = find_topics(); !there) return there;
   auto follower = Follower::open(config_, wake_);
   if (!follower) return fail(follower.error());
   follower_ = std::move(*follower);
@@ -114,6 +109,26 @@ Result<void> KafkaLog::open() {
   if (!appender) return fail(appender.error());
   appender_ = std::move(*appender);
   return membership_.open();
+}
+
+// Topics that were made a moment ago may be unknown yet to the broker that we happen to ask.
+Result<void> KafkaLog::find_topics() {
+  for (const SteadyTime deadline = steady_now() + kFreshTopicsWithin;;) {
+    auto shapes = topic_shapes(reader_->client(), config_, config_.reach_timeout);
+    if (!shapes) return fail(shapes.error());
+    shapes_ = *shapes;
+    shapes_at_ = steady_now();
+    const auto missing =
+        std::find_if(shapes_.begin(), shapes_.end(), [](const auto& shape) { return shape.partitions == 0; });
+    if (missing == shapes_.end()) return {};
+    if (shapes_at_ >= deadline)
+      return fail(Errc::not_found, "TOPIC_MISSING",
+                  "the topic " +
+                      full_name(config_.environment, static_cast<Topic>(missing - shapes_.begin())) +
+                      " does not exist",
+                  "run: postrider-ops topics create");
+    std::this_thread::sleep_for(Millis(100));
+  }
 }
 
 std::size_t KafkaLog::poll(LogListener& listener, std::size_t max_records) {
@@ -286,14 +301,18 @@ void KafkaLog::ask_end(Topic topic, Partition partition) {
 void KafkaLog::send_asks() {
   asks_under_way_ = true;
   worker_->run([this, asks = std::exchange(asks_, {})]() -> Answer {
-    std::vector<TopicPartition> which;
-    for (const Ask& ask : asks) which.push_back(ask.which);
-    auto ends = ends_of(reader_->client(), config_.environment, which, kAnswerWithin);
+    std::vector<std::optional<Offset>> ends;
+    for (const Ask& ask : asks) {
+      // One by one: a partition without a leader must not keep the others from being answered.
+      auto end = ends_of(reader_->client(), config_.environment, {&ask.which, 1}, kEndWithin);
+      ends.push_back(end ? std::optional(end->front()) : std::nullopt);
+    }
     return [this, asks, ends](LogListener& listener) {
       asks_under_way_ = false;
       if (!asks_.empty()) send_asks();
-      for (std::size_t i = 0; ends && i < asks.size(); ++i)
-        listener.on_end(asks[i].which.topic, asks[i].which.partition, (*ends)[i], asks[i].asked_at);
+      for (std::size_t i = 0; i < asks.size(); ++i)
+        if (ends[i])
+          listener.on_end(asks[i].which.topic, asks[i].which.partition, *ends[i], asks[i].asked_at);
     };
   });
 }

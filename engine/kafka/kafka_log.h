@@ -16,7 +16,7 @@
 //   `events` that ends below what we had read already is LOG_TRUNCATED (corrupt), and that partition stands
 //   still.
 // - Commits are sent one request at a time; those of one poll() share a request and its sent_at.
-// - ask_end() for what cannot be answered within 2 s is dropped: ask again.
+// - ask_end() for what cannot be answered within half a second is dropped: ask again.
 // - append() to a partition or topic that does not exist is answered `unknown`, TOPIC_MISSING.
 // - A partition of `events` that `parked` or `attempts` lacks is not handed over: on_log_error names it,
 //   PARTITION_WITHOUT_TWIN (conflict).

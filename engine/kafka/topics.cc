@@ -233,8 +233,14 @@ Result<TopicsMade> create_topics(const KafkaConfig& config, const TopicPlan& pla
     if (*done) made.created.push_back(fresh.name);
   }
   if (auto done = await_all(*cluster->client, config); !done) return fail(done.error());
-  if (auto done = settle_identity(config, made); !done) return fail(done.error());
-  return made;
+  // Brokers learn of fresh topics one after the other: the one we happen to ask may not have.
+  for (const auto deadline = steady_now() + kAdminPatience;;) {
+    auto done = settle_identity(config, made);
+    if (done) return made;
+    const bool passes = done.error().errc == Errc::unavailable || done.error().errc == Errc::not_found;
+    if (!passes || steady_now() >= deadline) return fail(done.error());
+    std::this_thread::sleep_for(Millis(100));
+  }
 }
 
 Result<std::vector<TopicDifference>> check_topics(const KafkaConfig& config, const TopicPlan& plan) {
