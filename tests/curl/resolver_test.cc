@@ -159,7 +159,7 @@ TEST(CaresResolver, GivesUpOnASilentServerInTime) {
   ASSERT_FALSE(answer.has_value());
   EXPECT_EQ(answer.error().errc, Errc::unavailable);
   EXPECT_TRUE(answer.error().retryable());
-  EXPECT_LT(std::chrono::steady_clock::now() - begun, std::chrono::milliseconds(1500));
+  EXPECT_LT(std::chrono::steady_clock::now() - begun, std::chrono::seconds(5));
 }
 
 TEST(CaresResolver, RefusesMoreNamesAtOnceThanItsLimit) {

@@ -107,7 +107,7 @@ TEST(Tls, HandshakeThatHangsLeavesTimeForTheNextAddress) {
                          good.port());
   Client client;
   auto request = request_to(secure(good.port()), {"127.0.0.2", "127.0.0.1"});
-  request.timeout = Millis(1000);
+  request.timeout = Millis(2000);
   const Outcome outcome = client.exchange(request);
   EXPECT_EQ(outcome.status, 200);
   EXPECT_EQ(outcome.dialled, "127.0.0.1");
