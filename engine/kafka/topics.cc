@@ -18,7 +18,7 @@ namespace kafka {
 namespace {
 
 using Weight = TopicDifference::Weight;
-constexpr Millis kAdminPatience{15'000};
+constexpr Millis kAdminPatience{30'000};
 constexpr std::string_view kGroupOffsets = "__consumer_offsets";
 
 struct Cluster {

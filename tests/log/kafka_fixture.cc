@@ -98,7 +98,7 @@ KafkaConfig KafkaFixture::config() {
   config.brokers = brokers_;
   config.environment = environment_;
   config.instance = "shard-" + std::to_string(number);
-  config.session_timeout = Millis(10'000);
+  config.session_timeout = session_timeout;
   config.on_line = [lease](int level, std::string_view line) {
     if (std::getenv("POSTRIDER_TEST_LINES"))
       fprintf(stderr, "<%d> %.*s\n", level, int(line.size()), line.data());

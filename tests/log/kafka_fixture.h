@@ -45,8 +45,12 @@ class KafkaFixture : public LogUnderTest {
   void reopen() override {}
   void nudge_compaction(Topic topic, Partition partition) override;
   bool nudge_retention(Topic topic, Partition partition) override;
-  std::chrono::milliseconds patience() const override { return std::chrono::seconds(30); }
+  std::chrono::milliseconds patience() const override { return std::chrono::seconds(60); }
   std::size_t too_large_bytes() const override { return 2 * 1024 * 1024; }
+
+  // Long, so that a broker on a busy machine acknowledges within 0.15 of it; nothing waits for its end, as
+  // instance ids are given anew.
+  Millis session_timeout{40'000};
 
   // Of the next shard: instance ids are given anew when their shard is gone, as a restarted daemon keeps its
   // own.

@@ -269,6 +269,7 @@ TEST(KafkaBroker, KilledAndStartedAgainLosesNothingThatWasAcknowledged) {
   if (std::getenv("POSTRIDER_WITHOUT_KAFKA")) GTEST_SKIP() << "POSTRIDER_WITHOUT_KAFKA is set";
   TestBroker broker;
   KafkaFixture fixture(3, broker.address());
+  fixture.session_timeout = Millis(10'000);  // appends expire after 1.5 s
   Member member(fixture.shard());
   ASSERT_TRUE(pump(
       *member.log, member, [&] { return member.assigned.size() == 3; }, fixture.patience()));
