@@ -165,14 +165,13 @@ class HttpServer::Loop : public ConnectionHost, public std::enable_shared_from_t
   bool stopping() const override { return stopping_; }
 
   Respond responder(std::uint64_t id, std::uint64_t number, std::size_t charged) override {
-    // Shared by the copies of one Respond function: the budget is given back when the last is gone or the
-    // answer was given, on whichever thread that is.
+    // Shared by the copies of one Respond function: the budget is given back when the last of them is gone,
+    // on whichever thread that is. A second answer finds no request of that number being answered.
     struct Ticket {
       std::weak_ptr<Loop> loop;
       std::shared_ptr<BodyBudget> budget;
       std::uint64_t id, number;
       std::size_t charged;
-      std::atomic<bool> answered{false};
       Ticket(std::weak_ptr<Loop> l, std::shared_ptr<BodyBudget> b, std::uint64_t i, std::uint64_t n,
              std::size_t c)
           : loop(std::move(l)), budget(std::move(b)), id(i), number(n), charged(c) {}
@@ -180,7 +179,6 @@ class HttpServer::Loop : public ConnectionHost, public std::enable_shared_from_t
     };
     auto ticket = std::make_shared<Ticket>(weak_from_this(), budget_, id, number, charged);
     return [ticket](ApiResponse response) {
-      if (ticket->answered.exchange(true)) return;
       if (auto loop = ticket->loop.lock()) loop->answer(ticket->id, ticket->number, std::move(response));
     };
   }
