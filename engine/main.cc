@@ -1,6 +1,7 @@
 // postriderd: puts the rooms together and runs them. The only file, with engine/daemon, that names adapters.
 #include <fcntl.h>
 #include <signal.h>
+#include <sys/resource.h>
 #include <sys/signalfd.h>
 #include <unistd.h>
 
@@ -23,6 +24,7 @@
 #include "engine/daemon/system_clock.h"
 #include "engine/embedded/embedded_log.h"
 #include "engine/flow/shard.h"
+#include "engine/wire/codec.h"
 
 namespace postrider {
 namespace {
@@ -32,6 +34,14 @@ constexpr int kDone = 0, kFailed = 1, kRefused = 2;
 int refuse(const Error& error) {
   std::fputs((error_json(error) + "\n").c_str(), stderr);
   return kRefused;
+}
+
+// Every connection is a file: the soft limit of 1,024 would be our first bound.
+void raise_file_limit() {
+  rlimit files{};
+  if (getrlimit(RLIMIT_NOFILE, &files) != 0) return;
+  files.rlim_cur = files.rlim_max;
+  setrlimit(RLIMIT_NOFILE, &files);
 }
 
 // SIGTERM and SIGINT arrive as reads of the loop; a client or broker that goes away must not end us.
@@ -78,6 +88,8 @@ void make_first_token(Service& service, const flow::RegistryView& registry, cons
 
 int run(const Config& config) {
   const int signals = take_signals();
+  raise_file_limit();
+  wire::silence_protobuf();
   SystemClock clock;
   telemetry::Telemetry telemetry({.environment = config.environment, .level = config.log_level}, clock);
   for (const std::string& warning : config.warnings) telemetry.log("warn", "configuration", warning);
@@ -129,7 +141,8 @@ int run(const Config& config) {
   loop.run(signals, config.drain.timeout, [&telemetry](int) {
     telemetry.log("info", "draining", "taking nothing more, bringing home what is in flight");
   });
-  api->stop();
+  // What still waits for the shard gets no answer any more.
+  api->stop(Millis(1000));
   telemetry.log("info", "stopped", "drained");
   telemetry.flush();
   close(signals);

@@ -18,6 +18,10 @@
 // an attempt, SecretState) keep an unknown number. Pure; any thread.
 namespace postrider::wire {
 
+// libprotobuf writes plain lines to stderr about bytes it does not like: our errors say it already. Once, at
+// start.
+void silence_protobuf();
+
 using RegistryFact = std::variant<std::monostate, EndpointDef, EndpointSecret, TokenFact, IdentityFact>;
 using AttemptsFact = std::variant<std::monostate, AttemptFact, CancelledFact, NoMatchFact, RepeatFact,
                                   SetAsideFact, SourceLostFact>;

@@ -1,5 +1,7 @@
 #include "engine/wire/codec_common.h"
 
+#include <google/protobuf/stubs/logging.h>
+
 #include <algorithm>
 #include <memory>
 
@@ -115,6 +117,10 @@ DeliveryRef read(const v1::DeliveryRef& message) {
   delivery.position = {message.partition(), message.offset()};
   delivery.replay_job = ReplayJobId(message.replay_job());
   return delivery;
+}
+
+void silence_protobuf() {
+  google::protobuf::SetLogHandler(nullptr);
 }
 
 }  // namespace postrider::wire
