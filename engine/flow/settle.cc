@@ -389,8 +389,8 @@ void Settle::claim(ActiveDelivery& delivery) {
     auto done = context_.ports.keys.seal(seal_context(delivery.ref, "payload", false),
                                          wire::format_protobuf(event.event));
     // Without a key no copy is kept: it can be fetched again from its position.
-    if (done) sealed = *std::move(done);
     event.claimed = done.has_value();
+    if (done) sealed = *std::move(done);
   }
   view_.put_claim(event.position, delivery.ref.id, sealed, expiry);
 }
