@@ -4,6 +4,7 @@
 #include <openssl/crypto.h>
 
 #include "ops/json_fields.h"
+#include "ops/output.h"
 
 namespace postrider::ops {
 namespace {
@@ -79,8 +80,8 @@ ApiClient::~ApiClient() = default;
 Result<std::unique_ptr<ApiClient>> ApiClient::open(Options options) {
   while (options.base.ends_with('/')) options.base.pop_back();
   if (!options.base.starts_with("http://") && !options.base.starts_with("https://"))
-    return fail(Errc::invalid, "WRONG_USE", "--api takes an http or https address",
-                "write http://127.0.0.1:8080, or as the daemon's `listen` has it");
+    return wrong_use("--api takes an http or https address",
+                     "write http://127.0.0.1:8080, or as the daemon's `listen` has it");
   auto connection = std::make_unique<Connection>();
   connection->options = std::move(options);
   curl_global_init(CURL_GLOBAL_DEFAULT);

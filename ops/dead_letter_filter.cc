@@ -2,13 +2,10 @@
 
 #include "engine/core/registry.h"
 #include "engine/core/time.h"
+#include "ops/output.h"
 
 namespace postrider::ops {
 namespace {
-
-tl::unexpected<Error> wrong_use(std::string message, std::string suggestion) {
-  return fail(Errc::invalid, "WRONG_USE", std::move(message), std::move(suggestion));
-}
 
 std::string all_reasons() {
   std::string all;

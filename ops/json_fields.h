@@ -36,4 +36,14 @@ inline const Json& list(const Json& object, const char* name) {
   return value.is_array() ? value : kNone;
 }
 
+// A time as the API writes it, without its fraction; "-" for null.
+inline std::string short_time(const Json& object, const char* name) {
+  const std::string time = text(object, name);
+  const auto dot = time.find('.');
+  return time.empty() ? "-" : dot == std::string::npos ? time : time.substr(0, dot) + "Z";
+}
+inline std::string or_dash(std::string value) {
+  return value.empty() ? "-" : value;
+}
+
 }  // namespace postrider::ops

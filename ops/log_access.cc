@@ -9,14 +9,11 @@
 #include "engine/crypto/file_record_cipher.h"
 #include "engine/embedded/embedded_log.h"
 #include "engine/kafka/kafka_client.h"
+#include "ops/output.h"
 #include "ops/references.h"
 
 namespace postrider::ops {
 namespace {
-
-tl::unexpected<Error> wrong_use(std::string message, std::string suggestion) {
-  return fail(Errc::invalid, "WRONG_USE", std::move(message), std::move(suggestion));
-}
 
 Result<LogPlace> place_of(const CommandLine& line) {
   if (line.log.empty())

@@ -37,6 +37,10 @@ int exit_code_of(const Error& error) {
   return error.errc == Errc::unavailable ? kUnreachable : kFailed;
 }
 
+tl::unexpected<Error> wrong_use(std::string message, std::string suggestion) {
+  return fail(Errc::invalid, "WRONG_USE", std::move(message), std::move(suggestion));
+}
+
 void Table::add(std::vector<std::string> row) {
   for (auto& cell : row) cell = printable(cell);
   rows_.push_back(std::move(row));

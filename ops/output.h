@@ -14,6 +14,8 @@ namespace postrider::ops {
 
 inline constexpr int kDone = 0, kFailed = 1, kWrongUse = 2, kUnreachable = 3;
 int exit_code_of(const Error& error);
+// WRONG_USE: the command line asks for what cannot be.
+tl::unexpected<Error> wrong_use(std::string message, std::string suggestion);
 
 // Columns as wide as their widest cell; the last is not padded. Counts UTF-8 characters.
 class Table {

@@ -30,14 +30,13 @@ Result<Secret> read_token(const CommandLine& line) {
     std::ifstream file(line.token_file);
     token.clear();
     if (!std::getline(file, token))
-      return fail(Errc::invalid, "WRONG_USE", "no token can be read from " + line.token_file,
-                  "check its path and permissions");
+      return wrong_use("no token can be read from " + line.token_file, "check its path and permissions");
   }
   while (token.ends_with(' ') || token.ends_with('\r') || token.ends_with('\n')) token.pop_back();
   for (const char c : token)
     if (static_cast<unsigned char>(c) <= 0x20 || static_cast<unsigned char>(c) >= 0x7F)
-      return fail(Errc::invalid, "WRONG_USE", "the token holds a character that no token has",
-                  "give the file that holds the token alone");
+      return wrong_use("the token holds a character that no token has",
+                       "give the file that holds the token alone");
   return Secret(std::move(token));
 }
 
@@ -62,8 +61,8 @@ Session::~Session() = default;
 Result<ApiClient*> Session::api() {
   if (api_) return api_.get();
   if (line_.api.empty())
-    return fail(Errc::invalid, "WRONG_USE", "`" + line_.verb + "` asks a daemon, and none is named",
-                "give --api http://127.0.0.1:8080, or as the daemon's `listen` has it");
+    return wrong_use("`" + line_.verb + "` asks a daemon, and none is named",
+                     "give --api http://127.0.0.1:8080, or as the daemon's `listen` has it");
   auto token = read_token(line_);
   if (!token) return fail(token.error());
   auto opened = ApiClient::open({line_.api, *std::move(token), line_.actor, line_.ca_file});
@@ -97,7 +96,7 @@ std::uint64_t Session::random() {
 
 Result<void> Session::needs_yes(const std::string& what) const {
   if (line_.yes) return {};
-  return fail(Errc::invalid, "WRONG_USE", what, "read ops/runbook.md; then run it again with --yes");
+  return wrong_use(what, "read ops/runbook.md; then run it again with --yes");
 }
 
 bool Session::ask(const std::string& question) const {

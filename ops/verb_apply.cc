@@ -76,7 +76,7 @@ Result<void> check_environment(Session& session, ApiClient& api, const std::stri
   return {};
 }
 
-void show(const Output& out, const EndpointDeclaration& endpoint, const Json& answer, bool dry_run) {
+void show_change(const Output& out, const EndpointDeclaration& endpoint, const Json& answer, bool dry_run) {
   const auto change = text(answer, "change"), secret = text(answer, "secret");
   if (out.json()) {
     Json object = {{"tenant", endpoint.tenant}, {"endpoint", endpoint.id}};
@@ -132,13 +132,13 @@ Result<int> endpoints_apply(Session& session) {
     if (step.changes()) last = &step;
   for (const auto& step : *steps) {
     if (line.dry_run || !step.changes()) {
-      show(session.out(), *step.endpoint, step.dry, line.dry_run);
+      show_change(session.out(), *step.endpoint, step.dry, line.dry_run);
       continue;
     }
     const bool wait = &step == last && !line.no_wait;
     auto answer = (*api)->put(path_of(*step.endpoint, wait ? "?wait=true" : "?wait=false"), step.body.json);
     if (!answer) return fail(at(*step.endpoint, answer.error()));
-    show(session.out(), *step.endpoint, *answer, false);
+    show_change(session.out(), *step.endpoint, *answer, false);
   }
   if (steps->empty()) session.out().note("The file declares no endpoint.");
   return kDone;

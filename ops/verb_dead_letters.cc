@@ -7,16 +7,6 @@
 namespace postrider::ops {
 namespace {
 
-std::string short_time(const Json& object, const char* name) {
-  const auto time = text(object, name);
-  const auto dot = time.find('.');
-  return time.empty() ? "-" : dot == std::string::npos ? time : time.substr(0, dot) + "Z";
-}
-
-std::string or_dash(std::string value) {
-  return value.empty() ? "-" : value;
-}
-
 // What the receiver said last: its status, or what went wrong before there was one.
 std::string last_of(const Json& letter) {
   const auto error = text(letter, "last_error");
@@ -68,7 +58,7 @@ void warn_if_unchecked(const Output& out, const Json& answer) {
     out.note("Too many attempts to look through: some of these may have been delivered after all.");
 }
 
-void show(const Output& out, const Json& letter) {
+void show_letter(const Output& out, const Json& letter) {
   if (out.json()) return out.object(letter);
   Table table({printable(text(letter, "delivery_id")), ""});
   for (const char* name :
@@ -123,7 +113,7 @@ Result<int> dead_letters_list(Session& session) {
 Result<int> dead_letters_show(Session& session) {
   auto answer = ask_api(session, "/v1/dead-letters/" + encoded(session.line().id));
   if (!answer) return fail(answer.error());
-  show(session.out(), *answer);
+  show_letter(session.out(), *answer);
   return kDone;
 }
 
@@ -161,7 +151,7 @@ Result<int> dead_letters_resolve(Session& session) {
   auto answer = (*api)->post("/v1/dead-letters/" + encoded(session.line().id) + "/resolve",
                              {{"why", session.line().why}});
   if (!answer) return fail(answer.error());
-  show(session.out(), *answer);
+  show_letter(session.out(), *answer);
   return kDone;
 }
 

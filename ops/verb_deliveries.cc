@@ -5,13 +5,7 @@
 namespace postrider::ops {
 namespace {
 
-std::string short_time(const Json& object, const char* name) {
-  const auto time = text(object, name);
-  const auto dot = time.find('.');
-  return time.empty() ? "-" : dot == std::string::npos ? time : time.substr(0, dot) + "Z";
-}
-
-void show_plain(const Output& out, const Json& delivery) {
+void show_delivery(const Output& out, const Json& delivery) {
   const auto reason = text(delivery, "reason");
   const auto next = text(delivery, "next_at");
   out.line(printable(text(delivery, "delivery_id")) + "  " + printable(text(delivery, "tenant")) + "/" +
@@ -43,7 +37,7 @@ Result<int> deliveries_show(Session& session) {
     if (out.json())
       out.object(delivery);
     else
-      show_plain(out, delivery);
+      show_delivery(out, delivery);
   }
   const auto why = text(*answer, "explanation");
   if (out.json() && deliveries.empty())

@@ -6,17 +6,6 @@
 namespace postrider::ops {
 namespace {
 
-// "2026-01-31T12:00:00.123Z" without its fraction; "-" for null.
-std::string short_time(const Json& object, const char* name) {
-  const auto time = text(object, name);
-  const auto dot = time.find('.');
-  return time.empty() ? "-" : dot == std::string::npos ? time : time.substr(0, dot) + "Z";
-}
-
-std::string or_dash(std::string value) {
-  return value.empty() ? "-" : value;
-}
-
 std::string joined(const Json& words) {
   if (words.is_string()) return words.get<std::string>();
   std::string all;
@@ -25,13 +14,13 @@ std::string joined(const Json& words) {
   return all;
 }
 
-Result<std::string> path_of(const CommandLine& line) {
+Result<std::string> endpoint_path(const CommandLine& line) {
   if (!is_tenant_or_endpoint_id(line.tenant) || !is_tenant_or_endpoint_id(line.endpoint))
-    return fail(Errc::invalid, "WRONG_USE", "TENANT or ID is no id", "use 1 to 64 of A-Z, a-z, 0-9, _ and -");
+    return wrong_use("TENANT or ID is no id", "use 1 to 64 of A-Z, a-z, 0-9, _ and -");
   return "/v1/tenants/" + line.tenant + "/endpoints/" + line.endpoint;
 }
 
-void show(const Output& out, const Json& endpoint) {
+void show_endpoint(const Output& out, const Json& endpoint) {
   if (out.json()) return out.object(endpoint);
   Table table({text(endpoint, "tenant") + "/" + text(endpoint, "id"), ""});
   const auto row = [&](const char* name, std::string value) { table.add({name, or_dash(std::move(value))}); };
@@ -61,14 +50,14 @@ void show(const Output& out, const Json& endpoint) {
   out.table(table);
 }
 
-Result<int> change(Session& session, const char* verb, const Json& body) {
-  auto path = path_of(session.line());
+Result<int> change_endpoint(Session& session, const char* verb, const Json& body) {
+  auto path = endpoint_path(session.line());
   if (!path) return fail(path.error());
   auto api = session.api();
   if (!api) return fail(api.error());
   auto answer = (*api)->post(*path + verb + (session.line().no_wait ? "?wait=false" : ""), body);
   if (!answer) return fail(answer.error());
-  show(session.out(), *answer);
+  show_endpoint(session.out(), *answer);
   return kDone;
 }
 
@@ -100,27 +89,27 @@ Result<int> endpoints_list(Session& session) {
 }
 
 Result<int> endpoints_show(Session& session) {
-  auto path = path_of(session.line());
+  auto path = endpoint_path(session.line());
   if (!path) return fail(path.error());
   auto api = session.api();
   if (!api) return fail(api.error());
   auto answer = (*api)->get(*path);
   if (!answer) return fail(answer.error());
-  show(session.out(), *answer);
+  show_endpoint(session.out(), *answer);
   return kDone;
 }
 
 Result<int> endpoints_disable(Session& session) {
-  return change(session, "/disable", {{"why", session.line().why}});
+  return change_endpoint(session, "/disable", {{"why", session.line().why}});
 }
 
 Result<int> endpoints_enable(Session& session) {
-  return change(session, "/enable", Json::object());
+  return change_endpoint(session, "/enable", Json::object());
 }
 
 Result<int> endpoints_delete(Session& session) {
   const auto& line = session.line();
-  auto path = path_of(line);
+  auto path = endpoint_path(line);
   if (!path) return fail(path.error());
   auto api = session.api();
   if (!api) return fail(api.error());

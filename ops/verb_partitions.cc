@@ -85,9 +85,8 @@ Result<int> topics_restore_offsets(Session& session) {
   const Partition partition = session.line().partition;
   const std::string name = "partition " + std::to_string(partition);
   if (!names_kafka(session.line()) && session.line().log.starts_with("embedded:"))
-    return fail(Errc::invalid, "WRONG_USE",
-                "an embedded log keeps its offsets among its records: none can be lost alone",
-                "if it lacks some, put back a whole copy of its directory");
+    return wrong_use("an embedded log keeps its offsets among its records: none can be lost alone",
+                     "if it lacks some, put back a whole copy of its directory");
   if (auto config = kafka_config_of(session.line()); !config) return fail(config.error());
   if (auto yes = session.needs_yes(
           "this commits, for the consumer group, the offset that the newest owner mark of " + name +

@@ -68,7 +68,7 @@ Result<Json> on_log(Session& session, const DeadLetterFilter& filter) {
   return view_of(*report);
 }
 
-void show(const Session& session, const Json& report) {
+void show_report(const Session& session, const Json& report) {
   const auto& out = session.out();
   if (out.json()) return out.object(report);
   if (session.line().dry_run) {
@@ -96,12 +96,12 @@ Result<int> replay_dead_letters(Session& session) {
   const auto filter = filter_of(session.line(), session.now_ms());
   if (!filter) return fail(filter.error());
   if (filter->empty())
-    return fail(
-        Errc::invalid, "WRONG_USE", "the replay selects nothing",
+    return wrong_use(
+        "the replay selects nothing",
         "name delivery ids (dlv_…), or give --tenant, --endpoint, --type, --since, --until or --reason");
   const auto report = session.over_api() ? over_api(session, *filter) : on_log(session, *filter);
   if (!report) return fail(report.error());
-  show(session, *report);
+  show_report(session, *report);
   const bool cut_short = !flag(*report, "finished") && !session.over_api();
   return number(*report, "skipped") > 0 || cut_short ? kFailed : kDone;
 }

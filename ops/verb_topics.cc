@@ -17,17 +17,17 @@ Result<TopicPlan> plan_of(const CommandLine& line) {
   if (line.events_retention.empty()) return plan;
   const auto span = parse_duration(line.events_retention);
   if (!span || *span < kRetentionLeast)
-    return fail(Errc::invalid, "WRONG_USE",
-                "--retention-events is no duration, or shorter than an event may wait for its last attempt",
-                "write at least " + format_duration(kRetentionLeast) + ", as in 14d");
+    return wrong_use(
+        "--retention-events is no duration, or shorter than an event may wait for its last attempt",
+        "write at least " + format_duration(kRetentionLeast) + ", as in 14d");
   plan.events_retention = *span;
   return plan;
 }
 
 tl::unexpected<Error> kafka_only(const Session& session) {
-  return fail(Errc::invalid, "WRONG_USE", "`" + session.line().verb + "` is for Kafka",
-              "an embedded log makes its own topics, and keeps the partitions that it was made with "
-              "(`embedded.partitions`)");
+  return wrong_use("`" + session.line().verb + "` is for Kafka",
+                   "an embedded log makes its own topics, and keeps the partitions that it was made with "
+                   "(`embedded.partitions`)");
 }
 
 // The embedded log makes its topics itself: nothing to do, and no error, so that one script serves both.
@@ -51,7 +51,7 @@ Result<int> check_embedded(Session& session) {
   return kDone;
 }
 
-std::string_view name_of(TopicDifference::Weight weight) {
+std::string_view weight_name(TopicDifference::Weight weight) {
   switch (weight) {
     case TopicDifference::Weight::warn:
       return "warn";
@@ -69,11 +69,11 @@ bool is_finding(const TopicDifference& difference, const Environment& environmen
          refuses(difference, environment);
 }
 
-void show(const Output& out, const TopicDifference& difference, bool finding) {
+void show_difference(const Output& out, const TopicDifference& difference, bool finding) {
   if (out.json()) {
     out.object({{"topic", difference.topic.empty() ? Json(nullptr) : Json(difference.topic)},
                 {"difference", difference.sentence},
-                {"weight", name_of(difference.weight)},
+                {"weight", weight_name(difference.weight)},
                 {"finding", finding}});
     return;
   }
@@ -115,7 +115,7 @@ Result<int> topics_check(Session& session) {
   for (const auto& difference : *differences) {
     const bool finding = is_finding(difference, config->environment);
     findings += finding;
-    show(session.out(), difference, finding);
+    show_difference(session.out(), difference, finding);
   }
   if (findings == 0 && !session.out().json()) session.out().line("The topics are as they must be.");
   if (findings > 0)
