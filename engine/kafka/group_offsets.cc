@@ -1,5 +1,7 @@
 #include "engine/kafka/group_offsets.h"
 
+#include <thread>
+
 #include "engine/kafka/client.h"
 
 namespace postrider {
@@ -29,6 +31,34 @@ PartitionList one(const KafkaConfig& config, Partition partition) {
   return list;
 }
 
+rd_kafka_resp_err_t alter(const Client& client, const KafkaConfig& config,
+                          const rd_kafka_topic_partition_list_t& offsets) {
+  const Request request(rd_kafka_AlterConsumerGroupOffsets_new(config.group().c_str(), &offsets));
+  rd_kafka_AlterConsumerGroupOffsets_t* requests[] = {request.get()};
+  const kafka::Queue queue(rd_kafka_queue_new(client.get()));
+  rd_kafka_AlterConsumerGroupOffsets(client.get(), requests, 1, nullptr, queue.get());
+  const kafka::Event event(rd_kafka_queue_poll(queue.get(), static_cast<int>(kPatience.count())));
+  if (!event) return RD_KAFKA_RESP_ERR__TIMED_OUT;
+  if (const auto err = rd_kafka_event_error(event.get())) return err;
+  std::size_t count = 0;
+  const auto* result = rd_kafka_event_AlterConsumerGroupOffsets_result(event.get());
+  const auto** groups = rd_kafka_AlterConsumerGroupOffsets_result_groups(result, &count);
+  if (count != 1) return RD_KAFKA_RESP_ERR__FAIL;
+  if (const auto* error = rd_kafka_group_result_error(groups[0])) return rd_kafka_error_code(error);
+  const auto* partitions = rd_kafka_group_result_partitions(groups[0]);
+  return partitions && partitions->cnt == 1 ? partitions->elems[0].err : RD_KAFKA_RESP_ERR__FAIL;
+}
+
+bool passes(rd_kafka_resp_err_t err) {
+  return err == RD_KAFKA_RESP_ERR_COORDINATOR_NOT_AVAILABLE || err == RD_KAFKA_RESP_ERR_NOT_COORDINATOR ||
+         err == RD_KAFKA_RESP_ERR_COORDINATOR_LOAD_IN_PROGRESS || err == RD_KAFKA_RESP_ERR__WAIT_COORD;
+}
+
+bool has_members(rd_kafka_resp_err_t err) {
+  return err == RD_KAFKA_RESP_ERR_UNKNOWN_MEMBER_ID || err == RD_KAFKA_RESP_ERR_ILLEGAL_GENERATION ||
+         err == RD_KAFKA_RESP_ERR_NON_EMPTY_GROUP;
+}
+
 Error members_left() {
   return {Errc::conflict, "GROUP_IN_USE",
           "the consumer group still has members, and takes commits from them alone",
@@ -53,28 +83,15 @@ Result<void> set_group_offset(const KafkaConfig& config, Partition partition, Of
   if (!client) return fail(client.error());
   const auto list = one(config, partition);
   list->elems[0].offset = offset;
-  const Request request(rd_kafka_AlterConsumerGroupOffsets_new(config.group().c_str(), list.get()));
-  rd_kafka_AlterConsumerGroupOffsets_t* requests[] = {request.get()};
-  const kafka::Queue queue(rd_kafka_queue_new((*client)->get()));
-  rd_kafka_AlterConsumerGroupOffsets((*client)->get(), requests, 1, nullptr, queue.get());
-  const kafka::Event event(rd_kafka_queue_poll(queue.get(), static_cast<int>(kPatience.count())));
-  const std::string doing = "setting the group's offset";
-  if (!event) return fail(to_error(RD_KAFKA_RESP_ERR__TIMED_OUT, doing));
-  auto err = rd_kafka_event_error(event.get());
-  if (!err) {
-    std::size_t count = 0;
-    const auto* result = rd_kafka_event_AlterConsumerGroupOffsets_result(event.get());
-    const auto** groups = rd_kafka_AlterConsumerGroupOffsets_result_groups(result, &count);
-    if (count != 1) return fail(to_error(RD_KAFKA_RESP_ERR__FAIL, doing));
-    if (const auto* group_error = rd_kafka_group_result_error(groups[0]))
-      err = rd_kafka_error_code(group_error);
-    const auto* partitions = rd_kafka_group_result_partitions(groups[0]);
-    if (!err && partitions && partitions->cnt == 1) err = partitions->elems[0].err;
+  // Of a group that was never there, the coordinator is only now chosen: that passes.
+  const auto deadline = kafka::steady_now() + kPatience;
+  auto err = alter(**client, config, *list);
+  while (passes(err) && kafka::steady_now() < deadline) {
+    std::this_thread::sleep_for(Millis(200));
+    err = alter(**client, config, *list);
   }
-  if (err == RD_KAFKA_RESP_ERR_UNKNOWN_MEMBER_ID || err == RD_KAFKA_RESP_ERR_ILLEGAL_GENERATION ||
-      err == RD_KAFKA_RESP_ERR_NON_EMPTY_GROUP)
-    return fail(members_left());
-  if (err) return fail(to_error(err, doing));
+  if (has_members(err)) return fail(members_left());
+  if (err) return fail(to_error(err, "setting the group's offset"));
   return {};
 }
 
