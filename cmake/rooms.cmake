@@ -26,6 +26,8 @@ function(room_test name)
   endif()
   list(TRANSFORM TEST_SEES PREPEND postrider_)
   add_executable(test_${name} ${sources})
+  # What cmake/unity.cmake keeps apart is known a directory at a time.
+  set_source_files_properties(${apart} PROPERTIES SKIP_UNITY_BUILD_INCLUSION ON)
   target_include_directories(test_${name} PRIVATE ${CMAKE_SOURCE_DIR})
   target_compile_definitions(test_${name} PRIVATE POSTRIDER_SOURCE_DIR="${CMAKE_SOURCE_DIR}")
   target_link_libraries(test_${name} PRIVATE ${TEST_SEES} ${TEST_USES} GTest::gtest GTest::gtest_main)

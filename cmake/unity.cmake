@@ -1,6 +1,6 @@
 # -DCMAKE_UNITY_BUILD=ON: a room is compiled as one file, so that its headers are read once. A build of everything from
-# nothing takes a fifth of the time; ops/quickstart uses it. Files whose local names meet those of a neighbour are
-# compiled alone: a name that is new here is added here.
+# nothing takes a fifth of the time; ops/quickstart and the sanitizer builds use it. Files whose local names meet those
+# of a neighbour are compiled alone: a name that is new here is added here.
 #
 # No warnings: what one file's `using` does to the next is nothing to mend. The ordinary builds have them all.
 set(CMAKE_UNITY_BUILD_BATCH_SIZE 0)
@@ -21,7 +21,10 @@ set(apart
   engine/wire/codec_attempts_kin.cc
   engine/wire/event_attributes.cc
   engine/wire/json_text.cc
-  producers/kafka_publisher.cc)
+  producers/kafka_publisher.cc
+  tests/core/health_test.cc
+  tests/core/retry_policy_test.cc
+  tests/core/signature_test.cc)
 list(TRANSFORM apart PREPEND ${CMAKE_SOURCE_DIR}/)
 set_source_files_properties(${apart} PROPERTIES SKIP_UNITY_BUILD_INCLUSION ON)
 # Generated files have local names that are all alike.
