@@ -1,6 +1,7 @@
 #include "engine/flow/commands.h"
 
 #include <algorithm>
+#include <sstream>
 #include <utility>
 
 #include "engine/wire/cloud_event.h"
@@ -40,8 +41,14 @@ void difference(std::vector<std::string>& differences, const std::string& name, 
 }
 
 std::string limits_text(const EndpointLimits& limits) {
-  return "concurrency " + std::to_string(limits.concurrency) + ", queue " + std::to_string(limits.queue_max) +
-         ", rate " + std::to_string(limits.rate_per_second) + "/s";
+  std::ostringstream text;
+  text << limits.concurrency << " at once, " << limits.queue_max << " waiting in memory, ";
+  if (limits.rate_per_second > 0) {
+    text << "at most " << limits.rate_per_second << " a second";
+  } else {
+    text << "no rate limit";
+  }
+  return text.str();
 }
 
 Result<void> check_spec(const EndpointSpec& spec, const ShardConfig& config) {
