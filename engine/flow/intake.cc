@@ -89,21 +89,26 @@ void Intake::take(OwnedPartition& partition, Record& record) {
     settle_.no_match(partition, record.offset, registry_.version());
     return;
   }
-  CancelledFact gone;
+  cancel(partition, record, *event, CancelReason::target_gone);
+}
+
+// A replay that ends before there is a delivery: its target, or the key of what it carries, is no more.
+void Intake::cancel(OwnedPartition& partition, const Record& record, const Event& event, CancelReason reason) {
   const Position position{record.partition, record.offset};
-  const WebhookId webhook = webhook_id(event->tenant, event->source, event->id);
-  gone.delivery = {
-      delivery_id(ownership_.identity(), position, webhook, event->target->incarnation, event->replay_job),
+  const WebhookId webhook = webhook_id(event.tenant, event.source, event.id);
+  CancelledFact fact;
+  fact.delivery = {
+      delivery_id(ownership_.identity(), position, webhook, event.target->incarnation, event.replay_job),
       webhook,
-      event->id,
-      event->type,
-      event->tenant,
-      *event->target,
+      event.id,
+      event.type,
+      event.tenant,
+      *event.target,
       position,
-      event->replay_job};
-  gone.reason = CancelReason::target_gone;
-  gone.at = to_ms(context_.log_now());
-  settle_.target_gone(partition, gone);
+      event.replay_job};
+  fact.reason = reason;
+  fact.at = to_ms(context_.log_now());
+  settle_.cancelled(partition, fact);
 }
 
 std::optional<Event> Intake::decode(OwnedPartition& partition, Record& record) {
@@ -120,6 +125,10 @@ std::optional<Event> Intake::decode(OwnedPartition& partition, Record& record) {
         {context_.config.environment, event.tenant, format_target(*event.target), "dead_letter"}, event.data);
     if (!bytes && bytes.error().errc == Errc::unavailable) {
       sealed_.push_back(std::move(record));
+      return std::nullopt;
+    }
+    if (!bytes && bytes.error().errc == Errc::denied) {
+      cancel(partition, record, event, CancelReason::tenant_erased);
       return std::nullopt;
     }
     auto inner = bytes ? wire::parse_protobuf(bytes->reveal()) : Result<Event>(fail(bytes.error()));

@@ -34,6 +34,7 @@ class Intake {
   void note_first(OwnedPartition& partition, const Record& record, const Event& event);
   void make_deliveries(OwnedPartition& partition, const Record& record, Event event,
                        const std::vector<const Endpoint*>& endpoints);
+  void cancel(OwnedPartition& partition, const Record& record, const Event& event, CancelReason reason);
   void retry_sealed(SteadyTime now);
 
   Context& context_;

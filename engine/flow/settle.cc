@@ -477,7 +477,7 @@ void Settle::set_aside(OwnedPartition& partition, const Record& record, DeadReas
   start(partition, std::move(chain));
 }
 
-void Settle::target_gone(OwnedPartition& partition, const CancelledFact& cancelled) {
+void Settle::cancelled(OwnedPartition& partition, const CancelledFact& cancelled) {
   Chain chain;
   chain.add(cancel_step(cancelled));
   chain.done = [this, offset = cancelled.delivery.position.offset](OwnedPartition& owned) {

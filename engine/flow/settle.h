@@ -44,7 +44,7 @@ class Settle {
   void set_aside(OwnedPartition& partition, const Record& record, DeadReason reason);
   void no_match(OwnedPartition& partition, Offset offset, Offset registry_version);
   void repeat(OwnedPartition& partition, RepeatFact::Repeat repeat);
-  void target_gone(OwnedPartition& partition, const CancelledFact& fact);
+  void cancelled(OwnedPartition& partition, const CancelledFact& fact);
   // Appends what was gathered of no matches and repeats.
   void flush_batches();
 

@@ -198,16 +198,8 @@ TEST(Delivery, OfABadEventIsSetAsideAndThePartitionGoesOn) {
                                                 DeadReason::oversize, DeadReason::foreign_environment}));
 }
 
-TEST(Delivery, ThatIsReplayedGoesToItsTargetOnlyUnderTheSameWebhookId) {
-  World world;
-  world.begin();
-  world.declare("main", [](EndpointSpec& spec) { spec.retry = *parse_retry_policy({}); });
-  world.declare("other");
-  world.transport.answer = [](const std::string& host, int n) {
-    return answered(host == "main.example" && n == 1 ? 503 : 200);
-  };
-  world.publish("e1");
-  ASSERT_TRUE(world.run_until([&] { return world.dead_letters().size() == 1; }));
+// The dead letter of "main", appended to `events` as `postrider-ops replay` does.
+DeadLetter replay_the_dead_letter(World& world) {
   const DeadLetter letter = world.dead_letters().front();
   Event attributes;
   attributes.id = letter.delivery.event_id;
@@ -222,6 +214,20 @@ TEST(Delivery, ThatIsReplayedGoesToItsTargetOnlyUnderTheSameWebhookId) {
                         .key = message.key,
                         .value = message.value,
                         .headers = message.headers});
+  return letter;
+}
+
+TEST(Delivery, ThatIsReplayedGoesToItsTargetOnlyUnderTheSameWebhookId) {
+  World world;
+  world.begin();
+  world.declare("main", [](EndpointSpec& spec) { spec.retry = *parse_retry_policy({}); });
+  world.declare("other");
+  world.transport.answer = [](const std::string& host, int n) {
+    return answered(host == "main.example" && n == 1 ? 503 : 200);
+  };
+  world.publish("e1");
+  ASSERT_TRUE(world.run_until([&] { return world.dead_letters().size() == 1; }));
+  replay_the_dead_letter(world);
   ASSERT_TRUE(world.run_until([&] { return world.committed() == 2; }));
   const auto arrivals = world.transport.at("main.example");
   ASSERT_EQ(arrivals.size(), 2u);
@@ -229,6 +235,25 @@ TEST(Delivery, ThatIsReplayedGoesToItsTargetOnlyUnderTheSameWebhookId) {
   EXPECT_EQ(arrivals[0].header("webhook-id"), arrivals[1].header("webhook-id"));
   EXPECT_EQ(*arrivals[0].request.body, *arrivals[1].request.body);
   EXPECT_NE(world.attempts().front().delivery.id, world.attempts().back().delivery.id);
+}
+
+TEST(Delivery, ThatIsReplayedAfterItsTenantWasErasedIsCancelledByAFact) {
+  World world;
+  world.begin();
+  world.declare("main", [](EndpointSpec& spec) { spec.retry = *parse_retry_policy({}); });
+  world.transport.answer = [](const std::string&, int) { return answered(400); };
+  world.publish("e1");
+  ASSERT_TRUE(world.run_until([&] { return world.dead_letters().size() == 1; }));
+  world.one().keys->destroyed.insert(TenantId("acme"));
+  const DeadLetter letter = replay_the_dead_letter(world);
+  ASSERT_TRUE(world.run_until([&] { return world.committed() == 2; }));
+  EXPECT_EQ(world.transport.arrivals.size(), 1u);
+  EXPECT_EQ(world.dead_letters().size(), 1u);
+  const auto cancelled = world.cancellations();
+  ASSERT_EQ(cancelled.size(), 1u);
+  EXPECT_EQ(cancelled.front().reason, CancelReason::tenant_erased);
+  EXPECT_EQ(cancelled.front().delivery.webhook_id, letter.delivery.webhook_id);
+  EXPECT_EQ(cancelled.front().delivery.replay_job, ReplayJobId("rpl_1"));
 }
 
 TEST(Delivery, WaitsWithoutACharge_WhileTheKeyServiceIsAway) {

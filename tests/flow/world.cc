@@ -334,6 +334,7 @@ Result<std::string> TestKeys::seal(const SealContext& context, std::string_view 
 }
 
 Result<Secret> TestKeys::open(const SealContext& context, std::string_view sealed) {
+  if (destroyed.contains(context.tenant)) return fail(Errc::denied, "KEY_DESTROYED", "it was erased", "");
   if (away || !keys_.contains(context.tenant)) return not_yet();
   const std::string prefix = "sealed:" + words(context);
   if (!sealed.starts_with(prefix)) return fail(Errc::corrupt, "SEAL_BROKEN", "sealed for something else", "");
@@ -467,16 +468,25 @@ Position World::publish(const std::string& id, const std::string& type,
   return {appended.partition, appended.offset};
 }
 
-std::vector<AttemptFact> World::attempts() const {
-  std::vector<AttemptFact> facts;
+template <typename Fact>
+std::vector<Fact> World::of_attempts() const {
+  std::vector<Fact> facts;
   for (const auto& [key, log] : cluster.records) {
     if (key.first != Topic::attempts) continue;
     for (const auto& [offset, record] : log) {
       auto fact = wire::decode_attempts(kEnvironment, record.value.value_or(""));
-      if (fact && std::holds_alternative<AttemptFact>(*fact)) facts.push_back(std::get<AttemptFact>(*fact));
+      if (fact && std::holds_alternative<Fact>(*fact)) facts.push_back(std::get<Fact>(*fact));
     }
   }
   return facts;
+}
+
+std::vector<AttemptFact> World::attempts() const {
+  return of_attempts<AttemptFact>();
+}
+
+std::vector<CancelledFact> World::cancellations() const {
+  return of_attempts<CancelledFact>();
 }
 
 std::vector<DeadLetter> World::dead_letters() const {

@@ -4,6 +4,7 @@
 #include <map>
 #include <memory>
 #include <optional>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -204,7 +205,8 @@ class TestKeys : public Keys {
   Result<std::string> seal(const SealContext& context, std::string_view bytes) override;
   Result<Secret> open(const SealContext& context, std::string_view sealed) override;
   Result<std::unique_ptr<Signer>> signer(const std::vector<SigningSecret>& secrets) override;
-  bool away = false;  // the key service is down
+  bool away = false;             // the key service is down
+  std::set<TenantId> destroyed;  // tenants that were erased
 
  private:
   std::map<TenantId, std::string> keys_;
@@ -283,6 +285,7 @@ class World {
 
   // What stands on the log.
   std::vector<AttemptFact> attempts() const;
+  std::vector<CancelledFact> cancellations() const;
   std::vector<DeadLetter> dead_letters() const;
   std::map<std::string, std::optional<ParkedState>> parked() const;  // newest by delivery id
   std::size_t parked_now() const;                                    // that are no tombstones
@@ -292,6 +295,10 @@ class World {
   Cluster cluster;
   TestTransport transport;
   std::vector<std::unique_ptr<Instance>> instances;
+
+ private:
+  template <typename Fact>
+  std::vector<Fact> of_attempts() const;
 };
 
 Outcome answered(int status, Headers headers = {});
