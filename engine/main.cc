@@ -137,6 +137,7 @@ int run(const Config& config) {
                 {{"instance", (*data)->instance()}, {"log", format_log_place(config.log)}});
 
   shard.on_joined = [&] { make_first_token(shard.service(), shard.registry(), config.data, telemetry); };
+  const auto topic_watch = watch_topics(config, telemetry);
   Loop loop(shard, ports, mailbox);
   loop.run(signals, config.drain.timeout, [&telemetry](int) {
     telemetry.log("info", "draining", "taking nothing more, bringing home what is in flight");

@@ -28,23 +28,45 @@ KafkaConfig kafka_config(const Config& config, const std::string& instance, tele
   return kafka;
 }
 
-Result<void> check_kafka_topics(const Config& config, const KafkaConfig& kafka,
-                                telemetry::Telemetry& telemetry) {
+constexpr Millis kTopicsLookedAtEvery = std::chrono::hours(1);
+
+Result<std::vector<TopicDifference>> topic_differences(const Config& config, const KafkaConfig& kafka) {
   TopicPlan plan;
   plan.lifetime_max = config.delivery.lifetime_max;
-  auto differences = check_topics(kafka, plan);
+  return check_topics(kafka, plan);
+}
+
+std::string sentence_of(const TopicDifference& difference) {
+  return (difference.topic.empty() ? "" : difference.topic + ": ") + difference.sentence;
+}
+
+Error unsafe(const TopicDifference& difference) {
+  return {Errc::invalid, "TOPICS_UNSAFE", sentence_of(difference),
+          "`postrider-ops topics create` makes what is missing and `postrider-ops topics check` names every "
+          "difference"};
+}
+
+void tell_topics(const Config& config, const std::vector<TopicDifference>& differences,
+                 telemetry::Telemetry& telemetry) {
+  telemetry.set_gauge("topic_differences", "Settings of our topics that are not as they should be.",
+                      static_cast<double>(differences.size()));
+  for (const TopicDifference& difference : differences) {
+    if (refuses(difference, config.environment)) {
+      telemetry.log("error", "topics_unsafe", unsafe(difference));
+    } else {
+      telemetry.log("warn", "topics_differ", sentence_of(difference));
+    }
+  }
+}
+
+Result<void> check_kafka_topics(const Config& config, const KafkaConfig& kafka,
+                                telemetry::Telemetry& telemetry) {
+  auto differences = topic_differences(config, kafka);
   if (!differences) return fail(differences.error());
   for (const TopicDifference& difference : *differences) {
-    const std::string sentence =
-        (difference.topic.empty() ? "" : difference.topic + ": ") + difference.sentence;
-    if (refuses(difference, config.environment)) {
-      return fail(
-          Errc::invalid, "TOPICS_UNSAFE", sentence,
-          "`postrider-ops topics create` makes what is missing and `postrider-ops topics check` names every "
-          "difference");
-    }
-    telemetry.log("warn", "topics_differ", sentence);
+    if (refuses(difference, config.environment)) return fail(unsafe(difference));
   }
+  tell_topics(config, *differences, telemetry);
   return {};
 }
 
@@ -145,6 +167,16 @@ Result<OpenedLog> open_log(const Config& config, const std::string& instance, cr
                            telemetry::Telemetry& telemetry) {
   return config.log.kind == LogPlace::Kind::embedded ? open_embedded(config, keys)
                                                      : open_kafka(config, instance, telemetry);
+}
+
+std::unique_ptr<TopicWatch> watch_topics(const Config& config, telemetry::Telemetry& telemetry) {
+  if (config.log.kind != LogPlace::Kind::kafka) return nullptr;
+  const auto look = [&config, &telemetry] {
+    auto differences = topic_differences(config, kafka_config(config, "", telemetry));
+    if (differences) return tell_topics(config, *differences, telemetry);
+    telemetry.log("warn", "topics_unseen", differences.error());
+  };
+  return std::make_unique<TopicWatch>(look, kTopicsLookedAtEvery);
 }
 
 Result<std::unique_ptr<Store>> open_store(const Config& config, const rocks::DataDir& data,

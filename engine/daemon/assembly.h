@@ -6,6 +6,7 @@
 #include "engine/core/registry.h"
 #include "engine/core/result.h"
 #include "engine/crypto/key_service.h"
+#include "engine/daemon/topic_watch.h"
 #include "engine/ports/log.h"
 #include "engine/ports/log_client.h"
 #include "engine/ports/record_cipher.h"
@@ -34,6 +35,9 @@ struct OpenedLog {
 Result<std::unique_ptr<crypto::KeyService>> open_keys(const Config& config, telemetry::Telemetry& telemetry);
 Result<OpenedLog> open_log(const Config& config, const std::string& instance, crypto::KeyService& keys,
                            telemetry::Telemetry& telemetry);
+// Looks hourly at what open_log() looked at: an ERROR line for each setting by which data could be lost, and
+// the gauge `topic_differences`. nullptr: the embedded log, whose topics nobody else sets.
+std::unique_ptr<TopicWatch> watch_topics(const Config& config, telemetry::Telemetry& telemetry);
 // A corrupt view, or one of another log, is wiped, loudly: it is built again from the log.
 Result<std::unique_ptr<Store>> open_store(const Config& config, const rocks::DataDir& data,
                                           const LogIdentity& identity, telemetry::Telemetry& telemetry);

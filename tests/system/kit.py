@@ -19,7 +19,7 @@ import threading
 import time
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
-BUILD = pathlib.Path(os.environ.get("POSTRIDER_BUILD", ROOT / "build/release"))
+BUILD = pathlib.Path(os.environ.get("POSTRIDER_TEST_BUILD", ROOT / "build/release"))
 SECRET = "whsec_" + base64.b64encode(bytes(range(32))).decode()
 
 

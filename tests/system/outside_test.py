@@ -10,7 +10,7 @@ import unittest
 from cases import Whole
 from kit import SECRET, Broker, run_tool, until
 
-CACHE = pathlib.Path(os.environ.get("POSTRIDER_CACHE", pathlib.Path.home() / ".cache/postrider"))
+CACHE = pathlib.Path(os.environ.get("POSTRIDER_TEST_CACHE", pathlib.Path.home() / ".cache/postrider"))
 PYTHON = CACHE / "outside/bin/python"
 NODE = CACHE / "outside-node"
 PACKAGES = ["standardwebhooks==1.0.0", "cloudevents==1.11.0", "confluent-kafka==2.6.1"]
