@@ -9,8 +9,9 @@
 namespace postrider::flow {
 namespace {
 
-constexpr std::size_t kSendsPerTurn = 4;     // of one endpoint, before the next has its turn
-constexpr std::size_t kSendsPerPump = 2000;  // then answers are looked at again
+constexpr std::size_t kSendsPerTurn = 4;      // of one endpoint, before the next has its turn
+constexpr std::uint32_t kAlwaysInFlight = 2;  // of one endpoint, however busy we are
+constexpr std::size_t kSendsPerPump = 2000;   // then answers are looked at again
 constexpr Millis kQueueFullWait{5000};
 constexpr Millis kLookAgain{50};
 constexpr Millis kNoSecretWait{30000};
@@ -185,7 +186,7 @@ Dispatch::Pumped Dispatch::pump_front(EndpointState& state, ActiveDelivery& deli
   OwnedPartition* partition = ownership_.find(delivery.ref.position.partition, delivery.generation);
   if (!partition || !ownership_.may_act(*partition, now)) return {Kind::wait, now + kLookAgain};
   if (partition->phase != OwnedPartition::Phase::running) return {Kind::wait, now + kLookAgain};
-  if (state.in_flight >= state.limits.concurrency) return {Kind::idle, {}};
+  if (has_enough_in_flight(state)) return {Kind::idle, {}};  // its next outcome lists it again
   const Addresses found = addresses(state, now);
   if (found == Addresses::pending) return {Kind::idle, {}};
   if (SteadyTime next = state.limiter.next(now); next > now) return {Kind::wait, next};
@@ -209,6 +210,12 @@ Dispatch::Pumped Dispatch::pump_front(EndpointState& state, ActiveDelivery& deli
   }
   send(state, delivery, now);
   return {Kind::more, {}};
+}
+
+bool Dispatch::has_enough_in_flight(const EndpointState& state) const {
+  if (state.in_flight >= state.limits.concurrency) return true;
+  return state.in_flight >= kAlwaysInFlight &&
+         turns_.outpaced_by(Millis(static_cast<std::int64_t>(state.answer_ms)));
 }
 
 bool Dispatch::prepare(EndpointState& state, const Endpoint& endpoint) {
@@ -367,6 +374,7 @@ void Dispatch::on_outcome(std::uint64_t token, const Outcome& outcome) {
   if (!state) return;
   --state->in_flight;
   ++state->done_since;
+  state->answer_ms += (outcome.phases.total - state->answer_ms) / 8;
   ActiveDelivery* delivery = flight.abandoned ? nullptr : active_.find(flight.serial);
   if (!delivery) {
     state->breaker.abandoned();

@@ -7,6 +7,7 @@
 #include <memory>
 #include <vector>
 
+#include "engine/core/turn_meter.h"
 #include "engine/flow/active.h"
 #include "engine/flow/endpoint_state.h"
 #include "engine/flow/ownership.h"
@@ -31,6 +32,10 @@ class Dispatch {
     Millis wait{0};
   };
   Room room(const TenantId& tenant, const Target& target, SteadyTime now);
+
+  // The shard's turns, which say how many attempts at once are of use.
+  void turn_begins(SteadyTime now) { turns_.begin(now); }
+  void turn_ends(SteadyTime now) { turns_.end(now); }
 
   // Sends what may be sent.
   void pump(SteadyTime now);
@@ -74,6 +79,7 @@ class Dispatch {
   Pumped pump_front(EndpointState& state, ActiveDelivery& delivery, SteadyTime now);
   ActiveDelivery* front(EndpointState& state);
   void pop_front(EndpointState& state);
+  bool has_enough_in_flight(const EndpointState& state) const;
   bool prepare(EndpointState& state, const Endpoint& endpoint);
   enum class Addresses { ready, pending, none };
   Addresses addresses(EndpointState& state, SteadyTime now);
@@ -97,6 +103,7 @@ class Dispatch {
   std::deque<EndpointState*> round_;  // endpoints with queued deliveries, in turn
   absl::flat_hash_map<std::uint64_t, Flight> flights_;
   absl::flat_hash_map<std::uint64_t, Incarnation> lookups_;
+  TurnMeter turns_;
   std::uint64_t last_token_ = 0;
   std::size_t queued_ = 0;
   bool stopped_ = false;

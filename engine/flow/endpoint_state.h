@@ -26,7 +26,8 @@ struct EndpointState {
 
   std::deque<std::uint64_t> queue;  // serials; the ones that are gone are skipped
   std::uint32_t in_flight = 0;
-  bool listed = false;  // stands in Dispatch's round
+  double answer_ms = 0;  // time of an attempt, smoothed
+  bool listed = false;   // stands in Dispatch's round
   // Attempts that came back, smoothed: an endpoint that empties its queue within a second is waited for.
   double done_per_second = 0;
   std::uint32_t done_since = 0;

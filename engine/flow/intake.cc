@@ -93,7 +93,8 @@ void Intake::take(OwnedPartition& partition, Record& record) {
 }
 
 // A replay that ends before there is a delivery: its target, or the key of what it carries, is no more.
-void Intake::cancel(OwnedPartition& partition, const Record& record, const Event& event, CancelReason reason) {
+void Intake::cancel(OwnedPartition& partition, const Record& record, const Event& event,
+                    CancelReason reason) {
   const Position position{record.partition, record.offset};
   const WebhookId webhook = webhook_id(event.tenant, event.source, event.id);
   CancelledFact fact;
@@ -183,11 +184,13 @@ void Intake::make_deliveries(OwnedPartition& partition, const Record& record, Ev
   // Read again after a takeover: what is parked or has ended already is not begun anew.
   const bool again = record.offset < partition.assignment.events_end;
   std::vector<std::uint64_t> serials;
+  std::vector<DeliveryId> ids;
   for (const Endpoint* endpoint : endpoints) {
     auto delivery = std::make_unique<ActiveDelivery>();
     const Target target{endpoint->def.id, endpoint->def.incarnation};
     delivery->ref.id = delivery_id(ownership_.identity(), active->position, active->webhook_id,
                                    target.incarnation, active->event.replay_job);
+    ids.push_back(delivery->ref.id);
     if (again && (view_.parked(delivery->ref.id) || view_.has_ended(delivery->ref.id))) continue;
     delivery->serial = active_.next_serial();
     delivery->generation = partition.generation;
@@ -202,6 +205,7 @@ void Intake::make_deliveries(OwnedPartition& partition, const Record& record, Ev
     serials.push_back(delivery->serial);
     active_.add(std::move(delivery));
   }
+  view_.put_index(active->webhook_id, active->event.id, active->position, ids);
   active->unrecorded = static_cast<std::uint32_t>(serials.size());
   if (serials.empty()) {
     ownership_.settled(partition, record.offset);

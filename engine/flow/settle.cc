@@ -416,7 +416,6 @@ void Settle::ended(OwnedPartition& partition, std::uint64_t serial) {
     if (partition.parked > 0) --partition.parked;
     partition.tail_moved = true;
   }
-  view_.put_end(delivery->ref);
   release(partition, *delivery);
 }
 

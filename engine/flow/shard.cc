@@ -54,6 +54,7 @@ void Shard::start() {
 }
 
 void Shard::step() {
+  dispatch_.turn_begins(context_.steady());
   context_.ports.log.poll(*this, kRecordsPerPoll);
   context_.ports.transport.poll(*this);
   context_.ports.resolver.poll(*this);
@@ -72,6 +73,7 @@ void Shard::step() {
   ownership_.note_positions();
   (void)view_.flush();
   tell(now);
+  dispatch_.turn_ends(context_.steady());
 }
 
 SteadyTime Shard::next_wake() {

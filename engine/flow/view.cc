@@ -1,5 +1,6 @@
 #include "engine/flow/view.h"
 
+#include <algorithm>
 #include <utility>
 
 #include "engine/wire/codec.h"
@@ -50,6 +51,12 @@ std::string held_prefix(Partition partition, const Incarnation& incarnation) {
 }
 std::string claim_key(Position position) {
   return be32(position.partition) + be64(position.offset);
+}
+constexpr std::size_t kIdsInARow = 500;
+constexpr std::size_t kIdsFoundMax = 10000;
+
+std::string index_prefix(char kind, std::string_view id) {
+  return std::string(1, kind).append(id).append(1, '\0');
 }
 std::string attempt_key(const DeliveryId& id, Stamp stamp) {
   return id.str() + '\0' + be64(stamp.epoch) + be64(static_cast<std::int64_t>(stamp.sequence));
@@ -224,10 +231,20 @@ void View::drop_claim(Position position, const DeliveryId& id) {
 // --- history
 
 void View::put_attempt(const AttemptFact& fact, std::string_view record) {
-  const std::int64_t expiry = history_expiry();
-  put_ttl(Family::history, attempt_key(fact.delivery.id, fact.stamp), expiry, record);
-  put_ttl(Family::index, fact.delivery.webhook_id.str() + '\0' + fact.delivery.id.str(), expiry, "");
-  put_ttl(Family::index, "e" + fact.delivery.event_id + '\0' + fact.delivery.id.str(), expiry, "");
+  put_ttl(Family::history, attempt_key(fact.delivery.id, fact.stamp), history_expiry(), record);
+}
+
+void View::put_index(const WebhookId& webhook_id, const std::string& event_id, Position position,
+                     const std::vector<DeliveryId>& ids) {
+  // Attempts may be made as long as the event lives, and each is kept for the history's time.
+  const std::int64_t expiry = history_expiry() + context_.config.lifetime.count();
+  for (std::size_t first = 0; first < ids.size(); first += kIdsInARow) {
+    std::string row;
+    for (std::size_t i = first; i < std::min(first + kIdsInARow, ids.size()); ++i) row += ids[i].str() + '\n';
+    put_ttl(Family::index, index_prefix('w', webhook_id.str()) + claim_key(position) + ids[first].str(),
+            expiry, row);
+  }
+  put_ttl(Family::index, index_prefix('e', event_id) + webhook_id.str(), expiry, "");
 }
 
 void View::put_end(const DeliveryRef& ref) {
@@ -246,18 +263,31 @@ void View::put_cancelled(const CancelledFact& fact, std::string_view record) {
 }
 
 bool View::has_ended(const DeliveryId& id) {
-  (void)flush();
-  return get(Family::history, id.str() + '\2').has_value();
+  const History seen = history(id);
+  if (seen.ended || seen.dead) return true;
+  return std::any_of(seen.attempts.begin(), seen.attempts.end(), [&](const std::string& bytes) {
+    const auto fact = wire::decode_attempts(context_.config.environment, bytes);
+    if (!fact) return false;
+    if (std::holds_alternative<CancelledFact>(*fact)) return true;
+    const auto* attempt = std::get_if<AttemptFact>(&*fact);
+    // An attempt that gave the delivery up is not its end: the dead letter comes after it.
+    return attempt != nullptr && attempt->verdict == Verdict::Kind::success;
+  });
 }
 
 View::History View::history(const DeliveryId& id) {
   History history;
-  scan(Family::history, id.str() + '\0', id.str() + '\2', [&](std::string_view key, std::string_view value) {
+  scan(Family::history, id.str() + '\0', id.str() + '\3', [&](std::string_view key, std::string_view value) {
     if (value.size() < 8) return true;
-    if (key[id.str().size()] == '\0') {
-      history.attempts.emplace_back(value.substr(8));
-    } else {
-      history.dead = std::string(value.substr(8));
+    switch (key[id.str().size()]) {
+      case '\0':
+        history.attempts.emplace_back(value.substr(8));
+        break;
+      case '\1':
+        history.dead = std::string(value.substr(8));
+        break;
+      default:
+        history.ended = true;
     }
     return true;
   });
@@ -266,14 +296,30 @@ View::History View::history(const DeliveryId& id) {
 
 std::vector<DeliveryId> View::deliveries_of(std::string_view webhook_or_event_id) {
   std::vector<DeliveryId> ids;
-  const std::string word(webhook_or_event_id);
-  for (const std::string& prefix : {word + '\0', "e" + word + '\0'}) {
-    scan(Family::index, prefix, after(prefix), [&](std::string_view key, std::string_view) {
-      ids.emplace_back(std::string(key.substr(prefix.size())));
-      return ids.size() < 10000;
+  const auto read_webhook = [&](std::string_view webhook) {
+    const std::string prefix = index_prefix('w', webhook);
+    scan(Family::index, prefix, after(prefix), [&](std::string_view, std::string_view value) {
+      for (std::string_view rest = value.substr(std::min<std::size_t>(8, value.size())); !rest.empty();) {
+        const std::size_t end = std::min(rest.find('\n'), rest.size() - 1);
+        ids.emplace_back(std::string(rest.substr(0, end)));
+        rest.remove_prefix(end + 1);
+      }
+      return ids.size() < kIdsFoundMax;
     });
-    if (!ids.empty()) break;
+  };
+  read_webhook(webhook_or_event_id);
+  if (ids.empty()) {
+    std::vector<std::string> webhooks;
+    const std::string prefix = index_prefix('e', webhook_or_event_id);
+    scan(Family::index, prefix, after(prefix), [&](std::string_view key, std::string_view) {
+      webhooks.emplace_back(key.substr(prefix.size()));
+      return webhooks.size() < kIdsFoundMax;
+    });
+    for (const std::string& webhook : webhooks) read_webhook(webhook);
   }
+  // An event that was read again, or a retry elsewhere, stands in more than one row.
+  std::sort(ids.begin(), ids.end());
+  ids.erase(std::unique(ids.begin(), ids.end()), ids.end());
   return ids;
 }
 

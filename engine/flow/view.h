@@ -27,8 +27,9 @@ namespace postrider::flow {
 //            partition(4) offset(8) delivery id  → ttl(8): a parked delivery that needs it
 //   history  delivery id 0 epoch(8) sequence(8)  → ttl(8) AttemptRecord
 //            delivery id 1                       → ttl(8) DeadLetterRecord without its payload
-//            delivery id 2                       → ttl(8): ended
-//   index    webhook-id 0 delivery id; "e" event id 0 delivery id → ttl(8)
+//            delivery id 2                       → ttl(8): ended, and nothing more is known
+//   index    "w" webhook-id 0 partition(4) offset(8) delivery id → ttl(8) delivery ids, each and \n
+//            "e" event id 0 webhook-id           → ttl(8)
 //   repeats  partition(4) key(16)                → ttl(8) offset(8) append time ms(8)
 //   meta     "tail" partition(4)                 → next offset(8) append time ms(8) count(8)
 //            "mark" partition(4)                 → ParkedRecord: the newest owner mark seen
@@ -73,6 +74,11 @@ class View {
 
   // --- history
   void put_attempt(const AttemptFact& fact, std::string_view record);
+  // Where an event's deliveries are found by its ids: written once, when it is routed, or when a parked one
+  // of them is loaded here.
+  void put_index(const WebhookId& webhook_id, const std::string& event_id, Position position,
+                 const std::vector<DeliveryId>& ids);
+  // Of a delivery whose last fact was not seen here.
   void put_end(const DeliveryRef& ref);
   void put_dead(const DeadLetter& letter);
   void put_cancelled(const CancelledFact& fact, std::string_view record);
@@ -80,6 +86,7 @@ class View {
   struct History {
     std::vector<std::string> attempts;  // AttemptRecord bytes
     std::optional<std::string> dead;    // DeadLetterRecord bytes
+    bool ended = false;
   };
   History history(const DeliveryId& id);
   std::vector<DeliveryId> deliveries_of(std::string_view webhook_or_event_id);

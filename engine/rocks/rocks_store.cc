@@ -23,7 +23,7 @@ namespace {
 // version must not read a view any more; it is then rebuilt.
 constexpr std::string_view kMarkFile = "/postrider.view";
 constexpr std::string_view kMarkStart = "postrider-view ";
-constexpr std::string_view kFormat = "1 ";
+constexpr std::string_view kFormat = "2 ";
 constexpr std::string_view kLogKey = "log";  // in the default column family
 
 rocksdb::Slice slice(std::string_view bytes) {
