@@ -161,7 +161,7 @@ void CurlTransport::Impl::start_what_waits() {
 }
 
 void CurlTransport::Impl::start(Waiting&& next) {
-  auto owned = origins.acquire(next.request.url);
+  auto owned = origins.acquire(next.request.to);
   if (!owned) return tell(next.token, failed(AttemptError::connect));
   Transfer& transfer = *owned;
   transfer.active_index = active.size();

@@ -1,63 +1,24 @@
 #include "engine/curl/header_list.h"
 
-#include <array>
 #include <cstring>
 
 namespace postrider {
 
 namespace {
 
-constexpr std::array<std::string_view, 11> kOursAlone = {
-    "host", "content-length", "transfer-encoding", "connection",      "expect", "upgrade", "trailer",
-    "te",   "keep-alive",     "http2-settings",    "proxy-connection"};
-
 // What libcurl would add by itself, taken out by a name without a value: no 100-continue round trip, and no
 // form content type where the caller names none.
 constexpr std::string_view kNoExpect = "Expect:";
 constexpr std::string_view kNoContentType = "Content-Type:";
 
-constexpr bool is_token_byte(unsigned char c) {
-  if ((c >= '0' && c <= '9') || (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z')) return true;
-  return c != 0 && std::string_view("!#$%&'*+-.^_`|~").find(static_cast<char>(c)) != std::string_view::npos;
-}
-
-constexpr bool is_value_byte(unsigned char c) {
-  return c == '\t' || (c >= 0x20 && c != 0x7f);
-}
-
-// Looked up, not computed: these two run over every byte of every request's headers.
-template <bool (*holds)(unsigned char)>
-constexpr std::array<bool, 256> table() {
-  std::array<bool, 256> bytes{};
-  for (std::size_t i = 0; i < bytes.size(); ++i) bytes[i] = holds(static_cast<unsigned char>(i));
-  return bytes;
-}
-constexpr auto kTokenBytes = table<is_token_byte>();
-constexpr auto kValueBytes = table<is_value_byte>();
-
-bool consists_of(std::string_view text, const std::array<bool, 256>& bytes) {
-  for (const char c : text) {
-    if (!bytes[static_cast<unsigned char>(c)]) return false;
-  }
-  return true;
-}
-
 }  // namespace
 
-bool may_send(const Header& header) {
-  if (header.name.empty() || !consists_of(header.name, kTokenBytes)) return false;
-  if (!consists_of(header.value, kValueBytes)) return false;
-  for (const std::string_view ours : kOursAlone) {
-    if (equal_ignoring_case(header.name, ours)) return false;
-  }
-  return true;
-}
-
-bool HeaderList::build(const Headers& headers) {
+bool HeaderList::build(const Headers& own, const HeaderLines* shared) {
   nodes_.clear();
+  if (shared != nullptr && !shared->may_be_sent()) return false;
   std::size_t bytes = kNoExpect.size() + kNoContentType.size() + 2;
-  bool has_content_type = false;
-  for (const Header& header : headers) {
+  bool has_content_type = shared != nullptr && shared->has_content_type();
+  for (const Header& header : own) {
     if (!may_send(header)) return false;
     bytes += header.name.size() + header.value.size() + 3;
     has_content_type = has_content_type || equal_ignoring_case(header.name, "content-type");
@@ -68,13 +29,17 @@ bool HeaderList::build(const Headers& headers) {
     std::memcpy(at, part.data(), part.size());
     at += part.size();
   };
-  for (const Header& header : headers) {
+  for (const Header& header : own) {
     nodes_.push_back({at, nullptr});
     put(header.name);
     // "Name;" is libcurl's spelling of a header with an empty value; "Name:" would take it out.
     put(header.value.empty() ? std::string_view(";") : std::string_view(": "));
     put(header.value);
     *at++ = '\0';
+  }
+  if (shared != nullptr) {
+    // libcurl only reads the list it was given.
+    for (const char* line : shared->lines()) nodes_.push_back({const_cast<char*>(line), nullptr});
   }
   for (const std::string_view removed : {kNoExpect, has_content_type ? std::string_view() : kNoContentType}) {
     if (removed.empty()) continue;

@@ -35,15 +35,15 @@ int on_timer(CURLM*, long timeout_ms, void* lane_pointer) {
 
 }  // namespace
 
-std::unique_ptr<Transfer> OriginTable::acquire(const Url& url) {
-  Origin* origin = find_or_make(url);
+std::unique_ptr<Transfer> OriginTable::acquire(const std::shared_ptr<const Destination>& to) {
+  Origin* origin = find_or_make(to->url);
   if (origin == nullptr) return nullptr;
   std::unique_ptr<Transfer> transfer;
   if (!origin->idle.empty()) {
     const std::size_t looked_at = std::min(origin->idle.size(), kHandlesLookedAt);
     const auto last = origin->idle.rbegin() + static_cast<std::ptrdiff_t>(looked_at);
     const auto found =
-        std::find_if(origin->idle.rbegin(), last, [&](const auto& t) { return t->has_url(url); });
+        std::find_if(origin->idle.rbegin(), last, [&](const auto& t) { return t->has_url(to); });
     if (found != last) std::swap(*found, origin->idle.back());
     transfer = std::move(origin->idle.back());
     origin->idle.pop_back();

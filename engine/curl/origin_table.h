@@ -53,7 +53,7 @@ class OriginTable {
   OriginTable(TransferContext& context, OriginLimits limits) : context_(context), limits_(limits) {}
 
   // A handle for that URL, its origin's count of active transfers raised; nullptr: out of memory.
-  std::unique_ptr<Transfer> acquire(const Url& url);
+  std::unique_ptr<Transfer> acquire(const std::shared_ptr<const Destination>& to);
   void release(std::unique_ptr<Transfer> transfer);
 
   std::vector<std::unique_ptr<Lane>>& lanes() { return lanes_; }

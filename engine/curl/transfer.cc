@@ -79,19 +79,20 @@ void Transfer::set_tls() {
   curl_easy_setopt(easy, CURLOPT_SSL_CTX_DATA, this);
 }
 
-bool Transfer::has_url(const Url& url) const {
-  return url_is_set_ && same(url_, url);
+bool Transfer::has_url(const std::shared_ptr<const Destination>& to) const {
+  return url_is_set_ && (set_to_ == to || same(set_to_->url, to->url));
 }
 
 // The text that libcurl will parse must mean to our strict parser exactly what the caller vetted.
-bool Transfer::set_url(const Url& url) {
-  if (has_url(url)) return true;
+bool Transfer::set_url(const std::shared_ptr<const Destination>& to) {
+  if (has_url(to)) return true;
   url_is_set_ = false;
+  const Url& url = to->url;
   const std::string text = url.whole();
   const Result<Url> parsed = parse_url(text);
   if (!parsed || !same(*parsed, url)) return false;
   if (curl_easy_setopt(easy_.get(), CURLOPT_URL, text.c_str()) != CURLE_OK) return false;
-  url_ = url;
+  set_to_ = to;
   return url_is_set_ = true;
 }
 
@@ -105,9 +106,10 @@ AttemptError Transfer::accept(HttpRequest&& request, std::uint64_t token, PollTi
   addresses_tried_ = denials_ = 0;
   denied_ = dialled_ = cleared_to_send_ = false;
   answer_.begin();
-  if (request_.url.scheme != "https" && !context_.guard.admits_plain_http()) return AttemptError::denied;
-  if (!set_url(request_.url) || !headers_.build(request_.headers)) return AttemptError::denied;
-  if (request_.addresses.empty()) return AttemptError::dns;
+  if (request_.to->url.scheme != "https" && !context_.guard.admits_plain_http()) return AttemptError::denied;
+  if (!set_url(request_.to) || !headers_.build(request_.headers, request_.shared_headers.get()))
+    return AttemptError::denied;
+  if (request_.to->addresses.empty()) return AttemptError::dns;
   const std::string& body = request_.body ? *request_.body : kNoBody;
   // Not copied: request_ keeps the shared body alive.
   curl_easy_setopt(easy_.get(), CURLOPT_POSTFIELDS, body.c_str());
@@ -117,7 +119,7 @@ AttemptError Transfer::accept(HttpRequest&& request, std::uint64_t token, PollTi
 }
 
 bool Transfer::aim_first(const std::optional<IpAddress>& preferred, PollTime now) {
-  const auto& addresses = request_.addresses;
+  const auto& addresses = request_.to->addresses;
   const auto found = preferred ? std::find(addresses.begin(), addresses.end(), *preferred) : addresses.end();
   first_index_ = found == addresses.end() ? 0 : static_cast<std::size_t>(found - addresses.begin());
   return aim(first_index_, now);
@@ -125,7 +127,7 @@ bool Transfer::aim_first(const std::optional<IpAddress>& preferred, PollTime now
 
 bool Transfer::aim_next(CURLcode code, PollTime now) {
   const bool before_sending = code == CURLE_COULDNT_CONNECT || code == CURLE_OPERATION_TIMEDOUT || denied_;
-  if (!before_sending || cleared_to_send_ || addresses_tried_ >= request_.addresses.size()) return false;
+  if (!before_sending || cleared_to_send_ || addresses_tried_ >= request_.to->addresses.size()) return false;
   // In the request's order, without the one that was tried first.
   const std::size_t next = addresses_tried_ <= first_index_ ? addresses_tried_ - 1 : addresses_tried_;
   return aim(next, now);
@@ -136,15 +138,15 @@ bool Transfer::aim(std::size_t address_index, PollTime now) {
   if (left <= Millis(0)) return false;
   ++addresses_tried_;
   denied_ = false;
-  set_pin(request_.addresses[address_index]);
-  set_timeouts(left, request_.addresses.size() - addresses_tried_ + 1);
+  set_pin(request_.to->addresses[address_index]);
+  set_timeouts(left, request_.to->addresses.size() - addresses_tried_ + 1);
   return true;
 }
 
 void Transfer::set_pin(const IpAddress& address) {
-  if (pin_ && *pin_ == address && pin_port_ == request_.url.port) return;
+  if (pin_ && *pin_ == address && pin_port_ == request_.to->url.port) return;
   pin_ = address;
-  pin_port_ = request_.url.port;
+  pin_port_ = request_.to->url.port;
   pin_judged_ = 0;
   pin_ip_ = format_ip(address);
   // "::IP:PORT": whatever host and port the URL names. An IPv6 address stands in brackets.
@@ -183,7 +185,7 @@ curl_socket_t Transfer::on_open_socket(void* self, curlsocktype purpose, curl_so
   auto& transfer = *static_cast<Transfer*>(self);
   transfer.cleared_to_send_ = false;  // libcurl may come here again, when a pooled connection proves dead
   const auto dialled = address_of(address->addr);
-  const bool plain = transfer.url_.scheme != "https";
+  const bool plain = transfer.set_to_->url.scheme != "https";
   // Only the pinned address, and only if the guard admits it.
   if (purpose != CURLSOCKTYPE_IPCXN || !dialled || dialled != transfer.pin_ ||
       !transfer.context_.guard.admits(*dialled, plain)) {
@@ -229,7 +231,7 @@ bool Transfer::may_reuse(const char* remote_ip) {
     if (!remote || remote != pin_) return false;
   }
   if (pin_judged_ == context_.guard_generation) return true;
-  if (!context_.guard.admits(*pin_, url_.scheme != "https")) return false;
+  if (!context_.guard.admits(*pin_, set_to_->url.scheme != "https")) return false;
   pin_judged_ = context_.guard_generation;
   return true;
 }

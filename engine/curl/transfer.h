@@ -59,8 +59,8 @@ class Transfer {
 
   CURL* easy() const { return easy_.get(); }
   std::uint64_t token() const { return token_; }
-  const Url& url() const { return url_; }
-  bool has_url(const Url& url) const;
+  // The handle is set to that URL already: another one costs a parse and an allocation.
+  bool has_url(const std::shared_ptr<const Destination>& to) const;
   // The address that took the request; nullopt: none did.
   std::optional<IpAddress> connected_to() const { return cleared_to_send_ ? pin_ : std::nullopt; }
 
@@ -72,7 +72,7 @@ class Transfer {
  private:
   void set_what_never_changes();
   void set_tls();
-  bool set_url(const Url& url);
+  bool set_url(const std::shared_ptr<const Destination>& to);
   bool aim(std::size_t address_index, PollTime now);
   void set_pin(const IpAddress& address);
   void set_timeouts(Millis left, std::size_t addresses_left);
@@ -94,7 +94,7 @@ class Transfer {
   std::unique_ptr<CURL, FreeEasy> easy_;
 
   // What the handle is set to.
-  Url url_;
+  std::shared_ptr<const Destination> set_to_;  // null until url_is_set_
   bool url_is_set_ = false;
   std::optional<IpAddress> pin_;
   std::uint16_t pin_port_ = 0;

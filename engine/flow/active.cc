@@ -12,7 +12,8 @@ std::uint64_t pack(Position position) {
 
 ActiveDelivery& ActiveTable::add(std::unique_ptr<ActiveDelivery> delivery) {
   ActiveDelivery& added = *delivery;
-  by_id_[added.ref.id] = added.serial;
+  by_id_.erase(&added);  // the newer one counts
+  by_id_.insert(&added);
   added.event->deliveries.push_back(added.serial);
   Held& held = events_[pack(added.event->position)];
   if (held.deliveries++ == 0) {
@@ -30,13 +31,15 @@ ActiveDelivery* ActiveTable::find(std::uint64_t serial) {
 
 ActiveDelivery* ActiveTable::find(const DeliveryId& id) {
   auto at = by_id_.find(id);
-  return at == by_id_.end() ? nullptr : find(at->second);
+  return at == by_id_.end() ? nullptr : *at;
 }
 
 void ActiveTable::remove(std::uint64_t serial) {
   auto at = deliveries_.find(serial);
   if (at == deliveries_.end()) return;
-  by_id_.erase(at->second->ref.id);
+  if (auto known = by_id_.find(at->second.get()); known != by_id_.end() && *known == at->second.get()) {
+    by_id_.erase(known);
+  }
   auto held = events_.find(pack(at->second->event->position));
   if (held != events_.end() && --held->second.deliveries == 0) {
     bytes_ -= at->second->event->bytes;

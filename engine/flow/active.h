@@ -1,5 +1,7 @@
 #pragma once
 #include <absl/container/flat_hash_map.h>
+#include <absl/container/flat_hash_set.h>
+#include <absl/hash/hash.h>
 
 #include <cstdint>
 #include <memory>
@@ -9,6 +11,7 @@
 
 #include "engine/core/event.h"
 #include "engine/core/fact.h"
+#include "engine/core/header_lines.h"
 #include "engine/core/outcome.h"
 
 namespace postrider::flow {
@@ -29,11 +32,11 @@ struct ActiveEvent {
   std::vector<std::uint64_t> deliveries;  // serials; the ended ones are skipped
   // What goes out, made once for all endpoints of a format. Shared with the transport while it sends.
   struct Body {
-    Headers headers;
+    std::shared_ptr<const HeaderLines> headers;
     std::shared_ptr<const std::string> bytes;
     std::string digest;  // first 16 bytes of SHA-256
   };
-  std::optional<Body> binary, structured;
+  std::shared_ptr<const Body> binary, structured;
 };
 
 // A delivery held in memory: queued, sending or being recorded.
@@ -77,7 +80,21 @@ class ActiveTable {
   std::uint64_t last_serial_ = 0;
   std::size_t bytes_ = 0;
   absl::flat_hash_map<std::uint64_t, std::unique_ptr<ActiveDelivery>> deliveries_;
-  absl::flat_hash_map<DeliveryId, std::uint64_t> by_id_;
+  // By the id that stands in the delivery: no copies of it.
+  struct IdOf {
+    using is_transparent = void;
+    static const DeliveryId& of(const DeliveryId& id) { return id; }
+    static const DeliveryId& of(const ActiveDelivery* delivery) { return delivery->ref.id; }
+    template <typename One>
+    std::size_t operator()(const One& one) const {
+      return absl::HashOf(of(one));
+    }
+    template <typename One, typename Other>
+    bool operator()(const One& one, const Other& other) const {
+      return of(one) == of(other);
+    }
+  };
+  absl::flat_hash_set<ActiveDelivery*, IdOf, IdOf> by_id_;
   struct Held {
     std::weak_ptr<ActiveEvent> event;
     std::uint32_t deliveries = 0;

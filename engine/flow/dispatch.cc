@@ -201,10 +201,9 @@ Dispatch::Pumped Dispatch::pump_front(EndpointState& state, ActiveDelivery& deli
   if (found == Addresses::none) {
     AttemptMade made;
     made.signed_at = to_ms(context_.ports.clock.wall()) / 1000;
-    made.url = state.shown_url;
+    made.by = state.sender;
     made.registry_version = registry_.version();
     made.queue_ms = ms_between(delivery.queued_at, now);
-    made.attempts_max = state.retry.attempts_max();
     settle_outcome(state, delivery, failed_outcome(state.no_address.value_or(AttemptError::dns)), made);
     return {Kind::more, {}};
   }
@@ -260,12 +259,12 @@ bool Dispatch::prepare(EndpointState& state, const Endpoint& endpoint) {
     state.limiter = RateLimiter(endpoint.def.limits.rate_per_second);
   }
   state.url = *std::move(url);
-  state.shown_url = endpoint.def.url;
+  state.destination.reset();
   state.signer = *std::move(signer);
-  state.secret_ids = std::move(ids);
   state.scheme = endpoint.def.scheme;
   state.format = endpoint.def.format;
   state.retry = endpoint.def.retry;
+  state.sender = std::make_shared<const Sender>(endpoint.def.url, std::move(ids), state.retry.attempts_max());
   state.limits = endpoint.def.limits;
   state.version = endpoint.version;
   state.prepared = true;
@@ -290,6 +289,7 @@ void Dispatch::on_resolved(std::uint64_t token, const Result<Resolved>& resolved
   if (!state) return;
   state->resolving = false;
   state->addresses.clear();
+  state->destination.reset();
   state->no_address.reset();
   const SteadyTime now = context_.steady();
   if (!resolved) {
@@ -310,39 +310,39 @@ void Dispatch::on_resolved(std::uint64_t token, const Result<Resolved>& resolved
   list(*state);
 }
 
-const ActiveEvent::Body& Dispatch::body(ActiveEvent& event, BodyFormat format) const {
+const std::shared_ptr<const ActiveEvent::Body>& Dispatch::body(ActiveEvent& event, BodyFormat format) const {
   auto& slot = format == BodyFormat::binary ? event.binary : event.structured;
   if (!slot) {
     wire::HttpMessage message = wire::format_http(event.event, format);
-    ActiveEvent::Body made;
-    made.headers = std::move(message.headers);
+    message.headers.push_back({"User-Agent", "Postrider/0.1"});
+    for (const auto& [name, value] : event.event.extensions) {
+      if (name == "traceparent") message.headers.push_back({"traceparent", value});
+    }
+    auto made = std::make_shared<ActiveEvent::Body>();
+    made->headers = std::make_shared<const HeaderLines>(std::move(message.headers));
     const Digest digest = sha256(message.body);
-    made.digest.assign(digest.begin(), digest.begin() + 16);
-    made.bytes = std::make_shared<const std::string>(std::move(message.body));
+    made->digest.assign(digest.begin(), digest.begin() + 16);
+    made->bytes = std::make_shared<const std::string>(std::move(message.body));
     slot = std::move(made);
   }
-  return *slot;
+  return slot;
 }
 
 void Dispatch::send(EndpointState& state, ActiveDelivery& delivery, SteadyTime now) {
   ActiveEvent& event = *delivery.event;
-  const ActiveEvent::Body& out = body(event, state.format);
+  const std::shared_ptr<const ActiveEvent::Body>& out = body(event, state.format);
   // Stamped and signed with the time of this attempt: receivers refuse anything older than 300 s.
   const std::int64_t seconds = to_ms(context_.ports.clock.wall()) / 1000;
   const std::string prefix = signed_prefix(state.scheme, delivery.ref.webhook_id, seconds);
+  if (!state.destination) {
+    state.destination = std::make_shared<const Destination>(state.url, state.addresses);
+  }
   HttpRequest request;
-  request.url = state.url;
-  request.addresses = state.addresses;
-  request.headers = out.headers;
-  for (Header& header : signature_headers(state.scheme, delivery.ref.webhook_id, seconds,
-                                          state.signer->sign(prefix, *out.bytes))) {
-    request.headers.push_back(std::move(header));
-  }
-  request.headers.push_back({"User-Agent", "Postrider/0.1"});
-  for (const auto& [name, value] : event.event.extensions) {
-    if (name == "traceparent") request.headers.push_back({"traceparent", value});
-  }
-  request.body = out.bytes;
+  request.to = state.destination;
+  request.headers = signature_headers(state.scheme, delivery.ref.webhook_id, seconds,
+                                      state.signer->sign(prefix, *out->bytes));
+  request.shared_headers = out->headers;
+  request.body = out->bytes;
   request.timeout = context_.config.attempt_timeout;
 
   Flight flight;
@@ -350,12 +350,10 @@ void Dispatch::send(EndpointState& state, ActiveDelivery& delivery, SteadyTime n
   flight.serial = delivery.serial;
   flight.partition = delivery.ref.position.partition;
   flight.made.signed_at = seconds;
-  flight.made.url = state.shown_url;
-  flight.made.secret_ids = state.secret_ids;
-  flight.made.body_digest = out.digest;
+  flight.made.by = state.sender;
+  flight.made.body = out;
   flight.made.registry_version = registry_.version();
   flight.made.queue_ms = ms_between(delivery.queued_at, now);
-  flight.made.attempts_max = state.retry.attempts_max();
   const std::uint64_t token = ++last_token_;
   flights_.emplace(token, std::move(flight));
   ++state.in_flight;

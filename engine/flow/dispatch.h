@@ -84,7 +84,7 @@ class Dispatch {
   enum class Addresses { ready, pending, none };
   Addresses addresses(EndpointState& state, SteadyTime now);
   void send(EndpointState& state, ActiveDelivery& delivery, SteadyTime now);
-  const ActiveEvent::Body& body(ActiveEvent& event, BodyFormat format) const;
+  const std::shared_ptr<const ActiveEvent::Body>& body(ActiveEvent& event, BodyFormat format) const;
   void settle_outcome(EndpointState& state, ActiveDelivery& delivery, const Outcome& outcome,
                       const AttemptMade& made);
   void note_health(EndpointState& state, Partition partition, const Outcome& outcome, const Verdict& verdict);

@@ -14,7 +14,9 @@
 #include "engine/core/outcome.h"
 #include "engine/core/rate_limiter.h"
 #include "engine/core/url.h"
+#include "engine/flow/settle.h"
 #include "engine/ports/keys.h"
+#include "engine/ports/transport.h"
 
 namespace postrider::flow {
 
@@ -45,9 +47,8 @@ struct EndpointState {
   // Prepared from the registry; anew when the endpoint's version there changes.
   std::uint64_t version = 0;
   Url url;
-  std::string shown_url;  // without query
+  std::shared_ptr<const Sender> sender;
   std::unique_ptr<Signer> signer;
-  std::vector<std::string> secret_ids;
   std::optional<LogTime> signer_until;  // an expiring secret among them
   Scheme scheme = Scheme::standard_webhooks;
   BodyFormat format = BodyFormat::binary;
@@ -57,6 +58,7 @@ struct EndpointState {
 
   // Vetted addresses of url.host.
   std::vector<IpAddress> addresses;
+  std::shared_ptr<const Destination> destination;  // of url and addresses; null: they changed
   SteadyTime resolved_until{};
   bool resolving = false;
   std::optional<AttemptError> no_address;  // dns or denied, until resolved_until

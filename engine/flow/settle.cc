@@ -60,7 +60,7 @@ void Settle::advance(std::uint64_t id) {
     end_chain(id);  // the next owner reads the event again
     return;
   }
-  if (chain.steps.empty()) {
+  if (chain.taken == chain.steps.size()) {
     auto done = std::move(chain.done);
     end_chain(id);
     if (done) done(*partition);
@@ -70,7 +70,8 @@ void Settle::advance(std::uint64_t id) {
     waiting_.push_back(id);
     return;
   }
-  const std::shared_ptr<Step> step = chain.steps.front();  // a step that answers at once ends its own chain
+  const std::shared_ptr<Step> step =
+      chain.steps[chain.taken];  // a step that answers at once ends its own chain
   if (!(*step)(*partition, [this, id](const Appended& appended) { answered(id, appended); }))
     waiting_.push_back(id);
 }
@@ -81,7 +82,7 @@ void Settle::answered(std::uint64_t id, const Appended& appended) {
   Chain& chain = *at->second;
   switch (appended.status) {
     case Appended::Status::acknowledged:
-      chain.steps.pop_front();
+      chain.steps[chain.taken++].reset();
       advance(id);
       return;
     case Appended::Status::unknown:
@@ -152,7 +153,7 @@ Settle::Step Settle::attempt_step(const ActiveDelivery& delivery, const Outcome&
   if (verdict.kind == Verdict::Kind::retry) fact.next_at = to_ms(next);
   fact.phases = outcome.phases;
   fact.phases.queue = made.queue_ms;
-  fact.url = made.url;
+  fact.url = made.by->url;
   for (const char* name : {"X-Request-Id", "Request-Id", "X-Correlation-Id"}) {
     if (const std::string* id = find_header(outcome.headers, name); id && fact.receiver_request_id.empty()) {
       fact.receiver_request_id = id->substr(0, 128);
@@ -165,15 +166,15 @@ Settle::Step Settle::attempt_step(const ActiveDelivery& delivery, const Outcome&
       fact.sealed_snippet = *std::move(sealed);
     }
   }
-  fact.secret_ids = made.secret_ids;
-  fact.body_digest = made.body_digest;
+  fact.secret_ids = made.by->secret_ids;
+  if (made.body) fact.body_digest = made.body->digest;
   fact.registry_version = made.registry_version;
   fact.fan_out = delivery.event->fan_out;
 
   // Shared with the answer, which may come after the chain was dropped.
   auto told = std::make_shared<Told>();
   told->fact = std::move(fact);
-  told->attempts_max = made.attempts_max;
+  told->attempts_max = made.by->attempts_max;
   told->error_code = error_code(outcome);
   told->traceparent = extension(delivery.event->event, "traceparent");
   told->rate_limit_remaining = read_rate_limit(outcome.headers, context_.ports.clock.wall()).remaining;

@@ -1,5 +1,6 @@
 #pragma once
-#include <deque>
+#include <absl/container/inlined_vector.h>
+
 #include <functional>
 #include <list>
 #include <memory>
@@ -13,15 +14,20 @@
 
 namespace postrider::flow {
 
+// What the facts of an endpoint's attempts have in common; never changed, replaced when the endpoint is.
+struct Sender {
+  std::string url;  // without query
+  std::vector<std::string> secret_ids;
+  std::uint32_t attempts_max = 0;
+};
+
 // What an attempt's fact needs beside its outcome.
 struct AttemptMade {
   std::int64_t signed_at = 0;  // unix seconds
-  std::string url;             // without query
-  std::vector<std::string> secret_ids;
-  std::string body_digest;
+  std::shared_ptr<const Sender> by;
+  std::shared_ptr<const ActiveEvent::Body> body;  // null: nothing was sent
   Offset registry_version = 0;
   std::int32_t queue_ms = 0;
-  std::uint32_t attempts_max = 0;
 };
 
 // Writes down what became of a delivery, each fact acknowledged before the next is produced: the attempt;
@@ -62,7 +68,8 @@ class Settle {
   struct Chain {
     Partition partition = 0;
     std::uint64_t generation = 0;
-    std::deque<std::shared_ptr<Step>> steps;  // shared with the call under way
+    absl::InlinedVector<std::shared_ptr<Step>, 3> steps;  // shared with the call under way
+    std::size_t taken = 0;                                // steps that are acknowledged
     std::function<void(OwnedPartition&)> done;
     // A dead letter that the log refuses as too large is written without most of its payload.
     std::function<void()> shrink;

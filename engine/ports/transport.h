@@ -6,17 +6,24 @@
 
 #include "engine/core/address_policy.h"
 #include "engine/core/event.h"
+#include "engine/core/header_lines.h"
 #include "engine/core/outcome.h"
 #include "engine/core/url.h"
 
 namespace postrider {
 
-struct HttpRequest {
+// Where requests go: one value for all of an endpoint's, until its URL or addresses change. Immutable.
+struct Destination {
   Url url;
   // Vetted by the caller; tried in order until one connects, within the timeout. The transport judges again
   // what it dials and what it reuses.
   std::vector<IpAddress> addresses;
-  Headers headers;
+};
+
+struct HttpRequest {
+  std::shared_ptr<const Destination> to;              // never null
+  Headers headers;                                    // of this request alone; they go first
+  std::shared_ptr<const HeaderLines> shared_headers;  // of all requests of an event; null: none
   std::shared_ptr<const std::string> body;  // shared: one body, many endpoints
   Millis timeout{15000};                    // in all, body included
 };

@@ -36,8 +36,9 @@ inline Url url_of(const std::string& text) {
 
 inline HttpRequest request_to(const std::string& url, std::vector<std::string> addresses = {"127.0.0.1"}) {
   HttpRequest request;
-  request.url = url_of(url);
-  for (const auto& address : addresses) request.addresses.push_back(*parse_ip(address));
+  Destination to{url_of(url), {}};
+  for (const auto& address : addresses) to.addresses.push_back(*parse_ip(address));
+  request.to = std::make_shared<const Destination>(std::move(to));
   request.headers = {{"webhook-id", "msg_1"}, {"Content-Type", "application/json"}};
   request.body = std::make_shared<const std::string>("{\"test\": 1}");
   request.timeout = Millis(5000);

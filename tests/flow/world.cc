@@ -209,11 +209,12 @@ Outcome answered(int status, Headers headers) {
 
 std::string Arrival::header(std::string_view name) const {
   const std::string* value = find_header(request.headers, name);
+  if (!value && request.shared_headers) value = find_header(request.shared_headers->headers(), name);
   return value ? *value : std::string();
 }
 
 void TestTransport::send(const void* who, HttpRequest request, std::uint64_t token) {
-  const std::string host = request.url.host;
+  const std::string host = request.to->url.host;
   const int n = ++counts_[host];
   const std::int64_t timeout = request.timeout.count();
   arrivals.push_back({host, std::move(request), clocks_.steady_ms, clocks_.wall_ms});

@@ -1,0 +1,62 @@
+#include "engine/core/header_lines.h"
+
+#include <array>
+#include <utility>
+
+namespace postrider {
+
+namespace {
+
+constexpr std::array<std::string_view, 11> kOursAlone = {
+    "host", "content-length", "transfer-encoding", "connection",      "expect", "upgrade", "trailer",
+    "te",   "keep-alive",     "http2-settings",    "proxy-connection"};
+
+constexpr bool is_token_byte(unsigned char c) {
+  if ((c >= '0' && c <= '9') || (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z')) return true;
+  return c != 0 && std::string_view("!#$%&'*+-.^_`|~").find(static_cast<char>(c)) != std::string_view::npos;
+}
+
+constexpr bool is_value_byte(unsigned char c) {
+  return c == '\t' || (c >= 0x20 && c != 0x7f);
+}
+
+// Looked up, not computed: these two run over every byte of every request's headers.
+template <bool (*holds)(unsigned char)>
+constexpr std::array<bool, 256> table() {
+  std::array<bool, 256> bytes{};
+  for (std::size_t i = 0; i < bytes.size(); ++i) bytes[i] = holds(static_cast<unsigned char>(i));
+  return bytes;
+}
+constexpr auto kTokenBytes = table<is_token_byte>();
+constexpr auto kValueBytes = table<is_value_byte>();
+
+bool consists_of(std::string_view text, const std::array<bool, 256>& bytes) {
+  for (const char c : text) {
+    if (!bytes[static_cast<unsigned char>(c)]) return false;
+  }
+  return true;
+}
+
+}  // namespace
+
+bool may_send(const Header& header) {
+  if (header.name.empty() || !consists_of(header.name, kTokenBytes)) return false;
+  if (!consists_of(header.value, kValueBytes)) return false;
+  for (const std::string_view ours : kOursAlone) {
+    if (equal_ignoring_case(header.name, ours)) return false;
+  }
+  return true;
+}
+
+HeaderLines::HeaderLines(Headers headers) : headers_(std::move(headers)) {
+  std::vector<std::size_t> starts;
+  for (const Header& header : headers_) {
+    may_be_sent_ = may_be_sent_ && may_send(header);
+    has_content_type_ = has_content_type_ || equal_ignoring_case(header.name, "content-type");
+    starts.push_back(text_.size());
+    text_.append(header.name).append(header.value.empty() ? ";" : ": ").append(header.value).append(1, '\0');
+  }
+  for (const std::size_t start : starts) lines_.push_back(text_.data() + start);
+}
+
+}  // namespace postrider

@@ -1,0 +1,49 @@
+#pragma once
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "engine/core/event.h"
+
+// Headers of a request as the lines that go out, judged. Those that all requests of an event share are made
+// into lines once.
+namespace postrider {
+
+// A token as name (RFC 9110 §5.6.2), a value without control bytes other than tab, and none of the names with
+// which the message itself is framed or routed (Content-Length, Transfer-Encoding, Connection, Host, Expect,
+// …): those are the transport's.
+bool may_send(const Header& header);
+
+inline char ascii_lower(char c) {
+  return c >= 'A' && c <= 'Z' ? static_cast<char>(c | 0x20) : c;
+}
+// Inline: most names differ in length, and this runs for every header of every request and answer.
+inline bool equal_ignoring_case(std::string_view left, std::string_view right) {
+  if (left.size() != right.size()) return false;
+  for (std::size_t i = 0; i < left.size(); ++i) {
+    if (ascii_lower(left[i]) != ascii_lower(right[i])) return false;
+  }
+  return true;
+}
+
+// Immutable; its lines live as long as it does, and end with a zero byte.
+class HeaderLines {
+ public:
+  explicit HeaderLines(Headers headers);
+  HeaderLines(const HeaderLines&) = delete;
+  HeaderLines& operator=(const HeaderLines&) = delete;
+
+  bool may_be_sent() const { return may_be_sent_; }  // each of them
+  bool has_content_type() const { return has_content_type_; }
+  // "Name: value", or "Name;" for an empty value, as libcurl spells it.
+  const std::vector<const char*>& lines() const { return lines_; }
+  const Headers& headers() const { return headers_; }
+
+ private:
+  Headers headers_;
+  std::string text_;
+  std::vector<const char*> lines_;
+  bool may_be_sent_ = true, has_content_type_ = false;
+};
+
+}  // namespace postrider
