@@ -1,21 +1,22 @@
 // Verifies Postrider's webhooks. One header: copy it into your project; it needs C++17 and OpenSSL 1.1.1 or
 // later (link with -lcrypto).
 //
+// clang-format off
 //   webhooks::Verifier verifier;
 //   if (!verifier.add_secret(std::getenv("WEBHOOK_SECRET"))) die("malformed secret");
 //   ...
-//   webhooks::Webhook webhook;                                // for each request
+//   webhooks::Webhook webhook;                        // for each request
 //   webhook.id = header("webhook-id");
-//   webhook.timestamp = header("webhook-timestamp");          // x-webhook: header("X-Webhook-Timestamp")
-//   webhook.signature = header("webhook-signature");          // x-webhook: .x_signature and
-//   .x_signature_next webhook.body = raw_body;                                  // the bytes as they came,
-//   before any parsing if (verifier.verify(webhook, std::time(nullptr)) != webhooks::Verdict::verified)
-//   answer(401);
+//   webhook.timestamp = header("webhook-timestamp");  // x-webhook: header("X-Webhook-Timestamp")
+//   webhook.signature = header("webhook-signature");  // x-webhook: .x_signature and .x_signature_next
+//   webhook.body = raw_body;                          // the bytes as they came, before any parsing
+//   if (verifier.verify(webhook, std::time(nullptr)) != webhooks::Verdict::verified) answer(401);
 //
 // Three schemes, as the endpoint was set up:
-//   v1         webhook-signature: "v1,<base64>" HMAC-SHA256 over "id.timestamp.body", secret whsec_…
-//   v1a        webhook-signature: "v1a,<base64>" Ed25519 over the same, public key whpk_… (or the pair,
-//   whsk_…) x-webhook  X-Webhook-Signature: "sha256=<hex>" HMAC-SHA256 over "timestamp.body", secret whsec_…
+//   v1         webhook-signature: "v1,<base64>"    HMAC-SHA256 over "id.timestamp.body", secret whsec_…
+//   v1a        webhook-signature: "v1a,<base64>"   Ed25519 over the same, public key whpk_… (or the pair, whsk_…)
+//   x-webhook  X-Webhook-Signature: "sha256=<hex>" HMAC-SHA256 over "timestamp.body", secret whsec_…
+// clang-format on
 // Give every secret that is valid: while one is replaced by another, a webhook carries a signature under
 // each, and one that matches is enough. A verified webhook may still be a repeat: drop a `webhook-id` that
 // you have processed. (Under x-webhook the id is not signed.)

@@ -104,16 +104,19 @@ int run(const Config& config) {
   if (!log) return refuse(log.error());
   auto store = open_store(config, **data, log->identity, telemetry);
   if (!store) return refuse(store.error());
+  const flow::ShardConfig shard_settings = shard_config(config, (*data)->instance());
+  // As many connections as attempts: none waits inside the transport, behind somebody who hangs.
   auto transport = CurlTransport::create({.policy = AddressPolicy(config.guard.allow),
                                           .allow_plain_http_loopback = config.development(),
-                                          .ca_file = config.delivery.ca_file});
+                                          .ca_file = config.delivery.ca_file,
+                                          .connections_max = shard_settings.in_flight_max});
   if (!transport) return refuse(transport.error());
   auto resolver = CaresResolver::create();
   if (!resolver) return refuse(resolver.error());
   crypto::TenantKeys keys(config.environment, **keys_service, clock);
 
   flow::Ports ports{*log->shard, **transport, **resolver, **store, clock, random, keys, telemetry.observer()};
-  flow::Shard shard(ports, shard_config(config, (*data)->instance()));
+  flow::Shard shard(ports, shard_settings);
 
   Mailbox mailbox;
   std::unique_ptr<Api> api;

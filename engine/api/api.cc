@@ -82,12 +82,10 @@ struct Api::State : std::enable_shared_from_this<Api::State> {
     if (!needs_token(*match.route)) return run(*match.route, call);
     const auto asked_at = clock.steady();
     auto self = shared_from_this();
-    routes->gate.check(hash, asked_at,
-                       [self, hash, asked_at, call, route = match.route](Result<void> passed) {
-                         if (!passed) return call->refuse(passed.error());
-                         self->routes->gate.remember(hash, asked_at);
-                         self->run(*route, call);
-                       });
+    routes->gate.check(hash, asked_at, [self, call, route = match.route](Result<void> passed) {
+      if (!passed) return call->refuse(passed.error());
+      self->run(*route, call);
+    });
   }
 
   void run(const Route& route, const CallPtr& call) { ((*routes).*route.handle)(call); }

@@ -36,13 +36,11 @@ void TokenGate::check(const std::string& hash, SteadyTime now, std::function<voi
   if (hash.empty()) return pass(fail(auth_failed()));
   const auto known = accepted_.find(hash);
   if (known != accepted_.end() && now - known->second < kRemembered) return pass({});
-  service_.accepts_token(hash, [pass = std::move(pass)](Result<bool> accepted) {
-    if (!accepted)
-      pass(fail(accepted.error()));
-    else if (!*accepted)
-      pass(fail(auth_failed()));
-    else
-      pass({});
+  service_.accepts_token(hash, [this, hash, now, pass = std::move(pass)](Result<bool> accepted) {
+    if (!accepted) return pass(fail(accepted.error()));
+    if (!*accepted) return pass(fail(auth_failed()));
+    remember(hash, now);
+    pass({});
   });
 }
 

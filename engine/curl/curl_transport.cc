@@ -73,6 +73,7 @@ struct CurlTransport::Impl {
                 options.connection_idle_max,
                 options.connection_lifetime_max,
                 poller.get(),
+                nullptr,
                 0},
         origins(context, {std::max<std::size_t>(1, options.hosts_per_multi), options.idle_handles_max, 16384,
                           options.connections_max}) {}
@@ -263,6 +264,7 @@ void CurlTransport::cancel_all() {
 std::size_t CurlTransport::poll(TransportListener& listener) {
   Impl& impl = *impl_;
   impl.polling = true;
+  impl.context.listener = &listener;
   for (int round = 0; round < kRoundsMax; ++round) {
     const bool timer_went_off = impl.poller->wait(impl.ready);
     for (const Poller::Ready& one : impl.ready) {
@@ -277,8 +279,15 @@ std::size_t CurlTransport::poll(TransportListener& listener) {
   for (Impl::Finished& one : impl.delivering) listener.on_outcome(one.token, std::move(one.outcome));
   impl.start_what_waits();  // what the listener sent
   impl.polling = false;
+  impl.context.listener = nullptr;
   if (!impl.finished.empty()) impl.poller->ring();  // and what of it ended at once: for the next poll()
   return impl.delivering.size();
+}
+
+void CurlTransport::start(TransportListener& listener) {
+  impl_->context.listener = &listener;
+  impl_->start_what_waits();
+  impl_->context.listener = nullptr;
 }
 
 void CurlTransport::Impl::run_timers() {

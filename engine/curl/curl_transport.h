@@ -10,8 +10,8 @@
 
 // The Transport over libcurl's multi interface, driven by one epoll loop of its own: wake_fd() is that loop's
 // descriptor, which the shard puts into its own epoll and, when it is readable, calls poll(). send() only
-// takes a request in; the next poll() starts it, or the one that is under way. All on the shard's thread; the
-// first create() of a process must not run beside other threads' first use of libcurl or OpenSSL.
+// takes a request in; start() or the next poll() starts it, or the one that is under way. All on the shard's
+// thread; the first create() of a process must not run beside other threads' first use of libcurl or OpenSSL.
 //
 // What leaves: one HTTP/1.1 POST to one pinned address of request.addresses (the next is tried when a
 // connection does not come about, within the same timeout). TLS ≥ 1.2, chain and host name verified. No
@@ -50,6 +50,7 @@ class CurlTransport final : public Transport {
   void send(HttpRequest request, std::uint64_t token) override;
   void cancel_all() override;
   std::size_t poll(TransportListener& listener) override;
+  void start(TransportListener& listener) override;
   int wake_fd() const override;
 
   // Judges from the next connection or request on, open connections included.

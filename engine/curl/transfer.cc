@@ -104,7 +104,7 @@ AttemptError Transfer::accept(HttpRequest&& request, std::uint64_t token, PollTi
   started_ = now;
   deadline_ = now + request_.timeout;
   addresses_tried_ = denials_ = 0;
-  denied_ = dialled_ = cleared_to_send_ = false;
+  denied_ = withheld_ = dialled_ = cleared_to_send_ = false;
   answer_.begin();
   if (request_.to->url.scheme != "https" && !context_.guard.admits_plain_http()) return AttemptError::denied;
   if (!set_url(request_.to) || !headers_.build(request_.headers, request_.shared_headers.get()))
@@ -216,6 +216,11 @@ int Transfer::on_before_request(void* self, char* remote_ip, char*, int, int) {
     return CURL_PREREQFUNC_ABORT;
   }
   transfer.dialled_ = true;
+  TransportListener* const listener = transfer.context_.listener;
+  if (listener != nullptr && !listener->may_still_send(transfer.token_)) {
+    transfer.withheld_ = true;
+    return CURL_PREREQFUNC_ABORT;
+  }
   transfer.cleared_to_send_ = true;
   return CURL_PREREQFUNC_OK;
 }

@@ -31,6 +31,7 @@ struct TransferContext {
   x509_store_st* trust = nullptr;
   Millis connection_idle_max{0}, connection_lifetime_max{0};
   Poller* poller = nullptr;
+  TransportListener* listener = nullptr;  // while poll() or start() runs
   std::size_t open_sockets = 0;
 };
 
@@ -110,7 +111,8 @@ class Transfer {
   std::uint64_t token_ = 0;
   PollTime queued_{}, started_{}, deadline_{};
   std::size_t first_index_ = 0, addresses_tried_ = 0, denials_ = 0;
-  bool denied_ = false;  // the guard said no: libcurl's code looks like a refused connection
+  bool denied_ = false;    // the guard said no: libcurl's code looks like a refused connection
+  bool withheld_ = false;  // the listener said no, before the first byte
   bool dialled_ = false;
   bool cleared_to_send_ = false;  // connected, TLS included; libcurl begins to send
   Answer answer_;

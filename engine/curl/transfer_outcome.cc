@@ -45,6 +45,7 @@ AttemptError Transfer::error_of(CURLcode code) const {
     if (answer_.fault() == AttemptError::body_too_large) return AttemptError::body_too_large;
     return code == CURLE_OK ? AttemptError::none : AttemptError::body_broken;
   }
+  if (withheld_) return AttemptError::ambiguous;
   // Denied for good only if the guard refused every address: beside a dead one it is worth a retry.
   if (denied_) return denials_ == addresses_tried_ ? AttemptError::denied : AttemptError::connect;
   if (answer_.fault() != AttemptError::none) return answer_.fault();

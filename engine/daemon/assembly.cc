@@ -190,7 +190,7 @@ Result<std::unique_ptr<Store>> open_store(const Config& config, const rocks::Dat
     if (store) {
       auto belongs = (*store)->belongs_to(identity);
       if (belongs) return std::unique_ptr<Store>(*std::move(store));
-      if (belongs.error().errc != Errc::conflict) return fail(belongs.error());
+      if (belongs.error().errc != Errc::corrupt) return fail(belongs.error());  // corrupt: of another log
       why = belongs.error();
     } else if (store.error().errc == Errc::corrupt) {
       why = store.error();

@@ -24,8 +24,8 @@ struct ActiveEvent {
   Event event;
   WebhookId webhook_id;
   std::uint32_t fan_out = 0;
-  std::uint32_t unrecorded = 0;           // deliveries whose end or parking is not on the log yet
-  bool counts = false;                    // came from `events`: its offset settles when unrecorded reaches 0
+  // Counted deliveries whose end or parking is not on the log yet: at 0 the offset settles.
+  std::uint32_t unrecorded = 0;
   bool claimed = false;                   // its claim check stands in the view
   bool has_payload = true;                // false: nowhere to be found any more
   std::size_t bytes = 0;                  // charged to the byte budget
@@ -48,6 +48,9 @@ struct ActiveDelivery {
   DeliveryRef ref;
   std::uint32_t attempts = 0;  // charged so far
   bool parked = false;         // a state stands on `parked`: its end writes a tombstone
+  // Counted in event->unrecorded: made when the event was read. One that comes back from parking is not,
+  // though it may share the event with siblings that are.
+  bool counted = false;
   // Offset of a foreign record of `parked` seen meanwhile: our last word must lie above it.
   Offset foreign_at = -1;
   std::optional<std::int64_t> due_row;  // the due row it was loaded from or parked under

@@ -13,7 +13,7 @@ std::size_t size_of(const NewRecord& record) {
 
 }  // namespace
 
-void Appender::append(NewRecord record, Answer answer) {
+void Appender::append(NewRecord record, Answer answer, std::optional<Owner> owner) {
   const std::uint64_t token = ++last_token_;
   answers_.emplace(token, std::move(answer));
   const std::size_t bytes = size_of(record);
@@ -22,7 +22,7 @@ void Appender::append(NewRecord record, Answer answer) {
     return;
   }
   waiting_bytes_ += bytes;
-  waiting_.push_back({std::move(record), token});
+  waiting_.push_back({std::move(record), token, owner});
 }
 
 void Appender::pump() {
@@ -32,6 +32,12 @@ void Appender::pump() {
     Waiting next = std::move(waiting_.front());
     waiting_.pop_front();
     waiting_bytes_ -= bytes;
+    if (next.owner && !may_append(*next.owner)) {
+      Appended withheld;
+      withheld.status = Appended::Status::unknown;
+      on_appended(next.token, withheld);
+      continue;
+    }
     context_.ports.log.append(std::move(next.record), next.token);
   }
 }

@@ -3,6 +3,7 @@
 
 #include <deque>
 #include <functional>
+#include <optional>
 
 #include "engine/flow/context.h"
 
@@ -14,19 +15,30 @@ class Appender {
  public:
   using Answer = std::function<void(const Appended&)>;
 
+  // A partition under one assignment: what waits for room in the log leaves only while that may still act.
+  struct Owner {
+    Partition partition = 0;
+    std::uint64_t generation = 0;
+  };
+
   explicit Appender(Context& context) : context_(context) {}
 
-  void append(NewRecord record, Answer answer);
+  // What waited and may not leave any more is answered `unknown`, and was not sent.
+  void append(NewRecord record, Answer answer, std::optional<Owner> owner = std::nullopt);
   void on_appended(std::uint64_t token, const Appended& appended);
   // Sends what waited, as far as the log takes it.
   void pump();
   std::size_t unacknowledged() const { return answers_.size(); }
   std::size_t waiting_bytes() const { return waiting_bytes_; }
 
+  // Hook of the shard: the lease holds, and the assignment is still that one.
+  std::function<bool(const Owner&)> may_append = [](const Owner&) { return true; };
+
  private:
   struct Waiting {
     NewRecord record;
     std::uint64_t token;
+    std::optional<Owner> owner;
   };
   Context& context_;
   std::uint64_t last_token_ = 0;

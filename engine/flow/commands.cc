@@ -510,17 +510,32 @@ void Commands::rotate_admin_token(Answer<Secret> answer) {
   fact.scope = "admin";
   fact.created_at = to_ms(context_.ports.clock.wall());
   std::vector<TokenFact> old = registry_.registry().tokens();
+  std::erase_if(old, [](const TokenFact& before) { return before.revoked || before.scope != "admin"; });
+  const bool wait = !old.empty();
   registry_.write(token_key(fact.id), wire::encode(context_.config.environment, fact),
-                  [this, token, old, answer](Result<bool> applied) {
+                  [this, token, old, wait, answer](Result<bool> applied) {
                     if (!applied) return answer(fail(applied.error()));
-                    for (TokenFact before : old) {
-                      if (before.revoked || before.scope != "admin") continue;
-                      before.revoked = true;
-                      registry_.write(token_key(before.id), wire::encode(context_.config.environment, before),
-                                      [](const Result<bool>&) {});
-                    }
-                    answer(std::move(*token));
+                    revoke(old, [this, token, wait, answer](Result<void> revoked) {
+                      if (!revoked) return answer(fail(revoked.error()));
+                      after_everywhere(wait, [token, answer] { answer(std::move(*token)); });
+                    });
                   });
+}
+
+// One after the other: done means that every one of them stands on the log.
+void Commands::revoke(std::vector<TokenFact> tokens, std::function<void(Result<void>)> done) {
+  if (tokens.empty()) return done({});
+  TokenFact token = std::move(tokens.back());
+  tokens.pop_back();
+  token.revoked = true;
+  registry_.write(
+      token_key(token.id), wire::encode(context_.config.environment, token),
+      [this, tokens = std::move(tokens), done = std::move(done)](Result<bool> applied) {
+        if (applied) return revoke(tokens, done);
+        done(fail(Errc::unavailable, "SERVICE_UNAVAILABLE",
+                  "the log did not acknowledge that an older token is revoked: it may still be valid",
+                  "reset the token again"));
+      });
 }
 
 void Commands::accepts_token(std::string token_hash_hex, Answer<bool> answer) {

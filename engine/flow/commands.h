@@ -60,6 +60,7 @@ class Commands : public Service {
   void write_next(const Job& job);
   void change(TenantId tenant, EndpointId id, bool wait, std::function<void(EndpointDef&)> edit,
               Answer<EndpointDef> answer);
+  void revoke(std::vector<TokenFact> tokens, std::function<void(Result<void>)> done);
   EndpointView view_of(const Endpoint& endpoint);
   void after_everywhere(bool wait, std::function<void()> then);
   std::string random_name(std::string_view prefix);

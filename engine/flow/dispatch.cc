@@ -213,8 +213,10 @@ Dispatch::Pumped Dispatch::pump_front(EndpointState& state, ActiveDelivery& deli
 
 bool Dispatch::has_enough_in_flight(const EndpointState& state) const {
   if (state.in_flight >= state.limits.concurrency) return true;
-  return state.in_flight >= kAlwaysInFlight &&
-         turns_.outpaced_by(Millis(static_cast<std::int64_t>(state.answer_ms)));
+  if (state.in_flight < kAlwaysInFlight) return false;
+  // Connections grow scarce: those that are left are for endpoints that have few.
+  if (flights_.size() * 2 >= context_.config.in_flight_max) return true;
+  return turns_.outpaced_by(Millis(static_cast<std::int64_t>(state.answer_ms)));
 }
 
 bool Dispatch::prepare(EndpointState& state, const Endpoint& endpoint) {
@@ -359,6 +361,15 @@ void Dispatch::send(EndpointState& state, ActiveDelivery& delivery, SteadyTime n
   ++state.in_flight;
   delivery.stage = ActiveDelivery::Stage::sending;
   context_.ports.transport.send(std::move(request), token);
+}
+
+bool Dispatch::may_still_send(std::uint64_t token) {
+  const auto at = flights_.find(token);
+  if (at == flights_.end() || at->second.abandoned) return false;
+  const ActiveDelivery* delivery = active_.find(at->second.serial);
+  if (!delivery) return false;
+  const OwnedPartition* partition = ownership_.find(at->second.partition, delivery->generation);
+  return partition && ownership_.may_act(*partition, context_.steady());
 }
 
 // --- outcomes

@@ -40,6 +40,8 @@ class Dispatch {
   // Sends what may be sent.
   void pump(SteadyTime now);
   void on_outcome(std::uint64_t token, const Outcome& outcome);
+  // The lease still holds, and the partition is ours: asked again when the first byte is about to leave.
+  bool may_still_send(std::uint64_t token);
   void on_resolved(std::uint64_t token, const Result<Resolved>& resolved);
 
   // The drain is over: the partition's attempts under way count as ambiguous.

@@ -9,6 +9,7 @@ namespace postrider::flow {
 namespace {
 
 constexpr Millis kSealedAgain{500};
+constexpr Millis kUnknownKeyWait = std::chrono::minutes(10);
 constexpr std::size_t kEventOverhead = 1024;
 
 std::size_t size_of(const Record& record) {
@@ -52,21 +53,21 @@ void Intake::pump(SteadyTime now) {
       ownership_.settled(*partition, record.offset);
       continue;
     }
-    take(*partition, record);
+    take(*partition, record, now);
   }
 }
 
 void Intake::retry_sealed(SteadyTime now) {
   if (sealed_.empty() || now < next_sealed_) return;
   next_sealed_ = now + kSealedAgain;
-  for (Record& record : std::exchange(sealed_, {})) {
+  for (auto& [record, since] : std::exchange(sealed_, {})) {
     OwnedPartition* partition = ownership_.find(record.partition);
-    if (partition && partition->phase == OwnedPartition::Phase::running) take(*partition, record);
+    if (partition && partition->phase == OwnedPartition::Phase::running) take(*partition, record, since);
   }
 }
 
 void Intake::drop(const OwnedPartition& partition) {
-  std::erase_if(sealed_, [&](const Record& record) { return record.partition == partition.number; });
+  std::erase_if(sealed_, [&](const Sealed& waiting) { return waiting.record.partition == partition.number; });
   std::erase_if(queue_, [&](const Record& record) {
     if (record.partition != partition.number) return false;
     waiting_bytes_ -= size_of(record);
@@ -74,8 +75,8 @@ void Intake::drop(const OwnedPartition& partition) {
   });
 }
 
-void Intake::take(OwnedPartition& partition, Record& record) {
-  std::optional<Event> event = decode(partition, record);
+void Intake::take(OwnedPartition& partition, Record& record, SteadyTime since) {
+  std::optional<Event> event = decode(partition, record, since);
   if (!event) return;
   if (is_repeat(partition, record, *event)) return;
   const std::vector<const Endpoint*> endpoints = registry_.registry().route(*event);
@@ -112,7 +113,7 @@ void Intake::cancel(OwnedPartition& partition, const Record& record, const Event
   settle_.cancelled(partition, fact);
 }
 
-std::optional<Event> Intake::decode(OwnedPartition& partition, Record& record) {
+std::optional<Event> Intake::decode(OwnedPartition& partition, Record& record, SteadyTime since) {
   auto decoded = wire::decode_kafka(record.key, record.headers, record.value.value_or(""),
                                     context_.config.tenant_from_key);
   if (!decoded || (decoded->sealed && !decoded->event.target)) {
@@ -125,8 +126,12 @@ std::optional<Event> Intake::decode(OwnedPartition& partition, Record& record) {
     auto bytes = context_.ports.keys.open(
         {context_.config.environment, event.tenant, format_target(*event.target), "dead_letter"}, event.data);
     if (!bytes && bytes.error().errc == Errc::unavailable) {
-      sealed_.push_back(std::move(record));
-      return std::nullopt;
+      // A key service that is away comes back; a key that nobody has ever written would wait for ever.
+      const bool unknown_key = bytes.error().code == "KEY_NOT_YET";
+      if (!unknown_key || context_.steady() - since < kUnknownKeyWait) {
+        sealed_.push_back({std::move(record), since});
+        return std::nullopt;
+      }
     }
     if (!bytes && bytes.error().errc == Errc::denied) {
       cancel(partition, record, event, CancelReason::tenant_erased);
@@ -176,7 +181,6 @@ void Intake::make_deliveries(OwnedPartition& partition, const Record& record, Ev
   active->appended = record.appended;
   active->webhook_id = webhook_id(event.tenant, event.source, event.id);
   active->fan_out = static_cast<std::uint32_t>(endpoints.size());
-  active->counts = true;
   active->bytes = event.data.size() + kEventOverhead;
   active->event = std::move(event);
   context_.ports.observer.event_taken(active->event.tenant, active->fan_out);
@@ -195,6 +199,7 @@ void Intake::make_deliveries(OwnedPartition& partition, const Record& record, Ev
     delivery->serial = active_.next_serial();
     delivery->generation = partition.generation;
     delivery->event = active;
+    delivery->counted = true;
     delivery->ref.webhook_id = active->webhook_id;
     delivery->ref.event_id = active->event.id;
     delivery->ref.event_type = active->event.type;

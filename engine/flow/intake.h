@@ -27,9 +27,10 @@ class Intake {
   std::size_t waiting_bytes() const { return waiting_bytes_; }
 
  private:
-  void take(OwnedPartition& partition, Record& record);
+  // `since`: when it was first taken.
+  void take(OwnedPartition& partition, Record& record, SteadyTime since);
   // nullopt: settled otherwise, or waiting for its key.
-  std::optional<Event> decode(OwnedPartition& partition, Record& record);
+  std::optional<Event> decode(OwnedPartition& partition, Record& record, SteadyTime since);
   bool is_repeat(OwnedPartition& partition, const Record& record, const Event& event);
   void note_first(OwnedPartition& partition, const Record& record, const Event& event);
   void make_deliveries(OwnedPartition& partition, const Record& record, Event event,
@@ -46,7 +47,11 @@ class Intake {
   ActiveTable& active_;
   std::deque<Record> queue_;
   std::size_t waiting_bytes_ = 0;
-  std::vector<Record> sealed_;  // replays whose key is not here yet
+  struct Sealed {
+    Record record;
+    SteadyTime since;
+  };
+  std::vector<Sealed> sealed_;  // replays whose key is not here yet
   SteadyTime next_sealed_{};
 };
 

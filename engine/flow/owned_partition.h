@@ -5,6 +5,7 @@
 #include <map>
 #include <memory>
 #include <optional>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -36,7 +37,9 @@ struct OwnedPartition {
 
   Offset epoch = -1;
   std::uint64_t sequence = 0;
-  bool superseded = false;  // a higher mark of another instance was seen
+  // When a higher mark of another instance was seen: nothing is sent or produced until a commit sent after it
+  // is acknowledged. A former owner's mark may land late; a new owner's makes our commits fail.
+  std::optional<SteadyTime> superseded_at;
 
   // --- our tail of `parked`
   Offset tail_next = 0;
@@ -47,6 +50,15 @@ struct OwnedPartition {
   absl::flat_hash_set<std::uint64_t> unacknowledged;    // own sequences on `parked`
   std::map<std::uint64_t, Offset> seen_unacknowledged;  // read back before their acknowledgement
   absl::flat_hash_set<DeliveryId> foreign;              // foreign states of events that we have not read yet
+  // Foreign words that ours must follow: not yet said (no lease, a broken view), and not yet acknowledged.
+  // Our position stays below them, so that a restart sees them again.
+  struct Foreign {
+    DeliveryId id;
+    std::optional<ParkedState> said;  // nullopt: a tombstone
+    Offset at = 0;
+  };
+  std::vector<Foreign> unanswered;
+  std::multiset<Offset> owed;
 
   // --- events
   Watermark watermark;

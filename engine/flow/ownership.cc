@@ -43,7 +43,15 @@ std::vector<OwnedPartition*> Ownership::all() {
 bool Ownership::may_act(const OwnedPartition& partition, SteadyTime now) const {
   const bool phase =
       partition.phase == OwnedPartition::Phase::running || partition.phase == OwnedPartition::Phase::draining;
-  return phase && !partition.superseded && partition.lease_until && now < *partition.lease_until;
+  return phase && !partition.superseded_at && partition.lease_until && now < *partition.lease_until;
+}
+
+bool Ownership::may_append(const Appender::Owner& owner, SteadyTime now) {
+  using Phase = OwnedPartition::Phase;
+  const OwnedPartition* partition = find(owner.partition, owner.generation);
+  if (!partition) return false;
+  const bool begun = partition->phase == Phase::running || partition->phase == Phase::draining;
+  return !begun || may_act(*partition, now);
 }
 
 std::vector<std::string> Ownership::complaints() const {
@@ -61,6 +69,7 @@ LogIdentity Ownership::identity() const {
 
 void Ownership::on_assigned(std::span<const Assignment> assigned) {
   for (const Assignment& assignment : assigned) {
+    drop(assignment.partition);  // an adapter that gave it up by itself may hand it out again
     auto partition = std::make_unique<OwnedPartition>();
     partition->number = assignment.partition;
     partition->generation = ++generations_;
@@ -144,10 +153,13 @@ void Ownership::write_mark(OwnedPartition& partition) {
                    .key = std::string(kOwnerKey),
                    .value = wire::encode(context_.config.environment, mark),
                    .headers = {}};
-  appender_.append(std::move(record), [this, number = partition.number,
-                                       generation = partition.generation](const Appended& appended) {
-    if (OwnedPartition* owned = find(number, generation)) marked(*owned, appended);
-  });
+  const Appender::Owner owner{partition.number, partition.generation};
+  appender_.append(
+      std::move(record),
+      [this, owner](const Appended& appended) {
+        if (OwnedPartition* owned = find(owner.partition, owner.generation)) marked(*owned, appended);
+      },
+      owner);
 }
 
 void Ownership::marked(OwnedPartition& partition, const Appended& appended) {
@@ -175,29 +187,38 @@ void Ownership::run(OwnedPartition& partition) {
   const Assignment& assignment = partition.assignment;
   Offset from = assignment.committed.value_or(assignment.events_begin);
   if (from < assignment.events_begin) {
-    SourceLostFact lost;
-    lost.stamp = partition.next_stamp();
-    lost.partition = partition.number;
-    lost.first = from;
-    lost.last = assignment.events_begin - 1;
     context_.ports.observer.note("error", "source_lost",
                                  "events were removed by retention before they were read", nullptr);
-    appender_.append({.topic = Topic::attempts,
-                      .partition = partition.number,
-                      .key = "source-lost",
-                      .value = wire::encode(context_.config.environment, lost),
-                      .headers = {}},
-                     [](const Appended&) {});
+    lost_at_source(partition, from, assignment.events_begin - 1);
     from = assignment.events_begin;
   }
   partition.watermark = Watermark(from);
   partition.next_event = from;
-  partition.settled_above = SettledAbove(from, assignment.metadata);
+  partition.settled_above = SettledAbove(assignment.committed.value_or(from), assignment.metadata);
   partition.phase = OwnedPartition::Phase::running;
   partition.next_mark = context_.steady() + kMarkEvery;
   commit(partition, context_.steady());  // its acknowledgement starts the lease
   context_.ports.log.begin(partition.number, from);
   on_running(partition);
+}
+
+void Ownership::lost_at_source(OwnedPartition& partition, Offset first, Offset last) {
+  SourceLostFact lost;
+  lost.stamp = partition.next_stamp();
+  lost.partition = partition.number;
+  lost.first = first;
+  lost.last = last;
+  const Appender::Owner owner{partition.number, partition.generation};
+  appender_.append({.topic = Topic::attempts,
+                    .partition = partition.number,
+                    .key = "source-lost",
+                    .value = wire::encode(context_.config.environment, lost),
+                    .headers = {}},
+                   [this, owner, first, last](const Appended& appended) {
+                     OwnedPartition* owned = find(owner.partition, owner.generation);
+                     if (owned && appended.status == Appended::Status::unknown)
+                       lost_at_source(*owned, first, last);
+                   });
 }
 
 // --- the tail of `parked`
@@ -217,7 +238,7 @@ void Ownership::on_tail(const Record& record) {
       if (partition->phase == OwnedPartition::Phase::reading) partition->last_mark = mark;
       if (partition->epoch >= 0 && record.offset > partition->epoch &&
           mark.instance != context_.config.instance) {
-        partition->superseded = true;
+        partition->superseded_at = context_.steady();
       }
     }
   } else if (partition->epoch < 0 || record.offset <= partition->epoch) {
@@ -235,7 +256,7 @@ void Ownership::restore_record(OwnedPartition& partition, const Record& record) 
     if (!before) return;
     view_.erase_parked(before->delivery, before->due);
     view_.drop_claim(before->delivery.position, id);
-    view_.put_end(before->delivery);
+    view_.put_end(before->delivery, record.appended);
     if (partition.parked > 0) --partition.parked;
     return;
   }
@@ -270,30 +291,47 @@ void Ownership::answer_if_foreign(OwnedPartition& partition, const Record& recor
     }
     return;
   }
-  answer(partition, DeliveryId(record.key), said, record.offset);
+  partition.owed.insert(record.offset);
+  answer(partition, {DeliveryId(record.key), std::move(said), record.offset});
 }
 
 // Somebody else's word, or ours landing late, now stands last on that delivery: compaction would keep it. So
 // the truth is said again after it (DESIGN §3).
-void Ownership::answer(OwnedPartition& partition, const DeliveryId& id,
-                       const std::optional<ParkedState>& said, Offset at) {
-  if (ActiveDelivery* active = active_.find(id)) {
+void Ownership::answer(OwnedPartition& partition, OwnedPartition::Foreign word) {
+  if (ActiveDelivery* active = active_.find(word.id)) {
     active->parked = true;
-    active->foreign_at = at;
+    active->foreign_at = word.at;
+  } else if (!may_act(partition, context_.steady()) || view_.broken()) {
+    partition.unanswered.push_back(std::move(word));
     return;
-  }
-  if (auto known = view_.parked(id)) {
+  } else if (auto known = view_.parked(word.id)) {
     // Held: only its row waits at the end of its lifetime. Whoever reads the log alone shall look at once.
     if (known->due >= known->appended + context_.config.lifetime.count())
       known->due = to_ms(context_.log_now());
-    append_parked(partition, *known, [](const Appended&) {});
+    append_parked(partition, *known, until_acknowledged(partition, word));
+    return;
+  } else if (word.said && word.said->delivery.position.offset >= partition.next_event) {
+    partition.foreign.insert(word.id);
+  } else if (word.said) {
+    append_tombstone(partition, word.id, until_acknowledged(partition, word));
     return;
   }
-  if (said && said->delivery.position.offset >= partition.next_event) {
-    partition.foreign.insert(id);
-    return;
-  }
-  if (said) append_tombstone(partition, id, [](const Appended&) {});
+  partition.owed.erase(partition.owed.find(word.at));
+}
+
+Appender::Answer Ownership::until_acknowledged(const OwnedPartition& partition,
+                                               const OwnedPartition::Foreign& word) {
+  return
+      [this, number = partition.number, generation = partition.generation, word](const Appended& appended) {
+        OwnedPartition* owned = find(number, generation);
+        if (!owned) return;
+        if (appended.status == Appended::Status::acknowledged) {
+          owned->owed.erase(owned->owed.find(word.at));
+          owned->tail_moved = true;
+        } else {
+          owned->unanswered.push_back(word);  // what is true may be something else by then
+        }
+      };
 }
 
 void Ownership::append_parked(OwnedPartition& partition, const ParkedState& state, Appender::Answer answer) {
@@ -320,16 +358,18 @@ void Ownership::append_tombstone(OwnedPartition& partition, const DeliveryId& id
 void Ownership::append_stamped(OwnedPartition& partition, NewRecord record, Stamp stamp,
                                Appender::Answer answer) {
   partition.unacknowledged.insert(stamp.sequence);
-  appender_.append(std::move(record),
-                   [this, number = partition.number, generation = partition.generation,
-                    sequence = stamp.sequence, answer = std::move(answer)](const Appended& appended) {
-                     if (OwnedPartition* owned = find(number, generation)) {
-                       owned->unacknowledged.erase(sequence);
-                       owned->seen_unacknowledged.erase(sequence);
-                       owned->tail_moved = true;
-                     }
-                     answer(appended);
-                   });
+  appender_.append(
+      std::move(record),
+      [this, number = partition.number, generation = partition.generation, sequence = stamp.sequence,
+       answer = std::move(answer)](const Appended& appended) {
+        if (OwnedPartition* owned = find(number, generation)) {
+          owned->unacknowledged.erase(sequence);
+          owned->seen_unacknowledged.erase(sequence);
+          owned->tail_moved = true;
+        }
+        answer(appended);
+      },
+      Appender::Owner{partition.number, partition.generation});
 }
 
 void Ownership::note_positions() {
@@ -338,6 +378,7 @@ void Ownership::note_positions() {
     partition->tail_moved = false;
     Offset next = partition->tail_next;
     for (const auto& [sequence, offset] : partition->seen_unacknowledged) next = std::min(next, offset);
+    if (!partition->owed.empty()) next = std::min(next, *partition->owed.begin());
     view_.put_tail(number, {next, partition->tail_appended, partition->parked});
   }
 }
@@ -369,6 +410,11 @@ void Ownership::on_committed(Partition number, Offset offset, SteadyTime sent_at
   partition->commit_under_way = false;
   if (!acknowledged) return;
   partition->committed = offset;
+  if (partition->superseded_at && sent_at >= *partition->superseded_at) {
+    // We are the owner all the same: the mark was a former one's, landing late. Ours goes after it.
+    partition->superseded_at.reset();
+    partition->next_mark = context_.steady();
+  }
   const Millis lease = context_.ports.log.session_timeout() * 8 / 10;
   partition->lease_until = std::max(partition->lease_until.value_or(sent_at + lease), sent_at + lease);
 }
@@ -397,7 +443,11 @@ void Ownership::tick_partition(OwnedPartition& partition, SteadyTime now) {
                    now - partition.commit_sent >= heartbeat;
   if (due && (!partition.commit_under_way || now - partition.commit_sent >= heartbeat))
     commit(partition, now);
-  if (now >= partition.next_mark && may_act(partition, now)) {
+  if (!may_act(partition, now)) return;
+  if (!partition.unanswered.empty() && !view_.broken()) {
+    for (auto& word : std::exchange(partition.unanswered, {})) answer(partition, std::move(word));
+  }
+  if (now >= partition.next_mark) {
     partition.next_mark = now + kMarkEvery;
     write_mark(partition);
   }

@@ -34,6 +34,8 @@ class Ownership {
   std::vector<OwnedPartition*> all();
   // Before every send and every produce of a partition's facts: ours, not superseded, and the lease holds.
   bool may_act(const OwnedPartition& partition, SteadyTime now) const;
+  // The same for what waits in the appender; before a partition runs only its own assignment counts.
+  bool may_append(const Appender::Owner& owner, SteadyTime now);
 
   void received(OwnedPartition& partition, Offset offset);
   void settled(OwnedPartition& partition, Offset offset);
@@ -67,8 +69,9 @@ class Ownership {
   void run(OwnedPartition& partition);
   void restore_record(OwnedPartition& partition, const Record& record);
   void answer_if_foreign(OwnedPartition& partition, const Record& record);
-  void answer(OwnedPartition& partition, const DeliveryId& id, const std::optional<ParkedState>& said,
-              Offset at);
+  void answer(OwnedPartition& partition, OwnedPartition::Foreign word);
+  Appender::Answer until_acknowledged(const OwnedPartition& partition, const OwnedPartition::Foreign& word);
+  void lost_at_source(OwnedPartition& partition, Offset first, Offset last);
   void append_stamped(OwnedPartition& partition, NewRecord record, Stamp stamp, Appender::Answer answer);
   void commit(OwnedPartition& partition, SteadyTime now);
   void tick_partition(OwnedPartition& partition, SteadyTime now);

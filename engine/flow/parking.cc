@@ -13,6 +13,7 @@ constexpr Millis kHeldEvery{100};
 constexpr std::size_t kRowsPerLoad = 500;
 constexpr std::size_t kFetchesMax = 500;
 constexpr std::size_t kHeldPerTurn = 16;  // of one endpoint: enabled ones are warmed, not stormed
+constexpr Millis kKeyWait{5000};
 constexpr Millis kLookForMore{60000};
 
 }  // namespace
@@ -54,7 +55,14 @@ void Parking::drop(const OwnedPartition& partition) {
 // --- what falls due
 
 void Parking::tick(SteadyTime now) {
-  if (!registry_.fresh(now) || !context_.log_time.known()) return;
+  if (!registry_.fresh(now) || !context_.log_time.known() || view_.broken()) return;
+  if (view_recoveries_ != view_.recoveries()) {
+    view_recoveries_ = view_.recoveries();
+    for (OwnedPartition* partition : ownership_.all()) {
+      partition->due_cursor = {};
+      partition->next_due = 0;
+    }
+  }
   if (now >= next_load_) {
     next_load_ = now + kLoadEvery;
     for (OwnedPartition* partition : ownership_.all()) {
@@ -73,6 +81,7 @@ void Parking::load_due(OwnedPartition& partition, SteadyTime now) {
   const std::int64_t until = to_ms(context_.log_now());
   if (!partition.next_due || *partition.next_due > until) return;
   const auto rows = view_.due(partition.number, partition.due_cursor, until, kRowsPerLoad);
+  if (view_.broken()) return;  // what it could not read, or write, is not told by its rows
   for (const View::Due& row : rows) {
     if (!bring_back(partition, row, now)) return;  // the same rows again, next time
     // Rows that parking moved before the cursor meanwhile have pulled it back themselves.
@@ -88,11 +97,15 @@ bool Parking::bring_back(OwnedPartition& partition, const View::Due& row, Steady
     return false;
   }
   auto state = view_.parked(row.id);
-  if (!state) return true;  // its delivery ended; the row goes with it
+  if (!state) return !view_.broken();  // its delivery ended; the row goes with it
   const bool expired = to_ms(context_.log_now()) >= state->appended + context_.config.lifetime.count();
   const Dispatch::Room room = dispatch_.room(state->delivery.tenant, state->delivery.target, now);
   using Kind = Dispatch::Room::Kind;
   if (room.kind == Kind::gone || expired || room.kind == Kind::yes) {
+    if (expired && view_.is_held(state->delivery)) {
+      EndpointState& at = dispatch_.state(state->delivery.tenant, state->delivery.target);
+      at.held -= std::min<std::uint64_t>(at.held, 1);
+    }
     view_.unhold(state->delivery);
     if (auto event = event_of(partition, *state)) {
       activate(partition, *state, std::move(event), row.due);
@@ -108,10 +121,16 @@ bool Parking::bring_back(OwnedPartition& partition, const View::Due& row, Steady
     ++dispatch_.state(state->delivery.tenant, state->delivery.target).held;
     return true;
   }
-  const std::int64_t later = to_ms(context_.log_now() + room.wait);
-  view_.move_due(state->delivery, row.due, later);
-  view_.put_due(*state, later);
+  later(partition, *state, row.due, room.wait);
   return true;
+}
+
+void Parking::later(OwnedPartition& partition, const ParkedState& state, std::int64_t due, Millis wait) {
+  const std::int64_t then = to_ms(context_.log_now() + wait);
+  view_.move_due(state.delivery, due, then);
+  view_.put_due(state, then);
+  partition.due_cursor = std::min(partition.due_cursor, {then, state.delivery.id});
+  partition.next_due = std::min(partition.next_due.value_or(then), then);
 }
 
 void Parking::activate(OwnedPartition& partition, const ParkedState& state,
@@ -124,7 +143,6 @@ void Parking::activate(OwnedPartition& partition, const ParkedState& state,
   } else if (expired) {
     EndpointState& at = dispatch_.state(state.delivery.tenant, state.delivery.target);
     const bool stopped = dispatch_.stop_of(*endpoint, at) != Stop::none;
-    if (stopped && at.held > 0) --at.held;
     settle_.bury(delivery, stopped ? DeadReason::endpoint_disabled : DeadReason::expired);
   } else {
     dispatch_.admit(delivery);
@@ -217,6 +235,10 @@ void Parking::on_fetched(std::uint64_t token, const Result<Record>& record) {
       erased(*partition, state, loading.due);
       return;
     }
+    if (!opened && opened.error().errc == Errc::unavailable) {
+      later(*partition, state, loading.due, kKeyWait);  // its key is not here yet
+      return;
+    }
     auto inner = opened ? wire::parse_protobuf(opened->reveal()) : Result<Event>(fail(opened.error()));
     if (inner) {
       inner->target = decoded->event.target;
@@ -265,7 +287,7 @@ void Parking::drain_held(SteadyTime now) {
   for (const auto& [incarnation, state] : dispatch_.states()) {
     if (!state->draining_held) continue;
     const Dispatch::Room room = dispatch_.room(state->tenant, state->target, now);
-    if (room.kind == Dispatch::Room::Kind::stopped || state->held == 0) {
+    if (room.kind == Dispatch::Room::Kind::stopped) {
       state->draining_held = false;
       continue;
     }
@@ -287,7 +309,10 @@ void Parking::drain_held(SteadyTime now) {
         partition->next_due = std::min(partition->next_due.value_or(due), due);
       }
     }
-    if (!any) state->held = 0;
+    if (!any) {
+      state->held = 0;
+      state->draining_held = false;
+    }
   }
 }
 

@@ -35,6 +35,8 @@ class Parking {
   void load_due(OwnedPartition& partition, SteadyTime now);
   // False: memory or a limit says not now, the cursor stays.
   bool bring_back(OwnedPartition& partition, const View::Due& row, SteadyTime now);
+  // Its row moves: it is looked at again after `wait`.
+  void later(OwnedPartition& partition, const ParkedState& state, std::int64_t due, Millis wait);
   void activate(OwnedPartition& partition, const ParkedState& state, std::shared_ptr<ActiveEvent> event,
                 std::int64_t due);
   std::shared_ptr<ActiveEvent> event_of(const OwnedPartition& partition, const ParkedState& state);
@@ -67,6 +69,7 @@ class Parking {
   SteadyTime next_load_{};
   SteadyTime next_held_{};
   bool look_for_enabled_ = true;
+  std::uint64_t view_recoveries_ = 0;
 };
 
 }  // namespace postrider::flow

@@ -152,9 +152,16 @@ void RegistryView::write_health(const HealthFact& fact) {
                    .key = health_key(fact),
                    .value = wire::encode(context_.config.environment, fact),
                    .headers = {}};
-  // Lost: the next change writes the state again; the view of this shard acts on it already.
-  appender_.append(record, [this, fact](const Appended& appended) {
-    if (appended.status == Appended::Status::unknown) write_health(fact);
+  const std::string key = record.key;
+  const std::uint64_t serial = ++newest_health_[key];
+  // Said again unless something newer was said meanwhile, behind which it would land.
+  appender_.append(std::move(record), [this, fact, key, serial](const Appended& appended) {
+    if (newest_health_[key] != serial) return;
+    if (appended.status == Appended::Status::unknown) {
+      write_health(fact);
+    } else {
+      newest_health_.erase(key);
+    }
   });
 }
 

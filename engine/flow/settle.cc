@@ -120,10 +120,13 @@ Settle::Step Settle::append_step(Topic topic, std::string key, std::function<std
                      .key = key,
                      .value = std::move(value),
                      .headers = {}};
-    appender_.append(std::move(record), [answer, acknowledged](const Appended& appended) {
-      if (appended.status == Appended::Status::acknowledged && acknowledged) acknowledged();
-      answer(appended);
-    });
+    appender_.append(
+        std::move(record),
+        [answer, acknowledged](const Appended& appended) {
+          if (appended.status == Appended::Status::acknowledged && acknowledged) acknowledged();
+          answer(appended);
+        },
+        Appender::Owner{partition.number, partition.generation});
     return true;
   };
 }
@@ -188,14 +191,16 @@ Settle::Step Settle::attempt_step(const ActiveDelivery& delivery, const Outcome&
                      .value = value,
                      .headers = {}};
     appender_.append(
-        std::move(record), [this, told, value = std::move(value), answer](const Appended& appended) {
+        std::move(record),
+        [this, told, value = std::move(value), answer](const Appended& appended) {
           if (appended.status == Appended::Status::acknowledged) {
             view_.put_attempt(told->fact, value);
             context_.ports.observer.attempt({told->fact, told->attempts_max, told->traceparent,
                                              told->rate_limit_remaining, told->error_code, told->dead});
           }
           answer(appended);
-        });
+        },
+        Appender::Owner{partition.number, partition.generation});
     return true;
   };
 }
@@ -422,7 +427,7 @@ void Settle::ended(OwnedPartition& partition, std::uint64_t serial) {
 
 void Settle::release(OwnedPartition& partition, ActiveDelivery& delivery) {
   ActiveEvent& event = *delivery.event;
-  if (event.unrecorded > 0 && --event.unrecorded == 0 && event.counts) {
+  if (delivery.counted && --event.unrecorded == 0) {
     ownership_.settled(partition, event.position.offset);
   }
   active_.remove(delivery.serial);

@@ -44,6 +44,9 @@ void Shard::connect_parts() {
   ownership_.on_drain_over = [this](OwnedPartition& partition) {
     dispatch_.give_up_in_flight(partition.number);
   };
+  appender_.may_append = [this](const Appender::Owner& owner) {
+    return ownership_.may_append(owner, context_.steady());
+  };
   registry_.on_change([this] { parking_.registry_changed(); });
   commands_.ready = [this] { return readiness(); };
 }
@@ -65,6 +68,7 @@ void Shard::step() {
   intake_.pump(now);
   parking_.tick(now);
   dispatch_.pump(now);
+  context_.ports.transport.start(*this);
   settle_.flush_batches();
   settle_.tick(now);
   commands_.tick(now);

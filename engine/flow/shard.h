@@ -52,6 +52,7 @@ class Shard : public LogListener, public TransportListener, public ResolverListe
   void on_fetched(std::uint64_t token, Result<Record> record) override;
   void on_log_error(const Error& error) override;
   void on_outcome(std::uint64_t token, Outcome outcome) override;
+  bool may_still_send(std::uint64_t token) override { return dispatch_.may_still_send(token); }
   void on_resolved(std::uint64_t token, Result<Resolved> resolved) override;
 
  private:

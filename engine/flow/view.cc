@@ -70,13 +70,15 @@ void View::broke(const Error& error) {
 }
 
 Result<void> View::flush(bool sync) {
-  if (batch_.empty()) return {};
+  if (batch_.empty() && !broken_) return {};
+  if (batch_.empty()) batch_.put(Family::meta, "probe", "");
   auto written = context_.ports.store.write(batch_, sync);
   if (!written) {
     // Kept and tried again: a full disk heals. What is not written is still on the log.
     broke(written.error());
     return written;
   }
+  if (broken_) ++recoveries_;
   broken_.reset();
   batch_.ops.clear();
   fresh_first_.clear();
@@ -177,6 +179,12 @@ void View::unhold(const DeliveryRef& ref) {
   batch_.erase(Family::held, held_prefix(ref.position.partition, ref.target.incarnation) + ref.id.str());
 }
 
+bool View::is_held(const DeliveryRef& ref) {
+  (void)flush();
+  return get(Family::held, held_prefix(ref.position.partition, ref.target.incarnation) + ref.id.str())
+      .has_value();
+}
+
 std::vector<DeliveryId> View::held(Partition partition, const Incarnation& incarnation, std::size_t limit) {
   std::vector<DeliveryId> ids;
   const std::string prefix = held_prefix(partition, incarnation);
@@ -247,8 +255,8 @@ void View::put_index(const WebhookId& webhook_id, const std::string& event_id, P
   put_ttl(Family::index, index_prefix('e', event_id) + webhook_id.str(), expiry, "");
 }
 
-void View::put_end(const DeliveryRef& ref) {
-  put_ttl(Family::history, ref.id.str() + '\2', history_expiry(), "");
+void View::put_end(const DeliveryRef& ref, LogTime ended) {
+  put_ttl(Family::history, ref.id.str() + '\2', to_ms(ended) + context_.config.history_ttl.count(), "");
 }
 
 void View::put_dead(const DeadLetter& letter) {

@@ -33,7 +33,8 @@ namespace postrider::flow {
 //   repeats  partition(4) key(16)                → ttl(8) offset(8) append time ms(8)
 //   meta     "tail" partition(4)                 → next offset(8) append time ms(8) count(8)
 //            "mark" partition(4)                 → ParkedRecord: the newest owner mark seen
-//            "log"                               → identity of the log this is a view of
+//            "probe"                             → nothing: written to see whether the disk takes writes
+//            again "log"                               → identity of the log this is a view of
 // FOR EVER: a change of a key or a value is a new format version (engine/rocks refuses older ones).
 class View {
  public:
@@ -42,6 +43,8 @@ class View {
   // An error of the store is kept, said once, and ends intake (readiness names it).
   Result<void> flush(bool sync = false);
   const std::optional<Error>& broken() const { return broken_; }
+  // How often it has healed: what was read meanwhile may have missed rows that were not written yet.
+  std::uint64_t recoveries() const { return recoveries_; }
 
   // --- parked deliveries and when they are due
   std::optional<ParkedState> parked(const DeliveryId& id);
@@ -63,6 +66,7 @@ class View {
   // --- held: parked deliveries of a stopped endpoint; their due row stands at their expiry meanwhile
   void hold(const DeliveryRef& ref, std::int64_t due, std::int64_t expiry);
   void unhold(const DeliveryRef& ref);
+  bool is_held(const DeliveryRef& ref);
   std::vector<DeliveryId> held(Partition partition, const Incarnation& incarnation, std::size_t limit);
   std::map<Incarnation, std::uint64_t> held_counts(Partition partition);
 
@@ -79,7 +83,7 @@ class View {
   void put_index(const WebhookId& webhook_id, const std::string& event_id, Position position,
                  const std::vector<DeliveryId>& ids);
   // Of a delivery whose last fact was not seen here.
-  void put_end(const DeliveryRef& ref);
+  void put_end(const DeliveryRef& ref, LogTime ended);
   void put_dead(const DeadLetter& letter);
   void put_cancelled(const CancelledFact& fact, std::string_view record);
   bool has_ended(const DeliveryId& id);
@@ -124,6 +128,7 @@ class View {
   StoreBatch batch_;
   std::map<std::string, First> fresh_first_;  // put since the last flush
   std::optional<Error> broken_;
+  std::uint64_t recoveries_ = 0;
 };
 
 }  // namespace postrider::flow

@@ -95,6 +95,7 @@ void PositionReader::see(const rd_kafka_message_t& message, LogListener& listene
 
 void PositionReader::record(Cursor& cursor, const rd_kafka_message_t& message, LogListener& listener) {
   none_below(message.partition, cursor, message.offset, listener);
+  cursor.from = message.offset + 1;
   while (true) {
     const auto found = cursor.wanted.find(message.offset);
     if (found == cursor.wanted.end()) return;

@@ -35,16 +35,17 @@ class PositionReader {
   struct Cursor {
     std::multimap<Offset, std::uint64_t> wanted;
     bool running = false;
-    Offset from = 0;          // where this run began: it answers nothing below
+    // Where this run stands: it answers nothing below. What is wanted there meanwhile waits for the next run.
+    Offset from = 0;
     std::uint64_t batch = 0;  // messages of this batch and earlier ones are of a former run
   };
   void run(Partition partition, Cursor& cursor, Offset from);
   void stop(Partition partition, Cursor& cursor);
   void see(const rd_kafka_message_t& message, LogListener& listener);
   void record(Cursor& cursor, const rd_kafka_message_t& message, LogListener& listener);
-  // Wishes in [from of the run, below) that only an end or a range error speaks against.
+  // Wishes in [where the run stands, below) that only an end or a range error speaks against.
   void doubt(Partition partition, Cursor& cursor, Offset below);
-  // Answers all wishes in [from of the run, below) with not_found.
+  // Answers all wishes in [where the run stands, below) with not_found.
   void none_below(Partition partition, Cursor& cursor, Offset below, LogListener& listener);
   void go_on(Partition partition, Cursor& cursor, Offset next);
 

@@ -32,6 +32,9 @@ class TransportListener {
  public:
   virtual ~TransportListener() = default;
   virtual void on_outcome(std::uint64_t token, Outcome outcome) = 0;
+  // Asked when the connection stands and the first byte is about to leave, perhaps long after send(): false
+  // ends it with the outcome `ambiguous`, and nothing was sent.
+  virtual bool may_still_send(std::uint64_t) { return true; }
 };
 
 // Sends one HTTP POST per call, concurrently. Not thread-safe: the shard's thread. Never blocks.
@@ -41,6 +44,8 @@ class Transport {
   virtual void send(HttpRequest request, std::uint64_t token) = 0;  // on_outcome follows, exactly once
   virtual void cancel_all() = 0;  // outcomes `ambiguous` follow from the next poll()
   virtual std::size_t poll(TransportListener& listener) = 0;
+  // Starts what was sent since the last poll(): at once, not when the next one comes.
+  virtual void start(TransportListener& listener) = 0;
   virtual int wake_fd() const = 0;  // readable when poll() has something to do; -1: none
 };
 

@@ -1,5 +1,6 @@
 #include "engine/api/api.h"
 
+#include "engine/api/token_gate.h"
 #include "tests/api/api_kit.h"
 #include "tests/api/tls_files.h"
 
@@ -60,6 +61,18 @@ TEST_F(ApiTest, StopsAcceptingARevokedTokenAtOnceAfterAReset) {
   EXPECT_EQ(reset.json().value("token", ""), "fresh-token");
   EXPECT_EQ(call("GET", "/v1/endpoints").status, 401);
   EXPECT_EQ(call("GET", "/v1/endpoints", "", {}, "fresh-token").status, 200);
+}
+
+// A token in constant use is asked for as often as one that is not: elsewhere it may have been revoked.
+TEST_F(ApiTest, RemembersATokenFromTheServicesAnswerNotFromItsLastUse) {
+  EXPECT_EQ(call("GET", "/v1/endpoints").status, 200);
+  const auto checks = service_.token_checks.load();
+  const auto until = std::chrono::steady_clock::now() + 3 * TokenGate::kRemembered;
+  while (std::chrono::steady_clock::now() < until) {
+    EXPECT_EQ(call("GET", "/v1/endpoints").status, 200);
+    std::this_thread::sleep_for(std::chrono::milliseconds(20));
+  }
+  EXPECT_GE(service_.token_checks.load(), checks + 2);
 }
 
 class Beyond : public ApiTest {};

@@ -216,6 +216,7 @@ std::string Arrival::header(std::string_view name) const {
 void TestTransport::send(const void* who, HttpRequest request, std::uint64_t token) {
   const std::string host = request.to->url.host;
   const int n = ++counts_[host];
+  last_token = token;
   const std::int64_t timeout = request.timeout.count();
   arrivals.push_back({host, std::move(request), clocks_.steady_ms, clocks_.wall_ms});
   const std::optional<Outcome> outcome = answer ? answer(host, n) : answered(200);

@@ -146,6 +146,7 @@ class TestTransport {
   // What a host answers to its n-th request (from 1); nullopt: it hangs until the attempt's timeout.
   std::function<std::optional<Outcome>(const std::string& host, int n)> answer;
   std::vector<Arrival> arrivals;
+  std::uint64_t last_token = 0;
   std::vector<Arrival> at(const std::string& host) const;
   std::size_t hanging() const { return hanging_.size(); }
   bool quiet() const { return done_.empty(); }
@@ -177,6 +178,7 @@ class TestLine : public Transport {
   }
   void cancel_all() override { transport_.cancel_all(this); }
   std::size_t poll(TransportListener& listener) override { return transport_.poll(this, listener); }
+  void start(TransportListener&) override {}
   int wake_fd() const override { return -1; }
 
  private:
