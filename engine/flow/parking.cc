@@ -161,8 +161,7 @@ ActiveDelivery& Parking::add(OwnedPartition& partition, const ParkedState& state
   delivery->due_row = due;
   delivery->last_status = state.last_status;
   delivery->last_error = state.last_error;
-  view_.put_index(state.delivery.webhook_id, state.delivery.event_id, state.delivery.position,
-                  {state.delivery.id});
+  view_.put_index_of(state.delivery);
   return active_.add(std::move(delivery));
 }
 

@@ -244,14 +244,22 @@ void View::put_attempt(const AttemptFact& fact, std::string_view record) {
 
 void View::put_index(const WebhookId& webhook_id, const std::string& event_id, Position position,
                      const std::vector<DeliveryId>& ids) {
-  // Attempts may be made as long as the event lives, and each is kept for the history's time.
-  const std::int64_t expiry = history_expiry() + context_.config.lifetime.count();
   for (std::size_t first = 0; first < ids.size(); first += kIdsInARow) {
     std::string row;
     for (std::size_t i = first; i < std::min(first + kIdsInARow, ids.size()); ++i) row += ids[i].str() + '\n';
-    put_ttl(Family::index, index_prefix('w', webhook_id.str()) + claim_key(position) + ids[first].str(),
-            expiry, row);
+    put_index_row(webhook_id, event_id, position, '\0' + be64(static_cast<std::int64_t>(first)), row);
   }
+}
+
+void View::put_index_of(const DeliveryRef& ref) {
+  put_index_row(ref.webhook_id, ref.event_id, ref.position, '\1' + ref.id.str(), ref.id.str() + '\n');
+}
+
+void View::put_index_row(const WebhookId& webhook_id, const std::string& event_id, Position position,
+                         const std::string& part, std::string_view ids) {
+  // Attempts may be made as long as the event lives, and each is kept for the history's time.
+  const std::int64_t expiry = history_expiry() + context_.config.lifetime.count();
+  put_ttl(Family::index, index_prefix('w', webhook_id.str()) + claim_key(position) + part, expiry, ids);
   put_ttl(Family::index, index_prefix('e', event_id) + webhook_id.str(), expiry, "");
 }
 

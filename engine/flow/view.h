@@ -28,7 +28,8 @@ namespace postrider::flow {
 //   history  delivery id 0 epoch(8) sequence(8)  → ttl(8) AttemptRecord
 //            delivery id 1                       → ttl(8) DeadLetterRecord without its payload
 //            delivery id 2                       → ttl(8): ended, and nothing more is known
-//   index    "w" webhook-id 0 partition(4) offset(8) delivery id → ttl(8) delivery ids, each and \n
+//   index    "w" webhook-id 0 partition(4) offset(8) 0 number(8)      → ttl(8) delivery ids, each and \n
+//            "w" webhook-id 0 partition(4) offset(8) 1 delivery id    → ttl(8) that id and \n
 //            "e" event id 0 webhook-id           → ttl(8)
 //   repeats  partition(4) key(16)                → ttl(8) offset(8) append time ms(8)
 //   meta     "tail" partition(4)                 → next offset(8) append time ms(8) count(8)
@@ -78,10 +79,11 @@ class View {
 
   // --- history
   void put_attempt(const AttemptFact& fact, std::string_view record);
-  // Where an event's deliveries are found by its ids: written once, when it is routed, or when a parked one
-  // of them is loaded here.
+  // Where an event's deliveries are found by its ids: all of them when it is routed, one when it is loaded
+  // here from `parked`, perhaps after a takeover.
   void put_index(const WebhookId& webhook_id, const std::string& event_id, Position position,
                  const std::vector<DeliveryId>& ids);
+  void put_index_of(const DeliveryRef& ref);
   // Of a delivery whose last fact was not seen here.
   void put_end(const DeliveryRef& ref, LogTime ended);
   void put_dead(const DeadLetter& letter);
@@ -121,6 +123,8 @@ class View {
   void scan(Family family, const std::string& from, const std::string& to,
             const std::function<bool(std::string_view, std::string_view)>& each);
   void put_ttl(Family family, std::string key, std::int64_t expiry, std::string_view value);
+  void put_index_row(const WebhookId& webhook_id, const std::string& event_id, Position position,
+                     const std::string& part, std::string_view ids);
   std::int64_t history_expiry() const;
   void broke(const Error& error);
 

@@ -53,6 +53,24 @@ TEST(NothingLost, ASiblingThatComesBackDoesNotSettleForOneThatIsStillUnderWay) {
   EXPECT_EQ(world.transport.at("hangs.example").size(), 2u);
 }
 
+TEST(NothingLost, EveryDeliveryOfAnEventIsFoundAfterOneOfThemWasRetried) {
+  World world;
+  world.begin();
+  world.declare("fails", retry_after_a_second);
+  world.declare("main");
+  world.transport.answer = [](const std::string& host, int n) {
+    return answered(host == "fails.example" && n == 1 ? 503 : 200);
+  };
+  world.publish("e1");
+  ASSERT_TRUE(world.run_until([&] { return world.transport.arrivals.size() == 3; }, seconds(5)));
+  for (const std::string& id : {std::string("e1"), world.attempts().front().delivery.webhook_id.str()}) {
+    std::size_t found = 0;
+    world.one().shard->service().find_deliveries(
+        id, [&](Result<std::vector<DeliveryId>> ids) { found = ids->size(); });
+    EXPECT_EQ(found, 2u) << id;
+  }
+}
+
 TEST(NothingLost, WhatTheBitmapNamesIsCountedFromTheCommittedOffsetWhateverRetentionRemoved) {
   World world;
   world.begin();

@@ -1,4 +1,5 @@
 #pragma once
+#include <atomic>
 #include <string>
 
 #include "engine/core/ids.h"
@@ -9,10 +10,12 @@
 // A desk over a log in memory, and facts to lay on it.
 namespace postrider::test {
 
+// Stands still, but where a test moves it.
 class StillClock : public Clock {
  public:
+  std::atomic<std::int64_t> steady_ms = 1'000'000;
   WallTime wall() const override { return from_ms<WallTime>(1'700'000'000'000); }
-  SteadyTime steady() const override { return from_ms<SteadyTime>(1'000'000); }
+  SteadyTime steady() const override { return from_ms<SteadyTime>(steady_ms); }
 };
 
 class CountingRandom : public Random {
