@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include <atomic>
+#include <chrono>
 #include <filesystem>
 #include <vector>
 
@@ -24,6 +25,8 @@ namespace {
 constexpr std::string_view kMarkFile = "/postrider.view";
 constexpr std::string_view kMarkStart = "postrider-view ";
 constexpr std::string_view kFormat = "2 ";
+constexpr std::chrono::seconds kReopenEvery{1};
+constexpr std::uintmax_t kRoomToReopen = std::uintmax_t{16} << 20;
 constexpr std::string_view kLogKey = "log";  // in the default column family
 
 rocksdb::Slice slice(std::string_view bytes) {
@@ -31,6 +34,11 @@ rocksdb::Slice slice(std::string_view bytes) {
 }
 std::string_view view(const rocksdb::Slice& bytes) {
   return {bytes.data(), bytes.size()};
+}
+
+// A reopening found no room in the end: the next write tries again.
+tl::unexpected<Error> closed() {
+  return failure(rocksdb::Status::NoSpace("closed after a failed write"), "read the view");
 }
 
 tl::unexpected<Error> not_ours(const std::string& directory) {
@@ -82,7 +90,13 @@ struct RocksStore::Database {
   std::shared_ptr<rocksdb::Cache> cache;
   std::vector<rocksdb::ColumnFamilyHandle*> families;  // the default one first
   std::unique_ptr<rocksdb::DB> db;
-  std::atomic<bool> write_failed{false};
+  RocksStoreOptions options;
+  bool write_failed = false;
+  std::chrono::steady_clock::time_point reopen_at;
+
+  rocksdb::Status open();
+  void close();
+  rocksdb::Status reopen();
 
   rocksdb::ColumnFamilyHandle* of(Family family) const {
     return families[static_cast<std::size_t>(family) + 1];
@@ -91,12 +105,39 @@ struct RocksStore::Database {
     return has_ttl(family) && expired(value, log_time_ms.load(std::memory_order_relaxed));
   }
 
-  ~Database() {
-    if (!db) return;
-    for (rocksdb::ColumnFamilyHandle* family : families) db->DestroyColumnFamilyHandle(family);
-    db->Close();  // compactions end before the filter goes
-  }
+  ~Database() { close(); }
 };
+
+rocksdb::Status RocksStore::Database::open() {
+  rocksdb::DB* opened = nullptr;
+  const rocksdb::Status status =
+      rocksdb::DB::Open(database_options(options, cache), options.directory,
+                        family_options(options, cache, expiry), &families, &opened);
+  db.reset(opened);
+  return status;
+}
+
+void RocksStore::Database::close() {
+  if (!db) return;
+  for (rocksdb::ColumnFamilyHandle* family : families) db->DestroyColumnFamilyHandle(family);
+  families.clear();
+  db->Close();  // compactions end before the filter goes
+  db.reset();
+}
+
+// After a failed write RocksDB takes no more. Its own Resume() flushes through the log file that failed, and
+// one with assertions (Debian's) may end the process over it: opened anew, it reads that file up to its last
+// whole batch. Until there is room the old one goes on serving reads.
+rocksdb::Status RocksStore::Database::reopen() {
+  const auto now = std::chrono::steady_clock::now();
+  if (now < reopen_at) return rocksdb::Status::NoSpace("waiting for room");
+  reopen_at = now + kReopenEvery;
+  std::error_code failed;
+  if (std::filesystem::space(options.directory, failed).available < kRoomToReopen && !failed)
+    return rocksdb::Status::NoSpace("waiting for room");
+  close();
+  return open();
+}
 
 Result<std::unique_ptr<RocksStore>> RocksStore::open(const RocksStoreOptions& options) {
   if (Result<void> made = make_directory(options.directory); !made) return fail(made.error());
@@ -107,11 +148,8 @@ Result<std::unique_ptr<RocksStore>> RocksStore::open(const RocksStoreOptions& op
   bounded.memory_bytes = std::max<std::size_t>(options.memory_bytes, std::size_t{8} << 20);
   auto database = std::make_unique<Database>();
   database->cache = rocksdb::NewLRUCache(bounded.memory_bytes);
-  rocksdb::DB* db = nullptr;
-  const rocksdb::Status status =
-      rocksdb::DB::Open(database_options(bounded, database->cache), options.directory,
-                        family_options(bounded, database->cache, database->expiry), &database->families, &db);
-  database->db.reset(db);
+  database->options = bounded;
+  const rocksdb::Status status = database->open();
   if (!status.ok()) return failure(status, "open the view in " + options.directory);
   return std::unique_ptr<RocksStore>(new RocksStore(std::move(database)));
 }
@@ -136,6 +174,7 @@ Result<void> RocksStore::belongs_to(const LogIdentity& log) {
 }
 
 Result<std::optional<std::string>> RocksStore::get(Family family, std::string_view key) {
+  if (!database_->db) return closed();
   rocksdb::PinnableSlice value;
   const rocksdb::Status status =
       database_->db->Get(rocksdb::ReadOptions(), database_->of(family), slice(key), &value);
@@ -146,6 +185,11 @@ Result<std::optional<std::string>> RocksStore::get(Family family, std::string_vi
 }
 
 Result<void> RocksStore::write(const StoreBatch& batch, bool sync) {
+  if (database_->write_failed) {
+    const rocksdb::Status reopened = database_->reopen();
+    if (!reopened.ok()) return failure(reopened, "write to the view");
+    database_->write_failed = false;
+  }
   rocksdb::WriteBatch changes;
   for (const StoreBatch::Op& op : batch.ops) {
     rocksdb::ColumnFamilyHandle* const family = database_->of(op.family);
@@ -153,23 +197,18 @@ Result<void> RocksStore::write(const StoreBatch& batch, bool sync) {
         op.value ? changes.Put(family, op.key, *op.value) : changes.Delete(family, op.key);
     if (!added.ok()) return failure(added, "write to the view");
   }
-  // After a failed write RocksDB takes no more until it is told to try again.
-  if (database_->write_failed.load(std::memory_order_relaxed)) {
-    const rocksdb::Status resumed = database_->db->Resume();
-    if (!resumed.ok()) return failure(resumed, "write to the view");
-    database_->write_failed.store(false, std::memory_order_relaxed);
-  }
   rocksdb::WriteOptions options;
   options.sync = sync;
   const rocksdb::Status status = database_->db->Write(options, &changes);
   if (status.ok()) return {};
-  database_->write_failed.store(true, std::memory_order_relaxed);
+  database_->write_failed = true;
   return failure(status, "write to the view");
 }
 
 Result<void> RocksStore::scan(Family family, std::string_view from, std::string_view to,
                               const std::function<bool(std::string_view key, std::string_view value)>& each) {
   if (!to.empty() && to <= from) return {};
+  if (!database_->db) return closed();
   const rocksdb::Slice upper = slice(to);
   rocksdb::ReadOptions options;
   // Bounded, so that it does not wade through tombstones beyond the range.
@@ -185,6 +224,7 @@ Result<void> RocksStore::scan(Family family, std::string_view from, std::string_
 }
 
 Result<void> RocksStore::erase_range(Family family, std::string_view from, std::string_view to) {
+  if (!database_->db) return closed();
   rocksdb::ColumnFamilyHandle* const handle = database_->of(family);
   std::string end(to);
   if (to.empty()) {
@@ -213,6 +253,7 @@ void RocksStore::set_log_time(LogTime now) {
 }
 
 Result<void> RocksStore::compact(Family family) {
+  if (!database_->db) return closed();
   rocksdb::CompactRangeOptions options;
   options.bottommost_level_compaction = rocksdb::BottommostLevelCompaction::kForceOptimized;
   const rocksdb::Status status =

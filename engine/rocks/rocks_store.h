@@ -19,9 +19,9 @@ struct RocksStoreOptions {
   Millis expiry_sweep = std::chrono::hours(6);
 };
 
-// Owns the database until it goes. Reads and writes from any thread; erase_range to a family's end only while
-// nobody else writes to that family. Values whose time has passed (set_log_time) are never returned, whether
-// or not a compaction has taken them yet.
+// Owns the database until it goes. One thread at a time: after a failed write it is closed and opened again,
+// at most once a second and once there is room. Values whose time has passed (set_log_time) are never
+// returned, whether or not a compaction has taken them yet.
 //
 // Durability: an unsynced write survives the process, a synced one the machine. What a torn log loses, the
 // caller sees by the positions it kept in Family::meta.

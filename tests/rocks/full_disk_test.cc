@@ -62,10 +62,11 @@ TEST(FullDisk, IsReportedLosesNothingAndIsOverOnceThereIsRoom) {
   StoreBatch again;
   again.put(Family::parked, "again", value);
   EXPECT_FALSE(store->write(again, true)) << "still full";
+  std::this_thread::sleep_for(std::chrono::milliseconds(1100));
+  EXPECT_FALSE(store->write(again, true)) << "still full";
   EXPECT_EQ(store->get(Family::parked, "row0").value(), value) << "reading goes on";
 
   std::filesystem::remove(dir / "ballast");
-  // RocksDB looks every five seconds for room for a write buffer (8 MiB here).
   const auto deadline = std::chrono::steady_clock::now() + std::chrono::seconds(30);
   Result<void> resumed = store->write(again, true);
   while (!resumed && std::chrono::steady_clock::now() < deadline) {

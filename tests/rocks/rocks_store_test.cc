@@ -233,7 +233,7 @@ TEST_F(RocksStoreTest, ADamagedViewSaysSoAndCanBeWipedAndMadeAgain) {
 
 TEST_F(RocksStoreTest, AViewOfAnotherFormatIsToBeRebuilt) {
   store_.reset();
-  std::ofstream(dir_ / "view/postrider.view") << "postrider-view 2 development\n";
+  std::ofstream(dir_ / "view/postrider.view") << "postrider-view 999 development\n";
   const auto newer = RocksStore::open(options());
   ASSERT_FALSE(newer);
   EXPECT_EQ(error_of(newer).code, "DATA_OTHER_FORMAT");
