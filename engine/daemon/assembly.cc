@@ -92,6 +92,27 @@ Result<LogIdentity> read_identity(LogClient& client, const Environment& environm
   return *found;
 }
 
+// What another key wrapped we could neither open nor add to: said before the first event waits for it.
+Result<void> check_key_service(LogClient& client, const Environment& environment,
+                               const std::string& service) {
+  auto extent = client.extent(Topic::keys, 0);
+  if (!extent) return fail(extent.error());
+  Result<void> verdict;
+  auto scanned = client.scan(Topic::keys, 0, extent->begin, extent->end, [&](const Record& record) {
+    if (!record.value) return true;
+    const auto fact = wire::decode_key(environment, *record.value);
+    if (!fact || fact->destroyed) return true;
+    if (fact->service != service) {
+      verdict = fail(Errc::invalid, "KEY_SERVICE_OTHER",
+                     "the keys on the log were wrapped by " + fact->service + ", not by " + service,
+                     "start with the key file that was in use before, or restore it from its backup");
+    }
+    return false;  // the first that lives speaks for all
+  });
+  if (!scanned) return fail(scanned.error());
+  return verdict;
+}
+
 Result<OpenedLog> open_embedded(const Config& config, crypto::KeyService& keys) {
   OpenedLog opened;
   const bool fresh = !holds_anything(config.log.directory);
@@ -114,7 +135,7 @@ Result<OpenedLog> open_embedded(const Config& config, crypto::KeyService& keys) 
   return opened;
 }
 
-Result<OpenedLog> open_kafka(const Config& config, const std::string& instance,
+Result<OpenedLog> open_kafka(const Config& config, const std::string& instance, crypto::KeyService& keys,
                              telemetry::Telemetry& telemetry) {
   OpenedLog opened;
   const KafkaConfig kafka = kafka_config(config, instance, telemetry);
@@ -126,6 +147,8 @@ Result<OpenedLog> open_kafka(const Config& config, const std::string& instance,
   auto identity = read_identity(*opened.client, config.environment);
   if (!identity) return fail(identity.error());
   opened.identity = *std::move(identity);
+  if (auto same = check_key_service(*opened.client, config.environment, keys.name()); !same)
+    return fail(same.error());
   auto shard = open_kafka_log(kafka);
   if (!shard) return fail(shard.error());
   opened.shard = *std::move(shard);
@@ -166,7 +189,7 @@ Result<std::unique_ptr<crypto::KeyService>> open_keys(const Config& config, tele
 Result<OpenedLog> open_log(const Config& config, const std::string& instance, crypto::KeyService& keys,
                            telemetry::Telemetry& telemetry) {
   return config.log.kind == LogPlace::Kind::embedded ? open_embedded(config, keys)
-                                                     : open_kafka(config, instance, telemetry);
+                                                     : open_kafka(config, instance, keys, telemetry);
 }
 
 std::unique_ptr<TopicWatch> watch_topics(const Config& config, telemetry::Telemetry& telemetry) {

@@ -387,6 +387,13 @@ EndpointView Commands::view_of(const Endpoint& endpoint) {
     stop = dispatch_.stop_of(endpoint, *state);
   }
   view.health = health_state(stop, breaker, share);
+  if (stop == Stop::none && view.health != HealthState::healthy && state) {
+    view.stopped.why = state->last_failure;
+    for (const auto& [partition, fact] : endpoint.health) {
+      if (!fact.failing) continue;
+      view.stopped.since = view.stopped.since == 0 ? fact.since : std::min(view.stopped.since, fact.since);
+    }
+  }
   return view;
 }
 

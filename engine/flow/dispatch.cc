@@ -405,6 +405,10 @@ void Dispatch::settle_outcome(EndpointState& state, ActiveDelivery& delivery, co
   situation.chance = context_.ports.random.next();
   const Verdict verdict = decide(outcome, state.retry, situation);
   if (verdict.charged) ++delivery.attempts;
+  if (verdict.kind != Verdict::Kind::success) {
+    state.last_failure =
+        outcome.status != 0 ? "HTTP " + std::to_string(outcome.status) : std::string(code_of(outcome.error));
+  }
   note_breaker(state, outcome, verdict);
   const Partition partition = delivery.ref.position.partition;
   settle_.conclude(delivery, outcome, verdict, made);

@@ -36,6 +36,7 @@ struct EndpointState {
   SteadyTime counted_at{};
   CircuitBreaker breaker;
   bool breaker_was_open = false;
+  std::string last_failure;  // "HTTP 503", "timeout"; of the newest attempt that failed
   RateLimiter limiter;
   std::map<Partition, EndpointHealth> health;
   std::uint64_t held = 0;  // parked while stopped, of our partitions

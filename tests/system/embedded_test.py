@@ -1,10 +1,11 @@
 """The whole on the embedded log: one machine, no Kafka."""
 import json
+import shutil
 import time
 import unittest
 
 from cases import OnEitherLog, Whole
-from kit import run_tool, until
+from kit import run_tool
 
 
 class Embedded(OnEitherLog, Whole):
@@ -43,6 +44,13 @@ class Embedded(OnEitherLog, Whole):
         other = run_tool("postriderd", "--config", daemon.config)
         self.assertEqual(other.code, 2)
         self.assertIn("suggestion", json.loads(other.err.splitlines()[-1]))
+
+    def test_a_view_of_another_log_is_built_anew(self):
+        daemon = self.started()
+        daemon.stop()
+        shutil.rmtree(daemon.directory / "log")
+        daemon.start()
+        self.assertTrue(any(line.get("operation") == "view_wiped" for line in daemon.lines()))
 
 
 if __name__ == "__main__":

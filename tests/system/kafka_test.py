@@ -118,6 +118,15 @@ class OnKafka(OnEitherLog, Whole):
         error = json.loads(done.err.splitlines()[-1])
         self.assertIn("topics create", error["suggestion"])
 
+    def test_another_key_file_is_refused_before_the_first_event(self):
+        daemon = self.started()
+        daemon.stop()
+        daemon.key.unlink()
+        self.make_key(daemon)
+        done = run_tool("postriderd", "--config", daemon.config)
+        self.assertEqual(done.code, 2, done)
+        self.assertEqual(json.loads(done.err.splitlines()[-1])["code"], "KEY_SERVICE_OTHER")
+
     def stored_bytes(self, daemon):
         found = super().stored_bytes(daemon)
         for topic in ("endpoints", "health", "keys", "parked", "attempts", "dead-letters", "audit"):
