@@ -16,6 +16,7 @@ std::size_t size_of(const NewRecord& record) {
 void Appender::append(NewRecord record, Answer answer, std::optional<Owner> owner) {
   const std::uint64_t token = ++last_token_;
   answers_.emplace(token, std::move(answer));
+  if (!stalled_since_) stalled_since_ = context_.steady();
   const std::size_t bytes = size_of(record);
   if (waiting_.empty() && context_.ports.log.can_append(bytes)) {
     context_.ports.log.append(std::move(record), token);
@@ -49,6 +50,8 @@ void Appender::on_appended(std::uint64_t token, const Appended& appended) {
   answers_.erase(at);
   if (appended.status == Appended::Status::acknowledged) {
     context_.log_time.acknowledged(appended.appended, context_.steady());
+    stalled_since_.reset();
+    if (!answers_.empty()) stalled_since_ = context_.steady();
   }
   answer(appended);
 }

@@ -30,6 +30,8 @@ class Appender {
   void pump();
   std::size_t unacknowledged() const { return answers_.size(); }
   std::size_t waiting_bytes() const { return waiting_bytes_; }
+  // Since when the log has acknowledged nothing though it was asked; nullopt: it does.
+  std::optional<SteadyTime> stalled_since() const { return stalled_since_; }
 
   // Hook of the shard: the lease holds, and the assignment is still that one.
   std::function<bool(const Owner&)> may_append = [](const Owner&) { return true; };
@@ -45,6 +47,7 @@ class Appender {
   std::deque<Waiting> waiting_;
   std::size_t waiting_bytes_ = 0;
   absl::flat_hash_map<std::uint64_t, Answer> answers_;
+  std::optional<SteadyTime> stalled_since_;
 };
 
 }  // namespace postrider::flow

@@ -13,6 +13,7 @@ constexpr Millis kPressureEvery{50};
 constexpr Millis kPressureWait{2000};
 constexpr std::size_t kParkedPerPressure = 500;
 constexpr Millis kStaleForReadiness{30000};
+constexpr Millis kStalledForReadiness{10000};
 
 }  // namespace
 
@@ -252,6 +253,12 @@ Readiness Shard::readiness() {
   if (!ready.registry_read) ready.complaints.emplace_back("the registry is not read yet");
   if (ready.registry_read && !ready.registry_fresh) {
     ready.complaints.push_back("the log has not answered for 30 s" +
+                               (log_error_ ? ": " + log_error_->message : std::string()));
+  }
+  if (const auto since = appender_.stalled_since(); since && now - *since > kStalledForReadiness) {
+    ready.log_reachable = false;
+    ready.complaints.push_back("the log has acknowledged nothing for " +
+                               std::to_string((now - *since).count() / 1000) + " s" +
                                (log_error_ ? ": " + log_error_->message : std::string()));
   }
   if (const auto& broken = view_.broken()) ready.complaints.push_back("the view: " + broken->message);

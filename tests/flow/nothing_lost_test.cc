@@ -180,6 +180,26 @@ TEST(NothingLost, DueRowsAreFoundAgainAfterAFullDisk) {
   ASSERT_TRUE(world.run_until([&] { return world.transport.arrivals.size() == 2; }, seconds(10)));
 }
 
+TEST(NothingLost, ALogThatAcknowledgesNothingIsNotReadyAndSaysSo) {
+  World world;
+  world.begin();
+  world.declare("main");
+  world.run(seconds(5));
+  const auto complaints = [&] {
+    Readiness readiness;
+    world.one().shard->service().readiness([&](Result<Readiness> ready) { readiness = *ready; });
+    return readiness.complaints;
+  };
+  EXPECT_TRUE(complaints().empty());
+  world.cluster.fate = [](const NewRecord&) { return Appended::Status::unknown; };
+  world.publish("e1");
+  world.run(seconds(15));
+  ASSERT_EQ(complaints().size(), 1u);
+  EXPECT_NE(complaints().front().find("acknowledged nothing for"), std::string::npos);
+  world.cluster.fate = [](const NewRecord&) { return Appended::Status::acknowledged; };
+  ASSERT_TRUE(world.run_until([&] { return complaints().empty(); }, seconds(10)));
+}
+
 TEST(NothingLost, ASealedRecordUnderAKeyThatNobodyWroteDoesNotStandInTheWayForEver) {
   World world;
   world.begin();
