@@ -147,6 +147,8 @@ TEST(Endpoint, WhoseBreakerOpensIsProbedByOneAttemptOnly) {
   EXPECT_LE(before, 26u) << "ten in a row and what was in flight beside them";
   EXPECT_TRUE(world.one().observer.breaker_open);
   EXPECT_EQ(show(world, "main").health, HealthState::failing);
+  EXPECT_EQ(show(world, "main").stopped.why, "HTTP 500");
+  EXPECT_EQ(show(world, "main").stopped.since, world.attempts().front().at);
   world.run(seconds(24));
   EXPECT_EQ(world.transport.arrivals.size(), before) << "open for 30 s";
   world.run(seconds(15));
