@@ -191,6 +191,13 @@ void Routes::post_replay(CallPtr call) {
   auto request = read_replay(call->request);
   if (!request) return call->refuse(request.error());
   request->actor = call->actor;
+  // A count waits for no replay: it tells how far one is.
+  if (request->dry_run)
+    return work(call, [self = shared_from_this(), call, request = std::move(*request)] {
+      auto desk_copy = self->desk;
+      const auto report = replay(desk_copy, request, self->stop_replays);
+      call->answer(report ? json_answer(200, view_of(*report)) : problem(report.error()));
+    });
   const bool taken = replayer.run([self = shared_from_this(), call, request = std::move(*request)] {
     auto desk_copy = self->desk;
     const auto begin = std::chrono::steady_clock::now();

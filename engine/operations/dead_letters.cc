@@ -38,6 +38,12 @@ bool DeadLetterFilter::empty() const {
          until == 0 && ids.empty();
 }
 
+bool DeadLetterFilter::mixes_ids() const {
+  auto rest = *this;
+  rest.ids.clear();
+  return !ids.empty() && !rest.empty();
+}
+
 bool DeadLetterFilter::matches(const DeadLetter& letter) const {
   const auto& delivery = letter.delivery;
   return (tenant.empty() || tenant == delivery.tenant) &&

@@ -26,7 +26,8 @@ struct DeadLetterFilter {
   std::int64_t since = 0, until = 0;  // of death, unix ms, [since, until); 0: unbounded
   std::vector<DeliveryId> ids;        // empty: any
 
-  bool empty() const;  // selects everything
+  bool empty() const;      // selects everything
+  bool mixes_ids() const;  // names ids, and something else too
   // All of it but the state.
   bool matches(const DeadLetter& letter) const;
 };

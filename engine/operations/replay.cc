@@ -14,6 +14,7 @@ namespace {
 
 constexpr std::size_t kSkippedListedMax = 100;
 constexpr int kAppendTries = 3;
+constexpr const char* kStarted = "replay";  // the audit's word for a new job
 
 // Spaces the replays evenly: each has its moment, counted from the first.
 class Pace {
@@ -53,14 +54,48 @@ std::string scope_of(const DeadLetterFilter& filter) {
   return text;
 }
 
+// What the job was told to replay when it began; nullopt: the audit knows of no such job.
+Result<std::optional<std::string>> scope_of_job(Desk& desk, const ReplayJobId& job) {
+  const auto partitions = desk.log.partitions(Topic::audit);
+  if (!partitions) return fail(partitions.error());
+  std::optional<std::string> scope;
+  for (Partition partition = 0; partition < *partitions && !scope; ++partition) {
+    const auto extent = desk.log.extent(Topic::audit, partition);
+    if (!extent) return fail(extent.error());
+    auto done = desk.log.scan(Topic::audit, partition, extent->begin, extent->end, [&](const Record& record) {
+      auto fact = wire::decode_audit(desk.environment, record.value.value_or(""));
+      if (fact && fact->action == kStarted && fact->subject_id == job.str()) scope = std::move(fact->scope);
+      return !scope;
+    });
+    if (!done) return fail(done.error());
+  }
+  return scope;
+}
+
+// A job does not keep its selection, yet another one would replay more than it was asked for. An audit fact
+// is kept far longer than a dead letter.
+Result<void> check_scope(Desk& desk, const ReplayRequest& request) {
+  const auto before = scope_of_job(desk, request.job);
+  if (!before) return fail(before.error());
+  if (!*before)
+    return fail(Errc::not_found, "NOT_FOUND", "there is no replay job " + request.job.str(),
+                "leave the job out: that begins a new one");
+  if (const auto now = scope_of(request.filter); now != **before)
+    return fail(Errc::invalid, "INVALID_REQUEST",
+                "the job " + request.job.str() + " selected " + **before + ", and not " + now,
+                "repeat its own selection, or leave the job out: that begins a new one");
+  return {};
+}
+
 class Replay {
  public:
   Replay(Desk& desk, const ReplayRequest& request, const std::atomic<bool>& stop,
          const std::function<void(const ReplayReport&)>& progress)
       : desk_(desk), request_(request), stop_(stop), progress_(progress), pace_(request.rate) {
-    report_.job = request.job.empty() ? ReplayJobId(random_id("rpl_", desk.random.next(), desk.random.next()))
-                                      : request.job;
-    if (request.dry_run) report_.job = ReplayJobId();
+    if (!request.dry_run)
+      report_.job = request.job.empty()
+                        ? ReplayJobId(random_id("rpl_", desk.random.next(), desk.random.next()))
+                        : request.job;
     for (const auto& id : request.filter.ids) missing_.insert(id.str());
   }
 
@@ -174,7 +209,7 @@ class Replay {
   }
 
   Result<void> tell() {
-    auto fact = audit_of(request_.actor, request_.job.empty() ? "replay" : "replay_resumed", "dead_letters");
+    auto fact = audit_of(request_.actor, request_.job.empty() ? kStarted : "replay_resumed", "dead_letters");
     fact.scope = scope_of(request_.filter);
     fact.tenant = request_.filter.tenant;
     fact.target = request_.filter.endpoint.str();
@@ -213,9 +248,14 @@ Result<ReplayReport> replay(Desk& desk, const ReplayRequest& request, const std:
   if (request.filter.empty())
     return fail(Errc::invalid, "INVALID_REQUEST", "a replay selects nothing",
                 "name delivery ids, or a tenant, endpoint, type, reason or time");
+  if (request.filter.mixes_ids())
+    return fail(Errc::invalid, "INVALID_REQUEST", "delivery ids and a filter are both given",
+                "give one of them");
   if (request.rate < 0 || request.rate > 1e6)
     return fail(Errc::invalid, "INVALID_REQUEST", "the rate is out of range",
                 "give replays a second, 0 to 1000000");
+  if (!request.job.empty())
+    if (auto fine = check_scope(desk, request); !fine) return fail(fine.error());
   return Replay(desk, request, stop, progress).run();
 }
 

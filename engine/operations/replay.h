@@ -16,7 +16,7 @@ struct ReplayRequest {
   DeadLetterFilter filter;
   bool dry_run = false;  // counts only
   double rate = 0;       // replays a second; 0: as fast as the log takes them
-  ReplayJobId job;       // resumes that job, which repeats nothing; empty: a new one
+  ReplayJobId job;  // resumes that job, which repeats nothing; empty: a new one. With its own filter again
   Actor actor;
 };
 
@@ -34,6 +34,8 @@ struct ReplayReport {
   bool finished = true;  // false: it was stopped; resume it with `job`
 };
 
+// INVALID_REQUEST: nothing is selected, ids and a filter both are, or the job's selection was another one.
+// NOT_FOUND: there was no such job.
 // Blocks until done or `stop` is set; `progress` is called after each. One audit fact, before the first
 // append. Each replay is acknowledged before its mark is written: a crash in between repeats one, and the
 // job's id makes that a repeat that the engine drops.

@@ -138,6 +138,9 @@ TEST_F(OperationsRoutes, ReplayByIdAndByFilter) {
           .json();
   EXPECT_EQ(resumed["replayed"], 0) << resumed;
   EXPECT_EQ(resumed["done_before"], 1);
+  expect_problem(
+      call("POST", "/v1/replays", R"({"filter": {"endpoint": "shop"}, "job": )" + rest["job"].dump() + "}"),
+      400, "INVALID_REQUEST");
 }
 
 TEST_F(OperationsRoutes, RefuseAReplayThatSelectsNothingOrTwice) {
@@ -154,6 +157,21 @@ TEST_F(OperationsRoutes, SayWhenTheLogGoesAwayDuringAReplay) {
   dead("a");
   log.fail_next(1);
   expect_problem(call("POST", "/v1/replays", R"({"filter": {"tenant": "acme"}})"), 503, "LOG_UNREACHABLE");
+}
+
+TEST_F(OperationsRoutes, CountWhatIsLeftOfAReplayThatStillRuns) {
+  for (int i = 0; i < 5; ++i) dead("e" + std::to_string(i));
+  std::thread replaying(
+      [&] { call("POST", "/v1/replays", R"({"filter": {"tenant": "acme"}, "rate": 0.5})"); });
+  ASSERT_TRUE(
+      eventually([&] { return !log.all(Topic::dead_letters).empty() && !log.all(Topic::events).empty(); }));
+  const auto job = wire::decode_audit(kEnvironment, *log.all(Topic::audit).at(0).value)->subject_id;
+  const auto body = R"({"filter": {"tenant": "acme"}, "dry_run": true, "job": ")" + job + "\"}";
+  EXPECT_TRUE(
+      eventually([&] { return call("POST", "/v1/replays", body).json().value("done_before", 0) == 1; }));
+  EXPECT_EQ(call("POST", "/v1/replays", body).json()["matched"], 4);
+  api_->stop();
+  replaying.join();
 }
 
 // A slow replay must not keep the API from stopping; it can be resumed.

@@ -132,6 +132,45 @@ TEST_F(Replays, ResumeUnderTheirJobAndRepeatNothing) {
   EXPECT_EQ(published().size(), 3u);
 }
 
+TEST_F(Replays, ResumeWithNoOtherSelectionThanTheirOwn) {
+  dead("a");
+  const auto first = run(of_tenant());
+  dead("b");
+  dead("c", "globex");
+  ReplayRequest wider;
+  wider.filter.endpoint = EndpointId("shop");
+  wider.job = first.job;
+  const auto refused = replay(desk, wider, stop);
+  ASSERT_FALSE(refused);
+  EXPECT_EQ(refused.error().code, "INVALID_REQUEST");
+  EXPECT_NE(refused.error().message.find("tenant=acme"), std::string::npos) << refused.error().message;
+  EXPECT_EQ(published().size(), 1u);
+
+  auto same = of_tenant();
+  same.job = first.job;
+  EXPECT_EQ(run(same).replayed, 1u);
+  EXPECT_EQ(run(same).done_before, 2u) << "a job that was resumed is still known by how it began";
+}
+
+TEST_F(Replays, OfAJobThatNeverWasAreRefused) {
+  dead("a");
+  auto request = of_tenant();
+  request.job = ReplayJobId("rpl_other");
+  const auto report = replay(desk, request, stop);
+  ASSERT_FALSE(report);
+  EXPECT_EQ(report.error().errc, Errc::not_found);
+  EXPECT_TRUE(published().empty());
+}
+
+TEST_F(Replays, OfIdsAndAFilterTogetherAreRefused) {
+  auto request = of_tenant();
+  request.filter.ids = {dead("a").id};
+  const auto report = replay(desk, request, stop);
+  ASSERT_FALSE(report);
+  EXPECT_EQ(report.error().code, "INVALID_REQUEST");
+  EXPECT_TRUE(published().empty());
+}
+
 TEST_F(Replays, TellTheirJobWhenTheLogGoesAway) {
   dead("a");
   dead("b");
