@@ -76,6 +76,17 @@ void answer(const Session& session, Json object, const std::string& sentence) {
     session.out().line(sentence);
 }
 
+// A commit above the end of what is there would be read from nowhere. One that may stay is committed again:
+// the group takes it only while it has no members, and a running owner would write marks over ours.
+Result<void> settle_offset(Session& session, Partition partition, const LogClient::Extent& events) {
+  const auto config = kafka_config_of(session.line());
+  if (!config) return fail(config.error());
+  const auto committed = group_offset(*config, partition);
+  if (!committed) return fail(committed.error());
+  const bool stays = *committed && **committed <= events.end;
+  return set_group_offset(*config, partition, stays ? **committed : events.begin);
+}
+
 constexpr const char* kThenRestart =
     " Start the daemons (again): they look at the partition when they take it over.";
 
@@ -146,15 +157,8 @@ Result<int> topics_accept_source(Session& session) {
   if (auto done = tell(session, **desk, "accept_source", "accepted up to " + std::to_string(events->end));
       !done)
     return fail(done.error());
-  // A commit above the end of what is there would be read from nowhere.
-  if (names_kafka(session.line())) {
-    const auto config = kafka_config_of(session.line());
-    if (!config) return fail(config.error());
-    const auto committed = group_offset(*config, partition);
-    if (!committed) return fail(committed.error());
-    if (*committed && **committed > events->end)
-      if (auto done = set_group_offset(*config, partition, events->begin); !done) return fail(done.error());
-  }
+  if (names_kafka(session.line()))
+    if (auto done = settle_offset(session, partition, *events); !done) return fail(done.error());
   OwnerMark mark;
   mark.log = *identity;
   mark.instance = "postrider-ops";

@@ -277,6 +277,18 @@ TEST_F(OnKafka, TheGroupsOffsetsAreItsMembersWhileThereAreAny) {
   EXPECT_EQ(answer.error.code, "GROUP_IN_USE") << answer.error.message;
 }
 
+TEST_F(OnKafka, ASourceIsNotAcceptedWhileTheGroupHasMembers) {
+  make_events();
+  append_mark(5);
+  ASSERT_TRUE(set_group_offset(config(), kPartition, 5));
+  Member member(config());
+  ASSERT_TRUE(member.assigned());
+  const auto answer = run(topics_accept_source, line("topics accept-source"));
+  EXPECT_EQ(answer.code, 1);
+  EXPECT_EQ(answer.error.code, "GROUP_IN_USE") << answer.error.message;
+  EXPECT_EQ(newest_mark().committed, 5) << "no mark of ours";
+}
+
 TEST_F(OnKafka, ATokenAndASummaryNeedNoDaemon) {
   ASSERT_EQ(run(topics_create, line("topics create")).code, 0);
   EXPECT_EQ(run(tokens_reset, line("tokens reset")).lines.at(0).count("token"), 1u);
