@@ -3,6 +3,9 @@
 #include <CLI/CLI.hpp>
 #include <string_view>
 
+#include "ops/dead_letter_filter.h"
+#include "ops/output.h"
+
 namespace postrider::ops {
 namespace {
 
@@ -70,7 +73,8 @@ class Verbs {
   void endpoints() {
     auto& group = this->group(app_, "endpoints", "Customers' endpoints (--api)");
     auto& apply = verb(group, "apply", "Create and update what the file declares; never deletes");
-    apply.add_option("FILE", line_.file, "TOML: environment, [[endpoint]]…")->required();
+    apply.add_option("FILE", line_.file, "TOML: environment, [[endpoint]]…; - for standard input")
+        ->required();
     apply.add_flag("--dry-run", line_.dry_run, "only show the difference");
     no_wait(apply);
     auto& list = verb(group, "list", "State, since when and why, held deliveries");
@@ -100,7 +104,7 @@ class Verbs {
   void deliveries() {
     auto& show = verb(group(app_, "deliveries", "What became of an event (--api)"), "show",
                       "Its deliveries and attempts; or why there are none");
-    show.add_option("ID", line_.id, "of a delivery (dlv_…), a webhook (msg_…) or an event")->required();
+    id(show, "of a delivery (dlv_…), a webhook (msg_…) or an event");
   }
 
   void dead_letters() {
@@ -108,22 +112,23 @@ class Verbs {
     auto& list = verb(group, "list", "Newest first (--api or --log)");
     filter(list, true);
     list.add_option("--limit", line_.limit, "at most")->check(CLI::Range(1, 1000))->capture_default_str();
-    verb(group, "show", "One, all but its payload (--api)").add_option("ID", line_.id, "dlv_…")->required();
+    id(verb(group, "show", "One, all but its payload (--api)"), "dlv_…");
     filter(verb(group, "summary", "Counted by tenant, endpoint and reason (--api or --log)"), true);
     auto& resolve = verb(group, "resolve", "Close one without a replay (--api)");
-    resolve.add_option("ID", line_.id, "dlv_…")->required();
+    id(resolve, "dlv_…");
     resolve.add_option("--why", line_.why, "what became of it, in a few words")->required();
   }
 
   void replay() {
     auto& replay = verb(app_, "replay",
                         "Deliver dead letters again: the same webhook-id, a new delivery (--api or --log)");
-    replay.add_option("ID", line_.ids, "dlv_…, whatever became of them; or open ones by a filter:");
+    replay.add_option("ID", line_.ids, "dlv_…, whatever became of them; or else open ones by a filter:");
     filter(replay, false);
     replay.add_flag("--dry-run", line_.dry_run, "only count");
     replay.add_option("--rate", line_.rate, "replays a second [as fast as the log takes them]")
         ->check(CLI::Range(0.001, 1e6));
-    replay.add_option("--job", line_.job, "resume that job (rpl_…): it repeats nothing");
+    replay.add_option("--job", line_.job,
+                      "resume that job (rpl_…): repeat the same selection, plus --job; it repeats nothing");
   }
 
   // --- parts of verbs
@@ -149,6 +154,11 @@ class Verbs {
         ->required()
         ->check(CLI::Range(0, 10'000));
   }
+  void id(CLI::App& verb, const std::string& help) {
+    verb.add_option("ID", line_.id, help)->required()->check([](const std::string& text) {
+      return std::string(text.empty() ? "the id is empty" : "");
+    });
+  }
   void endpoint(CLI::App& verb) {
     verb.add_option("TENANT", line_.tenant)->required();
     verb.add_option("ID", line_.endpoint)->required();
@@ -162,7 +172,7 @@ class Verbs {
     verb.add_option("--type", line_.type, "order.created, order.* or *");
     verb.add_option("--since", line_.since, "died at or after");
     verb.add_option("--until", line_.until, "died before");
-    verb.add_option("--reason", line_.reason, "attempts_exhausted, rejected, …");
+    verb.add_option("--reason", line_.reason, all_reasons());
     if (with_state)
       verb.add_option("--state", line_.state, "open, replayed or resolved")
           ->check(CLI::IsMember({"open", "replayed", "resolved"}));
@@ -171,6 +181,47 @@ class Verbs {
   CLI::App& app_;
   CommandLine& line_;
 };
+
+std::vector<std::string> verbs_of(const CLI::App& group) {
+  std::vector<std::string> names;
+  for (const auto* each : group.get_subcommands([](const CLI::App*) { return true; }))
+    names.push_back(each->get_name());
+  return names;
+}
+
+// "endpoints list": of every group, and those that stand alone.
+std::vector<std::string> whole_verbs(const CLI::App& app) {
+  std::vector<std::string> names;
+  for (const auto* each : app.get_subcommands([](const CLI::App*) { return true; })) {
+    const auto verbs = verbs_of(*each);
+    if (verbs.empty()) names.push_back(each->get_name());
+    for (const auto& verb : verbs) names.push_back(each->get_name() + " " + verb);
+  }
+  return names;
+}
+
+// What stands where a verb is wanted; nullopt: a verb is there.
+std::optional<Error> verb_missing(const CLI::App& app) {
+  const auto chosen = app.get_subcommands();
+  const CLI::App& group = chosen.empty() ? app : *chosen.front();
+  const auto known = verbs_of(group);
+  if (known.empty() || !group.get_subcommands().empty()) return std::nullopt;
+  const std::string prefix = chosen.empty() ? "" : group.get_name() + " ";
+  std::vector<std::string> words;
+  for (const auto& word : app.remaining(true))
+    if (!word.starts_with('-')) words.push_back(word);
+  const std::string there_are = "there are: " + listed(known) + "; --help says more";
+  if (words.empty())
+    return Error{Errc::invalid, "WRONG_USE",
+                 chosen.empty() ? "a verb is missing" : "`" + group.get_name() + "` lacks its verb",
+                 there_are};
+  const auto first = prefix + words.front();
+  auto meant = words.size() > 1 ? did_you_mean(first + " " + words[1], whole_verbs(app)) : std::string();
+  if (meant.empty()) meant = did_you_mean(words.front(), known);
+  if (meant.empty()) meant = did_you_mean(first, whole_verbs(app));
+  return Error{Errc::invalid, "WRONG_USE", "there is no such verb: " + first.substr(0, 128),
+               meant.empty() ? there_are : meant + " " + there_are};
+}
 
 }  // namespace
 
@@ -183,9 +234,13 @@ Result<std::optional<int>> parse_command_line(int count, const char* const* argu
   try {
     app.parse(count, arguments);
   } catch (const CLI::ParseError& error) {
-    if (error.get_exit_code() == 0) return app.exit(error);  // help, version
+    const bool asked = error.get_exit_code() == 0;  // for help, version
+    auto missing = verb_missing(app);
+    if (asked && (!missing || app.remaining(true).empty())) return app.exit(error);
     // --json may stand behind what could not be read.
     for (int i = 1; i < count; ++i) line.json = line.json || std::string_view(arguments[i]) == "--json";
+    if (missing && (asked || dynamic_cast<const CLI::RequiredError*>(&error)))
+      return fail(*std::move(missing));
     return fail(Errc::invalid, "WRONG_USE", error.what(), "--help lists the verbs, VERB --help its options");
   }
   return std::nullopt;

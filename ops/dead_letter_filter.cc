@@ -7,13 +7,6 @@
 namespace postrider::ops {
 namespace {
 
-std::string all_reasons() {
-  std::string all;
-  for (int i = 0; i <= static_cast<int>(DeadReason::bad_attribute); ++i)
-    all += (i ? ", " : "") + std::string(reason_of(static_cast<DeadReason>(i)));
-  return all;
-}
-
 std::optional<DeadLetterState> state_of(const std::string& word) {
   for (const auto state : {DeadLetterState::open, DeadLetterState::replayed, DeadLetterState::resolved})
     if (name_of(state) == word) return state;
@@ -21,6 +14,13 @@ std::optional<DeadLetterState> state_of(const std::string& word) {
 }
 
 }  // namespace
+
+std::string all_reasons() {
+  std::string all;
+  for (int i = 0; i <= static_cast<int>(DeadReason::bad_attribute); ++i)
+    all += (i ? ", " : "") + std::string(reason_of(static_cast<DeadReason>(i)));
+  return all;
+}
 
 Result<std::int64_t> parse_moment(const std::string& text, const char* option, std::int64_t now_ms) {
   if (text.empty()) return 0;

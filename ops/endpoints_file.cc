@@ -2,10 +2,12 @@
 
 #include <algorithm>
 #include <fstream>
+#include <iostream>
 #include <set>
 #include <sstream>
 #include <toml.hpp>
 
+#include "ops/output.h"
 #include "ops/references.h"
 
 namespace postrider::ops {
@@ -42,8 +44,9 @@ class Fields {
   std::string needed(const char* name) {
     auto value = text(name);
     if (value && !value->empty()) return *std::move(value);
-    fail_with(
-        wrong(place(table_), prefix_ + name + " is missing", std::string("write ") + name + " = \"…\""));
+    if (!missing_)
+      missing_ =
+          wrong(place(table_), prefix_ + name + " is missing", std::string("write ") + name + " = \"…\"");
     return {};
   }
   // A list of strings, or one string.
@@ -97,12 +100,16 @@ class Fields {
     return file_ + " line " + std::to_string(value.location().line());
   }
   Result<void> done() {
-    std::string known;
-    for (const auto& name : asked_) known += (known.empty() ? "" : ", ") + name;
-    for (const auto& [name, value] : table_.as_table())
-      if (!asked_.contains(name))
-        fail_with(wrong(place(value), "there is no such key here: " + prefix_ + name.substr(0, 64),
-                        "correct its spelling or take it out; there are: " + known));
+    const std::vector<std::string> known(asked_.begin(), asked_.end());
+    for (const auto& [name, value] : table_.as_table()) {
+      if (asked_.contains(name)) continue;
+      const auto meant = did_you_mean(name, known);
+      fail_with(wrong(
+          place(value), "there is no such key here: " + prefix_ + name.substr(0, 64),
+          (meant.empty() ? "correct its spelling or take it out;" : meant) + " there are: " + listed(known)));
+    }
+    // Last: what is missing is often there, and misspelt.
+    if (!error_) error_ = std::move(missing_);
     if (error_) return fail(*std::move(error_));
     return {};
   }
@@ -121,7 +128,7 @@ class Fields {
   const toml::value& table_;
   const std::string file_, prefix_;
   std::set<std::string> asked_;
-  std::optional<Error> error_;
+  std::optional<Error> error_, missing_;
 };
 
 // Before anything else: whatever is wrong with the file, a secret in it is what matters.
@@ -163,8 +170,10 @@ Result<EndpointDeclaration> read_endpoint(const toml::value& table, const std::s
     endpoint.limits.rate_per_second = members.number("rate_per_second");
     if (auto done = members.done(); !done) fields.fail_with(done.error());
   }
-  if (!is_tenant_or_endpoint_id(endpoint.tenant) || !is_tenant_or_endpoint_id(endpoint.id))
-    fields.fail_with(wrong(endpoint.place, "tenant or id is no id", "use 1 to 64 of A-Z, a-z, 0-9, _ and -"));
+  for (const auto* id : {&endpoint.tenant, &endpoint.id})
+    if (!id->empty() && !is_tenant_or_endpoint_id(*id))
+      fields.fail_with(
+          wrong(endpoint.place, "tenant or id is no id", "use 1 to 64 of A-Z, a-z, 0-9, _ and -"));
   if (auto done = fields.done(); !done) return fail(done.error());
   return endpoint;
 }
@@ -192,6 +201,16 @@ Result<EndpointsFile> read_root(const toml::value& root, const std::string& name
   return file;
 }
 
+Result<EndpointsFile> read_endpoints(std::istream& file, const std::string& name) {
+  std::string text(kFileBytesMax + 1, '\0');
+  file.read(text.data(), static_cast<std::streamsize>(text.size()));
+  if (!file.eof() || file.bad())
+    return fail(
+        wrong(name, "the file cannot be read", "check its path and permissions; it may hold 8 MiB at most"));
+  text.resize(static_cast<std::size_t>(file.gcount()));
+  return parse_endpoints_file(text, name);
+}
+
 }  // namespace
 
 Result<EndpointsFile> parse_endpoints_file(const std::string& text, const std::string& name) {
@@ -212,14 +231,9 @@ Result<EndpointsFile> parse_endpoints_file(const std::string& text, const std::s
 }
 
 Result<EndpointsFile> read_endpoints_file(const std::string& path) {
+  if (path == "-") return read_endpoints(std::cin, "standard input");
   std::ifstream file(path, std::ios::binary);
-  std::string text(kFileBytesMax + 1, '\0');
-  file.read(text.data(), static_cast<std::streamsize>(text.size()));
-  if (!file.eof() || file.bad())
-    return fail(
-        wrong(path, "the file cannot be read", "check its path and permissions; it may hold 8 MiB at most"));
-  text.resize(static_cast<std::size_t>(file.gcount()));
-  return parse_endpoints_file(text, path);
+  return read_endpoints(file, path);
 }
 
 }  // namespace postrider::ops

@@ -49,6 +49,7 @@ struct EndpointsFile {
 // an unknown or missing key, a wrong type, an endpoint twice. SECRET_IN_FILE: something spelt like a signing
 // secret stands in it, or `secrets` holds what is no reference.
 Result<EndpointsFile> parse_endpoints_file(const std::string& text, const std::string& name);
+// "-": standard input.
 Result<EndpointsFile> read_endpoints_file(const std::string& path);
 
 }  // namespace postrider::ops

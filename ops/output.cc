@@ -4,6 +4,7 @@
 #include <array>
 #include <cstdio>
 #include <nlohmann/json.hpp>
+#include <numeric>
 
 #include "engine/core/time.h"
 
@@ -11,6 +12,7 @@ namespace postrider::ops {
 namespace {
 
 constexpr int kRetryAfterSeconds = 5;
+constexpr std::size_t kWordBytesMax = 64, kNamedMax = 3;
 
 std::string text_of(const nlohmann::ordered_json& object) {
   return object.dump(-1, ' ', false, nlohmann::ordered_json::error_handler_t::replace) + "\n";
@@ -24,6 +26,22 @@ std::size_t width_of(std::string_view text) {
 void print(std::FILE* to, std::string_view text) {
   std::fwrite(text.data(), 1, text.size(), to);
   std::fflush(to);
+}
+
+// Levenshtein's: how many letters are put in, taken out or changed.
+std::size_t distance(const std::string& a, const std::string& b) {
+  std::vector<std::size_t> row(b.size() + 1);
+  std::iota(row.begin(), row.end(), 0);
+  for (std::size_t i = 0; i < a.size(); ++i) {
+    std::size_t diagonal = row[0];
+    row[0] = i + 1;
+    for (std::size_t j = 0; j < b.size(); ++j) {
+      const std::size_t changed = diagonal + (a[i] == b[j] ? 0 : 1);
+      diagonal = row[j + 1];
+      row[j + 1] = std::min({row[j] + 1, diagonal + 1, changed});
+    }
+  }
+  return row.back();
 }
 
 }  // namespace
@@ -75,6 +93,32 @@ std::string printable(std::string_view text) {
 std::string time_text(std::int64_t unix_ms) {
   if (unix_ms <= 0) return "-";
   return rfc3339(unix_ms).substr(0, std::string_view("2026-01-31T12:00:00").size()) + "Z";
+}
+
+std::vector<std::string> nearest(const std::string& word, const std::vector<std::string>& known) {
+  if (word.size() > kWordBytesMax) return {};
+  const std::size_t far = std::max<std::size_t>(2, word.size() / 4) + 1;
+  std::vector<std::string> near;
+  std::size_t best = far;
+  for (const auto& each : known) {
+    const auto apart = distance(word, each);
+    if (apart == far || apart > best || 2 * apart > each.size()) continue;
+    if (apart < best) near.clear();
+    best = apart;
+    if (near.size() < kNamedMax) near.push_back(each);
+  }
+  return near;
+}
+
+std::string listed(const std::vector<std::string>& words, const char* between) {
+  std::string text;
+  for (const auto& word : words) text += (text.empty() ? "" : between) + word;
+  return text;
+}
+
+std::string did_you_mean(const std::string& word, const std::vector<std::string>& known) {
+  const auto near = nearest(word, known);
+  return near.empty() ? std::string() : "did you mean " + listed(near, " or ") + "?";
 }
 
 void Output::object(const nlohmann::ordered_json& object) const {

@@ -33,6 +33,16 @@ std::string printable(std::string_view text);
 // "2026-01-31T12:00:00Z"; 0 and what is no time: "-".
 std::string time_text(std::int64_t unix_ms);
 
+// Which of `known` a misspelt `word` was likely meant to be: those that are equally near, at most three.
+// None: it resembles none of them.
+std::vector<std::string> nearest(const std::string& word, const std::vector<std::string>& known);
+
+// "did you mean a or b?"; empty: nothing is near.
+std::string did_you_mean(const std::string& word, const std::vector<std::string>& known);
+
+// "a, b, c"
+std::string listed(const std::vector<std::string>& words, const char* between = ", ");
+
 class Output {
  public:
   explicit Output(bool json) : json_(json) {}

@@ -121,6 +121,9 @@ Result<int> endpoints_apply(Session& session) {
   const auto& line = session.line();
   const auto file = read_endpoints_file(line.file);
   if (!file) return fail(file.error());
+  if (file->endpoints.empty())
+    return fail(Errc::invalid, "NO_ENDPOINTS", line.file + " declares no endpoint",
+                "write [[endpoint]] before each; what is to go, `endpoints delete` takes away");
   auto api = session.api();
   if (!api) return fail(api.error());
   if (auto same = check_environment(session, **api, file->environment); !same) return fail(same.error());
@@ -140,7 +143,6 @@ Result<int> endpoints_apply(Session& session) {
     if (!answer) return fail(at(*step.endpoint, answer.error()));
     show_change(session.out(), *step.endpoint, *answer, false);
   }
-  if (steps->empty()) session.out().note("The file declares no endpoint.");
   return kDone;
 }
 

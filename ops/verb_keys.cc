@@ -1,4 +1,6 @@
 // keys new | secrets new | tokens reset
+#include <filesystem>
+
 #include "engine/core/registry.h"
 #include "engine/crypto/file_key_service.h"
 #include "engine/crypto/fresh_secrets.h"
@@ -87,11 +89,13 @@ Result<int> keys_new(Session& session) {
   const auto& asked = session.line().file;
   const std::string path = !asked.empty() ? asked : !named->empty() ? *named : "postrider.key";
   if (auto made = crypto::make_key_file(path); !made) return fail(made.error());
+  // Absolute: the daemon has another working directory.
+  const std::string service = "file:" + std::filesystem::absolute(path).lexically_normal().string();
   if (session.out().json())
-    session.out().object({{"path", path}, {"service", "file:" + path}});
+    session.out().object({{"path", path}, {"service", service}});
   else {
     session.out().line("made " + path);
-    session.out().line("Name it in the configuration: [keys] service = \"file:" + path +
+    session.out().line("Name it in the configuration: [keys] service = \"" + service +
                        "\". Every daemon of the "
                        "environment needs the same file.");
     session.out().line(
@@ -112,8 +116,10 @@ Result<int> secrets_new(Session& session) {
 Result<int> tokens_reset(Session& session) {
   auto token = session.over_api() ? reset_over_api(session) : reset_on_log(session);
   if (!token) return fail(token.error());
-  show_secret(session.out(), "token", std::string(token->reveal()),
-              "The old administrator's tokens are revoked. This one stands nowhere else.");
+  show_secret(
+      session.out(), "token", std::string(token->reveal()),
+      "The old administrator's tokens are revoked. This one stands nowhere else: DATA/admin.token of the "
+      "daemon still holds the old one, replace it yourself.");
   return kDone;
 }
 

@@ -74,19 +74,23 @@ void show_report(const Session& session, const Json& report) {
   if (session.line().dry_run) {
     out.line(std::to_string(number(report, "matched")) + " would be replayed.");
   } else {
-    out.line(std::to_string(number(report, "replayed")) + " of " + std::to_string(number(report, "matched")) +
-             " replayed, by job " + printable(text(report, "job")) + ".");
-    if (const auto before = number(report, "done_before"))
-      out.line(std::to_string(before) + " were done before.");
+    // Until it has finished, what matched so far is no total.
+    out.line(std::to_string(number(report, "replayed")) +
+             (flag(report, "finished") ? " of " + std::to_string(number(report, "matched")) + " replayed"
+                                       : " replayed so far") +
+             ", by job " + printable(text(report, "job")) + ".");
   }
+  if (const auto before = number(report, "done_before"))
+    out.line(std::to_string(before) + " were done before.");
   for (const auto& skipped : list(report, "skipped_deliveries"))
     out.line("left out: " + printable(text(skipped, "delivery_id")) + " (" + printable(text(skipped, "why")) +
              ")");
   if (flag(report, "finished")) return;
   if (session.over_api())
-    out.line("The daemon goes on with it; `dead-letters summary` shows how far it is.");
+    out.line("The daemon goes on with it. How far it is: the same selection with --job " +
+             printable(text(report, "job")) + " --dry-run counts what is left.");
   else
-    out.line("Stopped. The same command with --job " + printable(text(report, "job")) +
+    out.line("Stopped. The same selection with --job " + printable(text(report, "job")) +
              " goes on, and repeats nothing.");
 }
 
@@ -95,10 +99,15 @@ void show_report(const Session& session, const Json& report) {
 Result<int> replay_dead_letters(Session& session) {
   const auto filter = filter_of(session.line(), session.now_ms());
   if (!filter) return fail(filter.error());
+  if (filter->empty() && !session.line().job.empty())
+    return wrong_use("--job alone selects nothing", "repeat the job's own selection, plus --job");
   if (filter->empty())
     return wrong_use(
         "the replay selects nothing",
         "name delivery ids (dlv_…), or give --tenant, --endpoint, --type, --since, --until or --reason");
+  if (filter->mixes_ids())
+    return wrong_use("delivery ids and a filter are both given",
+                     "give one of them: ids are taken as they are");
   const auto report = session.over_api() ? over_api(session, *filter) : on_log(session, *filter);
   if (!report) return fail(report.error());
   show_report(session, *report);

@@ -2,6 +2,8 @@
 
 #include <gtest/gtest.h>
 
+#include <tuple>
+
 namespace postrider::ops {
 namespace {
 
@@ -76,6 +78,8 @@ TEST(CommandLine, RefusesWhatItDoesNotKnowOrLacks) {
                             {"endpoints", "disable", "acme", "orders"},
                             {"endpoints", "list", "extra"},
                             {"deliveries", "show"},
+                            {"deliveries", "show", ""},
+                            {"dead-letters", "show", ""},
                             {"dead-letters", "list", "--state", "lost"},
                             {"dead-letters", "list", "--limit", "0"},
                             {"replay", "--rate", "-1"},
@@ -84,6 +88,25 @@ TEST(CommandLine, RefusesWhatItDoesNotKnowOrLacks) {
     ASSERT_FALSE(parsed.result) << (words.empty() ? "" : words.back());
     EXPECT_EQ(parsed.result.error().code, "WRONG_USE");
     EXPECT_FALSE(parsed.result.error().suggestion.empty());
+  }
+}
+
+TEST(CommandLine, NamesTheVerbThatIsNoneAndTheNearest) {
+  const std::vector<std::tuple<std::vector<const char*>, std::string, std::string>> cases = {
+      {{"endpoint", "list"}, "endpoint", "did you mean endpoints list?"},
+      {{"endpoints", "lst"}, "endpoints lst", "did you mean list?"},
+      {{"deliveries", "list"}, "deliveries list", "there are: show"},
+      {{"bogus"}, "bogus", "there are: topics, endpoints"},
+      {{"bogus", "--help"}, "bogus", "there are: topics, endpoints"},
+      {{"endpoints", "bogus", "--help"}, "endpoints bogus", "there are: apply, list"},
+      {{"endpoints"}, "`endpoints` lacks its verb", "there are: apply, list"},
+      {{}, "a verb is missing", "there are: topics, endpoints"},
+  };
+  for (const auto& [words, message, suggestion] : cases) {
+    const auto parsed = parse(words);
+    ASSERT_FALSE(parsed.result) << message;
+    EXPECT_TRUE(parsed.result.error().message.ends_with(message)) << parsed.result.error().message;
+    EXPECT_TRUE(parsed.result.error().suggestion.starts_with(suggestion)) << parsed.result.error().suggestion;
   }
 }
 

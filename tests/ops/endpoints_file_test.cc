@@ -86,6 +86,16 @@ TEST(EndpointsFile, RefusesUnknownKeysByNameAndLine) {
   }
 }
 
+TEST(EndpointsFile, AsksWhatAMisspeltKeyMeant) {
+  const std::string text =
+      "environment = \"development\"\n[[endpoint]]\ntenant = \"acme\"\nid = \"orders\"\nuri = "
+      "\"https://x/\"\n";
+  const auto error = refused(text);
+  EXPECT_NE(error.message.find("endpoint.uri"), std::string::npos)
+      << "not that url is missing: " << error.message;
+  EXPECT_TRUE(error.suggestion.starts_with("did you mean url?")) << error.suggestion;
+}
+
 TEST(EndpointsFile, RefusesWhatIsMissingWrongOrTwice) {
   const std::string rest =
       "\n[[endpoint]]\ntenant = \"acme\"\nid = \"orders\"\nurl = \"https://b.example/\"\n";

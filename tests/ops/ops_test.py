@@ -83,10 +83,10 @@ class Case(unittest.TestCase):
                 file.write(text)
         return path
 
-    def run_ops(self, *arguments, env=None):
+    def run_ops(self, *arguments, env=None, stdin=""):
         clean = {k: v for k, v in os.environ.items() if not k.startswith("POSTRIDER_")}
         done = subprocess.run([OPS, *arguments], capture_output=True, text=True, timeout=60, cwd=self.folder,
-                              env=dict(clean, **(env or {})), stdin=subprocess.DEVNULL)
+                              env=dict(clean, **(env or {})), input=stdin)
         done.objects = [json.loads(line) for line in done.stdout.splitlines()] if "--json" in arguments else []
         return done
 
@@ -114,11 +114,21 @@ class Use(Case):
                           ["endpoints", "list"], ["endpoints", "list", "--api", "ftp://h"],
                           ["endpoints", "show", "a b", "c", "--api", "http://127.0.0.1:1"],
                           ["replay", "--api", "http://127.0.0.1:1"], ["replay", "order-9", "--api", "http://127.0.0.1:1"],
-                          ["replay", "--reason", "tired", "--api", "http://127.0.0.1:1"],
+                          ["replay", "dlv_0_" + "a" * 22, "--tenant", "acme", "--api", "http://127.0.0.1:1"],
+                          ["replay", "--job", "rpl_x", "--api", "http://127.0.0.1:1"],
+                          ["deliveries", "show", "", "--api", "http://127.0.0.1:1"],
+                          ["bogus", "--help"], ["replay", "--reason", "tired", "--api", "http://127.0.0.1:1"],
                           ["dead-letters", "list"], ["tokens", "reset"],
                           ["endpoints", "list", "--api", "http://127.0.0.1:1", "--token-file", "nowhere"]):
             with self.subTest(" ".join(arguments)):
                 self.refuses(2, *arguments)
+
+    def test_help_names_the_reasons_that_there_are(self):
+        for verb in (["replay"], ["dead-letters", "list"], ["dead-letters", "summary"]):
+            help = self.run_ops(*verb, "--help").stdout
+            self.assertIn("client_error", help)
+            self.assertIn("bad_attribute", help)
+            self.assertNotIn("rejected", help)
 
     def test_plain_errors_say_what_is_wrong_and_what_to_do(self):
         done = self.run_ops("endpoints", "list")
@@ -144,6 +154,7 @@ class Keys(Case):
         done = self.run_ops("keys", "new", "a.key", "--json")
         self.assertEqual(done.returncode, 0, done.stderr)
         self.assertEqual(done.objects[0]["path"], "a.key")
+        self.assertEqual(done.objects[0]["service"], "file:" + os.path.realpath(self.path("a.key")))
         self.assertEqual(os.stat(self.path("a.key")).st_mode & 0o777, 0o600)
         with open(self.path("a.key")) as file:
             before = file.read()
@@ -247,6 +258,27 @@ class OverTheApi(Case):
             self.assertEqual(done.returncode, 1)
             self.assertIn("not_found", done.stdout)
 
+    def test_a_replay_that_goes_on_is_not_told_as_whole(self):
+        report = {"job": "rpl_x", "matched": 5, "replayed": 5, "skipped": 0, "skipped_deliveries": [], "finished": False}
+        with Api({("POST", "/v1/replays"): (202, report)}) as api:
+            done = self.run_ops("replay", "--tenant", "acme", "--rate", "1", "--api", api.url)
+            self.assertEqual(done.returncode, 0)
+            self.assertIn("5 replayed so far, by job rpl_x", done.stdout)
+            self.assertIn("--job rpl_x --dry-run", done.stdout)
+            self.assertNotIn("5 of 5", done.stdout)
+            self.assertEqual(self.run_ops("replay", "--tenant", "acme", "--api", api.url, "--json").objects, [report])
+        left = dict(report, job=None, matched=4, replayed=0, done_before=5, finished=True)
+        with Api({("POST", "/v1/replays"): (200, left)}) as api:
+            asked = self.run_ops("replay", "--tenant", "acme", "--job", "rpl_x", "--dry-run", "--api", api.url)
+            self.assertIn("4 would be replayed.", asked.stdout)
+            self.assertIn("5 were done before.", asked.stdout)
+
+    def test_a_new_token_leaves_word_of_the_file_that_holds_the_old_one(self):
+        with Api({("POST", "/v1/tokens/reset"): (200, {"token": "ptk_new"})}) as api:
+            done = self.run_ops("tokens", "reset", "--api", api.url)
+            self.assertEqual(done.stdout, "ptk_new\n")
+            self.assertIn("DATA/admin.token", done.stderr)
+
 
 FILE = """environment = "development"
 
@@ -302,6 +334,18 @@ class Apply(Case):
             second = self.run_ops("endpoints", "apply", "e.toml", "--api", api.url, "--json", env=env)
             self.assertEqual([(o["change"], "secret" in o) for o in second.objects], [("unchanged", False)] * 2)
             self.assertTrue(all(r[2] in ("", "dry_run=true") for r in api.requests[before:]))
+
+    def test_a_file_without_endpoints_is_refused(self):
+        self.path("e.toml", "environment = \"development\"\n")
+        with self.api() as api:
+            error = self.refuses(1, "endpoints", "apply", "e.toml", "--api", api.url)
+            self.assertIn("declares no endpoint", error["message"])
+
+    def test_it_reads_standard_input(self):
+        with self.api() as api:
+            done = self.run_ops("endpoints", "apply", "-", "--api", api.url, env={"ACME_SECRET": CANARY}, stdin=FILE)
+            self.assertEqual(done.returncode, 0, done.stderr)
+            self.assertIn("acme/orders  created", done.stdout)
 
     def test_a_dry_run_writes_nothing(self):
         self.path("e.toml", FILE)
