@@ -13,6 +13,8 @@ import tempfile
 import threading
 import unittest
 
+from runbook_test import Runbook  # noqa: F401: run with these
+
 OPS = ""
 CANARY = "whsec_Q2FuYXJ5Q2FuYXJ5Q2FuYXJ5Q2FuYXJ5"
 
