@@ -48,7 +48,7 @@ struct KafkaProperty {
 struct Config {
   Environment environment;  // required
   LogPlace log;             // required
-  std::string data;         // required: the view's directory; may be deleted while the daemon is stopped
+  std::string data;         // required: holds view/, which may be deleted while the daemon is stopped
   ListenAddress listen;
   bool tenant_from_key = false;
   std::string log_level = "info";

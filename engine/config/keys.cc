@@ -239,8 +239,9 @@ std::vector<Key> make_keys() {
             return place.kind == LogPlace::Kind::none ? "" : quoted(format_log_place(place));
           })),
       required(text_key("data",
-                        "Directory of the view. It can be deleted while the daemon is stopped: it is built "
-                        "again from the log.",
+                        "Directory of the view and of the first token. DIR/view can be deleted while the "
+                        "daemon is stopped: it is built again from the log. DIR/admin.token is not: once it "
+                        "is gone, `postrider-ops tokens reset` makes another.",
                         FIELD(data))),
       parsed_key(
           "listen", "Address of the HTTP API; other than loopback needs [tls]. Port 0: any free one.",

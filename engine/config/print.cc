@@ -52,7 +52,9 @@ std::string env_example() {
   std::string out =
       "# Every key of postriderd's configuration as a variable. A variable beats the file; lists go by "
       "comma.\n"
-      "# Lines that begin with \"#POSTRIDER\" show defaults. Copy to .env and change what you need.\n";
+      "# Lines that begin with \"#POSTRIDER\" show defaults. Copy to .env and change what you need.\n"
+      "# The daemon does not read .env itself: `set -a; . ./.env; set +a` before its start, or systemd's\n"
+      "# EnvironmentFile=.\n";
   const Config defaults;
   for (const auto& key : config::keys()) {
     out += "\n# " + std::string(key.help) + (key.required ? " Required." : "") + "\n";
