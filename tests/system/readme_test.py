@@ -15,7 +15,24 @@ def snippets(language):
     return re.findall(rf"^```{language}\n(.*?)^```$", README.read_text(), re.M | re.S)
 
 
+def newcomer(directory):
+    """The variables of somebody who stands in `directory` as if it were the repository, with the programs built."""
+    (directory / "build").mkdir()
+    (directory / "build/release").symlink_to(kit.BUILD.resolve())
+    return {name: value for name, value in os.environ.items()
+            if name not in ("POSTRIDER_API", "POSTRIDER_TOKEN", "WEBHOOK_SECRET")}
+
+
 class ReadmeTest(unittest.TestCase):
+    def test_a_daemon_that_refuses_to_start_ends_the_wait_with_its_reason(self):
+        directory = kit.scratch()
+        self.addCleanup(shutil.rmtree, directory, ignore_errors=True)
+        (directory / "postrider.toml").write_text('environment = "no name of one"\n')
+        start = snippets("bash")[0].replace("/var/lib/postrider", str(directory / "lib"))
+        done = subprocess.run(["bash", "-c", start], cwd=directory, env=newcomer(directory), timeout=60,
+                              capture_output=True, text=True)
+        self.assertIn("environment is no name of an environment", done.stdout)
+
     def test_a_newcomer_publishes_receives_and_replays(self):
         directory = kit.scratch()
         self.addCleanup(shutil.rmtree, directory, ignore_errors=True)
@@ -32,9 +49,7 @@ class ReadmeTest(unittest.TestCase):
         blocks = snippets("bash")
         self.assertEqual(4, len(blocks))
         script = "set -eu\nset -o pipefail\n" + "\n".join(map(here, blocks)) + "\necho the snippets are done\nwait\n"
-        environment = {**os.environ, "PATH": f"{kit.BUILD}:{os.environ['PATH']}"}
-        for name in ("POSTRIDER_API", "POSTRIDER_TOKEN", "WEBHOOK_SECRET"):
-            environment.pop(name, None)
+        environment = newcomer(directory)
         with open(directory / "out", "w") as out:
             shell = subprocess.Popen(["bash", "-c", script], cwd=directory, env=environment, stdout=out, stderr=out,
                                      start_new_session=True)
