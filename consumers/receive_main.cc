@@ -181,7 +181,7 @@ std::optional<Failure> parse_listen(const std::string& text, postrider_receive::
       !port.empty() && port.size() <= 5 && port.find_first_not_of("0123456789") == std::string::npos;
   if (!digits || std::stoi(port) > 65535) {
     return wrong("LISTEN_SPELLING", "--listen takes ADDRESS:PORT, not " + printable(text),
-                 "for example --listen 127.0.0.1:8080; port 0 takes a free one");
+                 "for example --listen 127.0.0.1:9000; port 0 takes a free one");
   }
   options.host = host.empty() ? "127.0.0.1" : host;
   options.port = static_cast<std::uint16_t>(std::stoi(port));
