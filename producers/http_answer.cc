@@ -1,6 +1,7 @@
 #include "producers/http_answer.h"
 
 #include <algorithm>
+#include <cctype>
 #include <nlohmann/json.hpp>
 #include <utility>
 
@@ -38,21 +39,46 @@ Errc errc_of(long status) {
   }
 }
 
-// "delivered (HTTP 200)", "failed (timeout), parked".
-std::string outcome_text(const json& attempt, const std::string& state) {
-  const auto status = number_at(attempt, "status").value_or(0);
-  const auto code = text_at(attempt, "code");
-  std::string what = status != 0 ? "HTTP " + std::to_string(status) : std::string();
-  if (!code.empty() && !code.starts_with("HTTP_")) what += (what.empty() ? "" : ", ") + code;
-  if (status >= 200 && status < 300) return "delivered (" + what + ")";
-  return "failed (" + what + "), " + state;
+// The API writes codes in capitals, and HTTP_503 beside the status; null: a success.
+std::string error_of(const json& attempt) {
+  auto code = text_at(attempt, "code");
+  if (code.starts_with("HTTP_")) return {};
+  std::transform(code.begin(), code.end(), code.begin(),
+                 [](unsigned char c) { return static_cast<char>(std::tolower(c)); });
+  return code;
+}
+
+// What became of the delivery after its first attempt alone: later ones may have changed its state.
+OutcomeKind first_kind(const json& attempts, const std::string& state) {
+  if (text_at(attempts.front(), "code").empty()) return OutcomeKind::delivered;
+  if (attempts.size() > 1) return OutcomeKind::parked;
+  if (state == "dead") return OutcomeKind::dead;
+  return state == "cancelled" ? OutcomeKind::cancelled : OutcomeKind::parked;
+}
+
+void read_first_attempt(const json& delivery, const json& attempts, DeliverySeen& seen) {
+  const auto& first = attempts.front();
+  const auto retry_at = attempts.size() > 1 ? text_at(attempts[1], "at") : text_at(delivery, "next_at");
+  seen.has_outcome = true;
+  seen.kind = first_kind(attempts, text_at(delivery, "state"));
+  seen.text = attempt_text(seen.kind, number_at(first, "status").value_or(0), error_of(first), retry_at);
+}
+
+// It ended without an attempt that is still known.
+void read_end(const json& delivery, DeliverySeen& seen) {
+  const auto state = text_at(delivery, "state"), reason = text_at(delivery, "reason");
+  for (const auto kind : {OutcomeKind::delivered, OutcomeKind::dead, OutcomeKind::cancelled}) {
+    if (state != name_of(kind)) continue;
+    seen.has_outcome = true;
+    seen.kind = kind;
+    seen.text = state + (reason.empty() ? "" : ": " + reason);
+  }
 }
 
 DeliverySeen read_delivery(const json& object) {
   DeliverySeen seen;
   seen.delivery_id = text_at(object, "delivery_id");
   seen.endpoint = text_at(object, "endpoint");
-  seen.state = text_at(object, "state");
   seen.fan_out =
       static_cast<std::size_t>(std::max<std::int64_t>(0, number_at(object, "fan_out").value_or(0)));
   if (object.is_object() && object.contains("position")) {
@@ -61,11 +87,9 @@ DeliverySeen read_delivery(const json& object) {
   }
   const auto attempts = object.is_object() ? object.find("attempts") : object.end();
   if (object.is_object() && attempts != object.end() && attempts->is_array() && !attempts->empty()) {
-    seen.has_outcome = true;
-    seen.text = outcome_text(attempts->front(), seen.state);
-  } else if (seen.state == "delivered" || seen.state == "dead" || seen.state == "cancelled") {
-    seen.has_outcome = true;
-    seen.text = seen.state;
+    read_first_attempt(object, *attempts, seen);
+  } else {
+    read_end(object, seen);
   }
   return seen;
 }

@@ -3,6 +3,7 @@
 #include <string>
 #include <vector>
 
+#include "producers/first_outcomes.h"
 #include "producers/http_request.h"
 #include "producers/publisher.h"
 
@@ -17,11 +18,12 @@ Error read_problem(const HttpAnswer& answer);
 
 // What GET /v1/deliveries/{id} says of one event.
 struct DeliverySeen {
-  std::string delivery_id, endpoint, state;
+  std::string delivery_id, endpoint;
   Position position;         // of the event in `events`
   std::size_t fan_out = 0;   // how many deliveries the event has; 0: not known yet
   bool has_outcome = false;  // an attempt was made, or none will be
-  std::string text;          // of its first attempt, or of its end
+  OutcomeKind kind = OutcomeKind::none;
+  std::string text;  // of its first attempt, or of its end
 };
 struct DeliveriesSeen {
   std::vector<DeliverySeen> deliveries;

@@ -79,7 +79,7 @@ class HttpOutcomeWait : public OutcomeWait {
       if (all_known(seen)) return true;
       const bool long_enough = Clock::now() - begin >= kRepeatStands;
       if (const auto why = why_none(*all, long_enough); seen.deliveries.empty() && !why.empty()) {
-        each({published.id, published.webhook_id, "", why});
+        each({published.id, published.webhook_id, "", OutcomeKind::none, why});
         return true;
       }
       if (Clock::now() + pause > deadline) return false;
@@ -92,7 +92,7 @@ class HttpOutcomeWait : public OutcomeWait {
                    const std::function<void(const FirstOutcome&)>& each) {
     for (const auto& delivery : seen.deliveries) {
       if (!delivery.has_outcome || !told.insert(delivery.delivery_id).second) continue;
-      each({published.id, published.webhook_id, delivery.endpoint, delivery.text});
+      each({published.id, published.webhook_id, delivery.endpoint, delivery.kind, delivery.text});
     }
   }
 

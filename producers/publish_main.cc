@@ -69,6 +69,21 @@ void print_published(const PublishedEvent& published, bool json) {
   }
 }
 
+void print_outcome(const FirstOutcome& outcome, bool json) {
+  if (json) {
+    const bool whole = outcome.endpoint.empty();
+    std::cout << line_of({{"id", outcome.event_id},
+                          {"webhook_id", outcome.webhook_id.str()},
+                          {"endpoint", whole ? ordered_json(nullptr) : ordered_json(outcome.endpoint)},
+                          {"outcome", name_of(outcome.kind)},
+                          {"text", outcome.text}})
+              << std::endl;
+  } else {
+    std::cout << outcome.event_id << "  " << outcome.webhook_id.str() << "  "
+              << (outcome.endpoint.empty() ? "" : outcome.endpoint + ": ") << outcome.text << std::endl;
+  }
+}
+
 // Counts and, on a long file, a line every two seconds on standard error (a terminal's last line is
 // rewritten).
 class Progress {
@@ -191,11 +206,8 @@ int publish_file(const PublishOptions& options, Run& run) {
 int wait_for_outcomes(const PublishOptions& options, OutcomeWait& wait,
                       const std::vector<PublishedEvent>& published) {
   const Millis span(static_cast<std::int64_t>(options.wait_timeout_seconds * 1000));
-  const auto missing = wait.wait(published, span, [&](const FirstOutcome& outcome) {
-    if (options.json) return;  // its lines are the published events, and nothing else
-    std::cout << outcome.event_id << "  " << outcome.webhook_id.str() << "  "
-              << (outcome.endpoint.empty() ? "" : outcome.endpoint + ": ") << outcome.text << std::endl;
-  });
+  const auto missing =
+      wait.wait(published, span, [&](const FirstOutcome& outcome) { print_outcome(outcome, options.json); });
   if (!missing) {
     print_error(missing.error(), options.json, "");
     return exit_code_of(missing.error());

@@ -28,12 +28,16 @@ TEST(FirstOutcomes, AreCompleteWhenEveryDeliveryOfTheFanOutWasTried) {
   const auto first = outcomes.apply(attempt({1, 5}, "dlv_a", 2, Verdict::Kind::retry));
   ASSERT_EQ(first.size(), 1u);
   EXPECT_EQ(first[0].endpoint, "orders");
+  EXPECT_EQ(first[0].kind, OutcomeKind::parked);
   EXPECT_EQ(first[0].text.rfind("failed (HTTP 503), retry at ", 0), 0u) << first[0].text;
   EXPECT_EQ(outcomes.missing(), 1u);
   EXPECT_TRUE(outcomes.apply(attempt({1, 5}, "dlv_a", 2)).empty())
       << "the second attempt of a delivery tells nothing new";
   EXPECT_EQ(outcomes.missing(), 1u);
-  EXPECT_EQ(outcomes.apply(attempt({1, 5}, "dlv_b", 2))[0].text, "delivered (HTTP 200)");
+  const auto second = outcomes.apply(attempt({1, 5}, "dlv_b", 2));
+  ASSERT_EQ(second.size(), 1u);
+  EXPECT_EQ(second[0].kind, OutcomeKind::delivered);
+  EXPECT_EQ(second[0].text, "delivered (HTTP 200)");
   EXPECT_EQ(outcomes.missing(), 0u);
 }
 

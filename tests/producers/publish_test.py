@@ -189,7 +189,9 @@ class Publish(unittest.TestCase):
         one = {"delivery_id": "dlv_1", "endpoint": "a", "state": "delivered", "position": here, "fan_out": 2,
                "attempts": attempts(200)}
         two = dict(one, delivery_id="dlv_2", endpoint="b", state="sending", fan_out=None, attempts=[])
-        retried = dict(two, state="parked", fan_out=2, attempts=attempts(503))
+        due = "2026-01-31T12:00:05.000Z"
+        failed = dict(attempts(503)[0], status=None, code="DNS")
+        retried = dict(two, state="parked", fan_out=2, attempts=[failed], next_at=due)
         other = dict(one, delivery_id="dlv_0", endpoint="c", position=earlier)
         pending = (200, {"deliveries": [], "explanation": "not routed yet", "pending": True})
         with Api(deliveries=[(404, {}), pending, (503, {}), (200, {"deliveries": [one, other]}),
@@ -197,8 +199,40 @@ class Publish(unittest.TestCase):
             done = api.publish(*ONE, "--id", "e1", "--wait")
         self.assertEqual(done.returncode, 0, done.stderr)
         self.assertEqual(done.stdout.splitlines()[1:], ["e1  msg_e1  a: delivered (HTTP 200)",
-                                                        "e1  msg_e1  b: failed (HTTP 503), parked"])
+                                                        f"e1  msg_e1  b: failed (dns), retry at {due}"])
         self.assertEqual(api.asked, ["/v1/deliveries/msg_e1"] * 6)
+
+    def test_wait_speaks_of_the_first_attempt_whatever_came_after(self):
+        later = dict(attempts(200)[0], n=2, at="2026-01-31T12:00:07.000Z")
+        texts = []
+        for state, made in (("delivered", [*attempts(503), later]), ("dead", attempts(400)), ("cancelled", attempts(503)),
+                            ("cancelled", [])):
+            one = {"delivery_id": "dlv_1", "endpoint": "a", "state": state, "reason": "endpoint_deleted", "fan_out": 1,
+                   "position": {"partition": 3, "offset": 0}, "attempts": made}
+            with Api(deliveries=[(200, {"deliveries": [one]})]) as api:
+                texts.append(api.publish(*ONE, "--id", "e1", "--wait").stdout.splitlines()[1].split("a: ")[1])
+        self.assertEqual(texts, ["failed (HTTP 503), retry at 2026-01-31T12:00:07.000Z",
+                                 "failed (HTTP 400), a dead letter", "failed (HTTP 503), cancelled",
+                                 "cancelled: endpoint_deleted"])
+
+    def test_wait_prints_outcomes_as_json_too(self):
+        here = {"partition": 3, "offset": 0}
+        one = {"delivery_id": "dlv_1", "endpoint": "a", "state": "delivered", "position": here, "fan_out": 2,
+               "attempts": attempts(200)}
+        two = dict(one, delivery_id="dlv_2", endpoint="b", state="dead", attempts=attempts(400))
+        with Api(deliveries=[(200, {"deliveries": [one, two]})]) as api:
+            done = api.publish(*ONE, "--id", "e1", "--wait", "--json")
+        self.assertEqual(done.returncode, 0, done.stderr)
+        self.assertEqual([json.loads(line) for line in done.stdout.splitlines()[1:]],
+                         [{"id": "e1", "webhook_id": "msg_e1", "endpoint": "a", "outcome": "delivered",
+                           "text": "delivered (HTTP 200)"},
+                          {"id": "e1", "webhook_id": "msg_e1", "endpoint": "b", "outcome": "dead",
+                           "text": "failed (HTTP 400), a dead letter"}])
+        with Api(deliveries=[(200, {"deliveries": [], "explanation": "matches none"})]) as api:
+            done = api.publish(*ONE, "--id", "e1", "--wait", "--json")
+        self.assertEqual(json.loads(done.stdout.splitlines()[1]),
+                         {"id": "e1", "webhook_id": "msg_e1", "endpoint": None, "outcome": "none",
+                          "text": "matches none"})
 
     def test_wait_hears_that_an_event_has_no_delivery(self):
         with Api(deliveries=[(200, {"deliveries": [], "explanation": "no endpoint of acme takes order.created"})]) as api:
