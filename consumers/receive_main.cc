@@ -126,7 +126,8 @@ int report(const Failure& failure, bool json) {
                      .dump()
               << "\n";
   } else {
-    std::cerr << "postrider-receive: " << failure.message << "\n  " << failure.suggestion << "\n";
+    std::cerr << "postrider-receive: " << failure.message << " (" << failure.code << ")\n  "
+              << failure.suggestion << "\n";
   }
   return failure.usage ? kWrongUse : kFailed;
 }
@@ -241,6 +242,7 @@ std::optional<Failure> receive(const Options& options) {
 }
 
 void declare(CLI::App& app, Options& options) {
+  app.set_version_flag("--version", "postrider-receive 0.1.0");
   app.add_option("--listen", options.listen, "ADDRESS:PORT; port 0 takes a free one and prints it")
       ->capture_default_str();
   app.add_option("--secret", options.secrets,
@@ -274,7 +276,7 @@ int main(int count, char** arguments) {
   try {
     app.parse(count, arguments);
   } catch (const CLI::ParseError& error) {
-    if (error.get_exit_code() == 0) return app.exit(error);  // help
+    if (error.get_exit_code() == 0) return app.exit(error);  // help, version
     const bool json = std::any_of(arguments, arguments + count,
                                   [](const char* text) { return text == std::string("--json"); });
     return report(wrong("WRONG_USE", error.what(), "--help lists the options"), json);

@@ -42,7 +42,8 @@ void print_error(const Error& error, bool json, const std::string& where) {
     if (error.retryable()) object["retry_after"] = 5;
     std::cerr << line_of(object) << std::endl;
   } else {
-    std::cerr << "postrider-publish: " << where << error.message << "\n  " << error.suggestion << std::endl;
+    std::cerr << "postrider-publish: " << where << error.message << " (" << error.code << ")\n  "
+              << error.suggestion << std::endl;
   }
 }
 

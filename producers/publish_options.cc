@@ -17,6 +17,10 @@ tl::unexpected<Error> wrong_use(std::string message, std::string suggestion) {
 }
 
 void declare(CLI::App& app, PublishOptions& options) {
+  app.set_version_flag("--version", "postrider-publish 0.1.0");
+  app.footer(
+      "Exit codes: 0 acknowledged, and with --wait every first outcome is known, a failed one too;\n"
+      "1 refused, or an outcome was not known in time; 2 wrong use; 3 unreachable.");
   app.add_option("--to", options.to, "kafka://host:port,… or http(s)://host:port of a daemon")->required();
   app.add_option("--environment", options.environment, "whose topics; required for kafka://");
   app.add_option("--tenant", options.tenant, "the customer; with --file, of events that name none");
@@ -27,10 +31,11 @@ void declare(CLI::App& app, PublishOptions& options) {
   app.add_option("--content-type", options.content_type, "of the data [found out: JSON, text or bytes]");
   app.add_option("--attribute", options.attributes, "NAME=VALUE, an extension attribute; repeatable")
       ->allow_extra_args(false);
-  app.add_option("--data", options.data, "a file with the event's data; - reads standard input");
+  app.add_option("--data", options.data,
+                 "a file with the event's data; - reads standard input; without it the event has none");
   app.add_option("--file", options.file,
                  "many events: one structured CloudEvent (JSON) a line; - reads standard input");
-  app.add_flag("--wait", options.wait, "until every delivery of it has its first outcome");
+  app.add_flag("--wait", options.wait, "until every delivery of it has its first outcome, and print those");
   app.add_option("--wait-timeout", options.wait_timeout_seconds, "seconds")
       ->check(CLI::Range(0.1, 86400.0))
       ->capture_default_str();
@@ -108,7 +113,7 @@ Result<std::optional<int>> parse_command_line(int count, char** arguments, Publi
   try {
     app.parse(count, arguments);
   } catch (const CLI::ParseError& error) {
-    if (error.get_exit_code() == 0) return app.exit(error);  // help
+    if (error.get_exit_code() == 0) return app.exit(error);  // help, version
     // --json may stand behind what could not be read.
     for (int i = 1; i < count; ++i) options.json = options.json || std::string_view(arguments[i]) == "--json";
     return wrong_use(error.what(), "--help lists the options");

@@ -200,6 +200,10 @@ class Receive(unittest.TestCase):
             self.assertEqual(set(json.loads(run(*options, "--json").stderr)),
                              {"code", "message", "suggestion", "retryable"})
             self.assertNotIn(SECRET[6:], done.stderr + done.stdout)
+        self.assertRegex(run("--secret", SECRET).stderr, r"^postrider-receive: .* \(SECRET_SPELLING\)\n  ")
+        version = run("--version")
+        self.assertEqual(version.returncode, 0)
+        self.assertRegex(version.stdout, r"^postrider-receive \d+\.\d+\.\d+\n$")
         with Receiver() as receiver:
             taken = run("--secret", "env:SECRET", "--listen", f"127.0.0.1:{receiver.port}", "--json")
             self.assertEqual(taken.returncode, 1)

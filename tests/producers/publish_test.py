@@ -172,7 +172,8 @@ class Publish(unittest.TestCase):
             done = api.publish(*ONE, "--json")
             self.assertEqual(done.returncode, 1)
             self.assertIn("POSTRIDER_TOKEN", json.loads(done.stderr)["suggestion"])
-            self.assertIn("wrong one\n  take the other\n", api.publish(*ONE).stderr)
+            self.assertEqual("postrider-publish: wrong one (ENVIRONMENT_MISMATCH)\n  take the other\n",
+                             api.publish(*ONE).stderr)
 
     def test_nothing_is_sent_that_would_be_refused(self):
         with Api() as api:
@@ -274,7 +275,12 @@ class Publish(unittest.TestCase):
         done = publish("--to", "http://127.0.0.1:1", *ONE, "--json")
         self.assertEqual((done.returncode, json.loads(done.stderr)["code"]), (3, "API_UNREACHABLE"))
         self.assertEqual(publish("--to", "kafka://127.0.0.1:1", *ONE).returncode, 3)
-        self.assertEqual(publish("--help").returncode, 0)
+        told = publish("--help")
+        self.assertEqual(told.returncode, 0)
+        self.assertIn("0 acknowledged, and with --wait every first outcome is known", " ".join(told.stdout.split()))
+        told = publish("--version")
+        self.assertEqual(told.returncode, 0)
+        self.assertRegex(told.stdout, r"^postrider-publish \d+\.\d+\.\d+\n$")
 
 
 if __name__ == "__main__":
