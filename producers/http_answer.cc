@@ -100,10 +100,11 @@ Error read_problem(const HttpAnswer& answer) {
   const auto body = json::parse(answer.body, nullptr, false);
   Error error{errc_of(answer.status), text_at(body, "code"), text_at(body, "message"),
               text_at(body, "suggestion")};
+  if (answer.status == 401) error.suggestion = "give a valid token in POSTRIDER_TOKEN or --token-file";
   if (error.code.empty()) error.code = "UNEXPECTED_ANSWER";
   if (error.message.empty()) error.message = "the answer was HTTP " + std::to_string(answer.status);
   if (error.suggestion.empty()) {
-    error.suggestion = error.errc == Errc::denied ? "give the token in POSTRIDER_TOKEN or --token-file"
+    error.suggestion = error.errc == Errc::denied ? "take a token that may do this"
                                                   : "check that the address is Postrider's";
   }
   return error;

@@ -122,7 +122,8 @@ class Run {
       : options_(options), publisher_(publisher), progress_(options.json) {}
 
   void publish(Event event, std::string where) {
-    under_way_.push_back({std::move(where), publisher_.publish(std::move(event))});
+    auto id = event.id;
+    under_way_.push_back({std::move(where), std::move(id), publisher_.publish(std::move(event))});
     while (!under_way_.empty() && (under_way_.size() > kUnderWayMax || answered(under_way_.front())))
       take_front();
   }
@@ -140,7 +141,7 @@ class Run {
 
  private:
   struct UnderWay {
-    std::string where;
+    std::string where, id;
     std::future<Result<PublishedEvent>> answer;
   };
   static bool answered(const UnderWay& one) {
@@ -151,10 +152,17 @@ class Run {
     auto one = std::move(under_way_.front());
     under_way_.pop_front();
     auto result = one.answer.get();
-    if (!result) return note(result.error(), one.where);
+    if (!result) return note(naming_drawn_id(result.error(), one.id), one.where);
     print_published(*result, options_.json);
     progress_.acknowledged();
     if (options_.wait) published_.push_back(*std::move(result));
+  }
+
+  // The event may be on the log all the same: sent again under another id it would be another event.
+  Error naming_drawn_id(Error error, const std::string& id) const {
+    const bool drawn = options_.file.empty() && options_.id.empty();
+    if (drawn && error.retryable()) error.suggestion += "; publish it again with --id " + id;
+    return error;
   }
 
   void note(const Error& error, const std::string& where) {

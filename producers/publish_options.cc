@@ -1,6 +1,12 @@
 #include "producers/publish_options.h"
 
+#include <poll.h>
+#include <sys/ioctl.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
 #include <CLI/CLI.hpp>
+#include <algorithm>
 #include <cstdlib>
 #include <fstream>
 #include <iostream>
@@ -15,6 +21,9 @@ namespace {
 tl::unexpected<Error> wrong_use(std::string message, std::string suggestion) {
   return fail(Errc::invalid, "WRONG_USE", std::move(message), std::move(suggestion));
 }
+
+// How long a pipe's writer may take to show that it has something for us.
+constexpr int kPipeWaitMs = 100;
 
 void declare(CLI::App& app, PublishOptions& options) {
   app.set_version_flag("--version", "postrider-publish 0.1.0");
@@ -70,17 +79,40 @@ Result<std::string> token(const PublishOptions& options) {
   return text;
 }
 
-// One byte more than is allowed, so that check_event can say that it is too much.
+// What a regular file still holds; nullopt: it is none.
+std::optional<off_t> bytes_in_file(const std::string& path) {
+  struct stat found {};
+  const bool input = path == "-";
+  const int failed = input ? fstat(STDIN_FILENO, &found) : stat(path.c_str(), &found);
+  if (failed != 0 || !S_ISREG(found.st_mode)) return std::nullopt;
+  return found.st_size - (input ? lseek(STDIN_FILENO, 0, SEEK_CUR) : 0);
+}
+
+// Bytes on standard input, in a file or a pipe, that no option asks for.
+bool input_waits() {
+  if (const auto bytes = bytes_in_file("-")) return *bytes > 0;
+  struct stat found {};
+  if (fstat(STDIN_FILENO, &found) != 0 || !S_ISFIFO(found.st_mode)) return false;
+  pollfd pipe{STDIN_FILENO, POLLIN, 0};
+  int bytes = 0;
+  return poll(&pipe, 1, kPipeWaitMs) == 1 && ioctl(STDIN_FILENO, FIONREAD, &bytes) == 0 && bytes > 0;
+}
+
 Result<std::string> read_data(const std::string& path) {
   std::ifstream file;
   if (path != "-") file.open(path, std::ios::binary);
   std::istream& input = path == "-" ? std::cin : file;
   if (!input) return wrong_use("cannot read " + path, "check its path and permissions");
+  const auto size = bytes_in_file(path);  // before it is read
   std::string data(kEventDataBytesMax + 1, '\0');
   input.read(data.data(), static_cast<std::streamsize>(data.size()));
   data.resize(static_cast<std::size_t>(input.gcount()));
   if (input.bad() || (path != "-" && !file.eof() && file.fail())) {
     return wrong_use("cannot read " + path, "name a file, not a folder");
+  }
+  if (data.size() > kEventDataBytesMax) {
+    return fail(
+        event_too_large(size ? std::to_string(*size) : "more than " + std::to_string(kEventDataBytesMax)));
   }
   return data;
 }
@@ -95,10 +127,20 @@ bool describes_one_event(const PublishOptions& options) {
          !options.content_type.empty() || !options.attributes.empty();
 }
 
+bool is_lower_case_name(std::string_view name) {
+  return std::all_of(name.begin(), name.end(),
+                     [](char c) { return (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9'); });
+}
+
 Result<void> add_attributes(const PublishOptions& options, Event& event) {
   for (const auto& text : options.attributes) {
     auto pair = split(text, "--attribute");
     if (!pair) return fail(pair.error());
+    if (!is_lower_case_name(pair->first)) {
+      return wrong_use(
+          "--attribute " + pair->first + ": names are lower-case letters and digits, nothing else",
+          "spell the name so");
+    }
     event.extensions.push_back(*std::move(pair));
   }
   return {};
@@ -155,6 +197,10 @@ Result<Event> event_of(const PublishOptions& options, std::int64_t now_ms) {
   event.time = rfc3339(now_ms);
   event.tenant = TenantId(options.tenant);
   if (auto added = add_attributes(options, event); !added) return fail(added.error());
+  if (options.data.empty() && input_waits()) {
+    return wrong_use("there is something on standard input, and neither --data nor --file reads it",
+                     "give --data -; for an event without data, </dev/null");
+  }
   if (!options.data.empty()) {
     auto data = read_data(options.data);
     if (!data) return fail(data.error());

@@ -10,39 +10,32 @@
 namespace postrider::producers {
 namespace {
 
-struct Refusal {
-  const char* code;
-  std::string message;
-  const char* suggestion;
-};
-
-Refusal refusal(BadEvent bad, const Event& event, const Environment& environment) {
+Error refusal(BadEvent bad, const Event& event, const Environment& environment) {
   switch (bad) {
     case BadEvent::no_tenant:
-      return {"TENANT_MISSING", "the event names no tenant", "give the attribute 'tenant' (--tenant)"};
+      return {Errc::invalid, "TENANT_MISSING", "the event names no tenant",
+              "give the attribute 'tenant' (--tenant)"};
     case BadEvent::bad_tenant:
-      return {"TENANT_INVALID", "the tenant is not of the form [A-Za-z0-9_-]{1,64}", "use the tenant's id"};
+      return {Errc::invalid, "TENANT_INVALID", "the tenant is not of the form [A-Za-z0-9_-]{1,64}",
+              "use the tenant's id"};
     case BadEvent::foreign_environment:
       return {
-          "ENVIRONMENT_MISMATCH",
+          Errc::invalid, "ENVIRONMENT_MISMATCH",
           "the event is of environment '" + event.environment + "', and this is '" + environment.str() + "'",
           "publish it where it belongs, or leave its attribute 'environment' out"};
     case BadEvent::oversize:
-      return {"EVENT_TOO_LARGE",
-              "data of " + std::to_string(event.data.size()) + " bytes is over the limit of " +
-                  std::to_string(kEventDataBytesMax),
-              "publish a reference to the data instead"};
+      return event_too_large(std::to_string(event.data.size()));
     case BadEvent::bad_attribute:
-      return {"ATTRIBUTE_INVALID",
-              "id, source or type is missing, time is not RFC 3339, or an attribute has control characters "
-              "or more "
-              "than " +
-                  std::to_string(kAttributeBytesMax) + " bytes",
-              "CloudEvents 1.0 says what attributes may hold; put everything else into data"};
+      return {
+          Errc::invalid, "ATTRIBUTE_INVALID",
+          "id, source or type is missing, time is not RFC 3339, or an attribute's name or value is not "
+          "allowed",
+          "names are lower-case letters and digits, values are text without control characters, of up to " +
+              std::to_string(kAttributeBytesMax) + " bytes; put everything else into data"};
     case BadEvent::undecodable:
       break;
   }
-  return {"UNDECODABLE_EVENT", "it is no CloudEvent 1.0", "publish a CloudEvent 1.0"};
+  return {Errc::invalid, "UNDECODABLE_EVENT", "it is no CloudEvent 1.0", "publish a CloudEvent 1.0"};
 }
 
 }  // namespace
@@ -59,8 +52,13 @@ Result<void> check_event(const Event& event, const Environment& environment) {
   const Environment expected = environment.empty() ? Environment(event.environment) : environment;
   const auto bad = check(event, expected);
   if (!bad) return {};
-  auto [code, message, suggestion] = refusal(*bad, event, environment);
-  return fail(Errc::invalid, code, std::move(message), suggestion);
+  return fail(refusal(*bad, event, environment));
+}
+
+Error event_too_large(const std::string& bytes) {
+  return {Errc::invalid, "EVENT_TOO_LARGE",
+          "data of " + bytes + " bytes is over the limit of " + std::to_string(kEventDataBytesMax),
+          "publish a reference to the data instead"};
 }
 
 Result<std::unique_ptr<Publisher>> open_publisher(PublisherOptions options) {

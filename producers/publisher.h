@@ -75,6 +75,9 @@ Result<std::unique_ptr<Publisher>> open_publisher(PublisherOptions options);
 // empty environment accepts any.
 Result<void> check_event(const Event& event, const Environment& environment);
 
+// EVENT_TOO_LARGE; `bytes` says how many there are: "300000", "more than 262144".
+Error event_too_large(const std::string& bytes);
+
 // 128 random bits as a UUID, version 4: an id for events that bring none.
 std::string random_event_id();
 

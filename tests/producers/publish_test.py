@@ -81,7 +81,8 @@ def publish(*options, stdin="", token="", **variables):
         environment["POSTRIDER_TOKEN"] = token
     if isinstance(stdin, str):
         stdin = stdin.encode()
-    done = subprocess.run([PUBLISH, *options], input=stdin, capture_output=True, timeout=120, env=environment)
+    given = {"input": stdin} if isinstance(stdin, bytes) else {"stdin": stdin}
+    done = subprocess.run([PUBLISH, *options], **given, capture_output=True, timeout=120, env=environment)
     done.stdout, done.stderr = done.stdout.decode(), done.stderr.decode()
     return done
 
@@ -174,6 +175,56 @@ class Publish(unittest.TestCase):
             self.assertIn("POSTRIDER_TOKEN", json.loads(done.stderr)["suggestion"])
             self.assertEqual("postrider-publish: wrong one (ENVIRONMENT_MISMATCH)\n  take the other\n",
                              api.publish(*ONE).stderr)
+
+    def test_a_refused_token_leads_to_where_this_tool_takes_it_from(self):
+        problem = {"code": "AUTH_FAILED", "message": "no valid token", "suggestion": "`postrider-ops tokens reset`"}
+        with Api(answers=[(401, problem)]) as api:
+            told = json.loads(api.publish(*ONE, "--json").stderr)
+        self.assertEqual((told["code"], told["message"]), ("AUTH_FAILED", "no valid token"))
+        self.assertEqual(told["suggestion"], "give a valid token in POSTRIDER_TOKEN or --token-file")
+
+    def test_an_event_that_may_have_been_taken_is_named_by_its_drawn_id(self):
+        lost = (500, {"code": "LOG_UNREACHABLE", "message": "m", "suggestion": "s"})
+        with Api(answers=[lost, lost, (400, {})]) as api:
+            told = json.loads(api.publish(*ONE, "--json").stderr)
+            drawn = api.requests[0][1]["ce-id"]
+            self.assertEqual(told["suggestion"], f"s; publish it again with --id {drawn}")
+            self.assertEqual(json.loads(api.publish(*ONE, "--id", "e1", "--json").stderr)["suggestion"], "s")
+            self.assertNotIn("--id", json.loads(api.publish(*ONE, "--json").stderr)["suggestion"])
+
+    def test_data_that_waits_on_standard_input_is_not_left_there(self):
+        with Api() as api, tempfile.TemporaryFile() as file:
+            file.write(b'{"order": 1}')
+            file.flush()
+            file.seek(0)
+            for stdin in (b'{"order": 1}', file):
+                done = api.publish(*ONE, "--json", stdin=stdin)
+                self.assertEqual((done.returncode, json.loads(done.stderr)["code"]), (2, "WRONG_USE"))
+                self.assertIn("--data -", json.loads(done.stderr)["suggestion"])
+            self.assertEqual(api.requests, [])
+            file.seek(0, os.SEEK_END)
+            for stdin in (b"", subprocess.DEVNULL, file):
+                self.assertEqual(api.publish(*ONE, stdin=stdin).returncode, 0)
+            self.assertEqual([body for _, _, body in api.requests], [b""] * 3)
+
+    def test_an_attributes_name_is_told_how_it_is_spelt(self):
+        with Api() as api:
+            done = api.publish(*ONE, "--attribute", "Foo=bar", "--json")
+        self.assertEqual(done.returncode, 2)
+        self.assertIn("--attribute Foo: names are lower-case letters and digits", json.loads(done.stderr)["message"])
+
+    def test_data_that_is_too_large_is_told_with_its_size(self):
+        def told(*options, **more):
+            with Api() as api:
+                return json.loads(api.publish(*ONE, "--json", *options, **more).stderr)["message"]
+
+        with tempfile.NamedTemporaryFile() as file:
+            file.write(b"x" * 300_000)
+            file.flush()
+            file.seek(0)
+            self.assertIn("data of 300000 bytes", told("--data", file.name))
+            self.assertIn("data of 300000 bytes", told("--data", "-", stdin=file))
+        self.assertIn("data of more than 262144 bytes", told("--data", "-", stdin=b"x" * 300_000))
 
     def test_nothing_is_sent_that_would_be_refused(self):
         with Api() as api:
