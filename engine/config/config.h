@@ -109,7 +109,7 @@ Variables variables_of(const char* const* environment_block);  // `environ`
 
 // `file` empty: variables only. Errc::invalid with code INVALID_CONFIGURATION; the message names the key and
 // the line or variable, never a value that may be secret. Files that values refer to (file:PATH) are read
-// here.
+// here; the key file and those of [tls] are looked at (KEY_FILE_MISSING, KEY_FILE_PERMISSIONS, …).
 Result<Config> load(const std::string& file, const Variables& variables);
 
 // The effective configuration as TOML, secrets absent, each value with its source.

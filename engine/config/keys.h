@@ -53,4 +53,7 @@ std::string_view reserved_property(std::string_view name);  // empty: free
 // What no key can judge alone. Fills `warnings`.
 Result<void> check_rules(Config& config);
 
+// That the key file (in development it may be missing), the certificates and their key can be used.
+Result<void> check_files(const Config& config);
+
 }  // namespace postrider::config

@@ -63,6 +63,7 @@ class Loader {
     if (auto done = take_variables(); !done) return fail(done.error());
     if (auto done = check_required(); !done) return fail(done.error());
     if (auto done = check_rules(config_); !done) return fail(done.error());
+    if (auto done = check_files(config_); !done) return fail(done.error());
     return std::move(config_);
   }
 

@@ -18,15 +18,6 @@ data = "/tmp/postrider-test/data"
 service = "file:/tmp/postrider-test/key"
 )";
 
-constexpr auto kKafkaLeast = R"(
-environment = "production"
-log = "kafka://a:9092,b:9093"
-data = "/tmp/postrider-test/data"
-keys.service = "file:/tmp/postrider-test/key"
-[kafka]
-security.protocol = "SASL_SSL"
-)";
-
 class ConfigFile : public ::testing::Test {
  protected:
   ConfigFile() {
@@ -35,6 +26,23 @@ class ConfigFile : public ::testing::Test {
   }
   ~ConfigFile() override { std::filesystem::remove_all(directory_); }
 
+  // Beyond development the key file must be there.
+  std::string key_file() {
+    const auto path = write("key", "");
+    std::filesystem::permissions(path, std::filesystem::perms(0600));
+    return path;
+  }
+  std::string kafka_least() {
+    return R"(
+environment = "production"
+log = "kafka://a:9092,b:9093"
+data = "/tmp/postrider-test/data"
+keys.service = "file:)" +
+           key_file() + R"("
+[kafka]
+security.protocol = "SASL_SSL"
+)";
+  }
   std::string write(const std::string& name, const std::string& content) {
     const auto path = directory_ / name;
     std::ofstream(path) << content;
@@ -104,6 +112,7 @@ TEST_F(ConfigFile, LetsAVariableBeatTheFile) {
                                     {"POSTRIDER_DELIVERY_RETRY_CLIENT_ERRORS", "true"},
                                     {"POSTRIDER_LIMITS_WINDOW", "64"},
                                     {"POSTRIDER_DATA", ""},
+                                    {"POSTRIDER_KEYS_SERVICE", "file:" + key_file()},
                                     {"POSTRIDER_ENVIRONMENT", "staging"}});
   ASSERT_TRUE(config) << config.error().message;
   EXPECT_EQ(config->listen.port, 9);
@@ -214,7 +223,7 @@ TEST(Config, SaysWhichFileCannotBeRead) {
 
 TEST_F(ConfigFile, ResolvesKafkaSecretsFromFilesAndVariables) {
   const auto file = write("password", "hunter2\n");
-  const auto config = read(std::string(kKafkaLeast) + "sasl.password = \"file:" + file +
+  const auto config = read(kafka_least() + "sasl.password = \"file:" + file +
                                "\"\nssl.key.password = \"env:KEY_PASSWORD\"\nsocket.nagle.disable = true\n" +
                                "session.timeout.ms = 6000\n",
                            {{"KEY_PASSWORD", "correct horse"}});
@@ -231,26 +240,25 @@ TEST_F(ConfigFile, ResolvesKafkaSecretsFromFilesAndVariables) {
 TEST_F(ConfigFile, RefusesASecretThatStandsInTheFileWithoutRepeatingIt) {
   for (const auto* name :
        {"sasl.password", "ssl.key.password", "sasl.oauthbearer.client.secret", "ssl.key.pem"}) {
-    const auto error = refusal(std::string(kKafkaLeast) + name + " = \"hunter2\"\n");
+    const auto error = refusal(kafka_least() + name + " = \"hunter2\"\n");
     EXPECT_CONTAINS(error.message, std::string("kafka.") + name);
     EXPECT_LACKS(error.message + error.suggestion, "hunter2");
   }
 }
 
 TEST_F(ConfigFile, SaysWhichReferenceLeadsNowhere) {
-  EXPECT_CONTAINS(refusal(std::string(kKafkaLeast) + "sasl.password = \"env:NO_SUCH\"\n").message, "NO_SUCH");
-  EXPECT_CONTAINS(refusal(std::string(kKafkaLeast) + "sasl.password = \"file:/no/such\"\n").message,
-                  "/no/such");
+  EXPECT_CONTAINS(refusal(kafka_least() + "sasl.password = \"env:NO_SUCH\"\n").message, "NO_SUCH");
+  EXPECT_CONTAINS(refusal(kafka_least() + "sasl.password = \"file:/no/such\"\n").message, "/no/such");
 }
 
 TEST_F(ConfigFile, KeepsForTheEngineWhatItsPromisesRestOn) {
   for (const auto* line : {"group.id = \"x\"", "enable.auto.commit = true", "acks = 1",
                            "auto.offset.reset = \"latest\"", "bootstrap.servers = \"x:1\""})
-    EXPECT_CONTAINS(refusal(std::string(kKafkaLeast) + line + "\n").message, "not free to set");
+    EXPECT_CONTAINS(refusal(kafka_least() + line + "\n").message, "not free to set");
 }
 
 TEST_F(ConfigFile, RefusesPlainTextKafkaInProduction) {
-  const std::string text = kKafkaLeast;
+  const std::string text = kafka_least();
   const auto plain = text.substr(0, text.find("[kafka]"));
   EXPECT_CONTAINS(refusal(plain).message, "plain text");
   EXPECT_CONTAINS(refusal(plain + "[kafka]\nsecurity.protocol = \"SASL_PLAINTEXT\"\n").message, "line 7");
@@ -260,7 +268,8 @@ TEST_F(ConfigFile, RefusesPlainTextKafkaInProduction) {
 }
 
 TEST_F(ConfigFile, WarnsOfTheEmbeddedLogInProduction) {
-  const auto config = read(kLeast, {{"POSTRIDER_ENVIRONMENT", "production"}});
+  const auto config = read(
+      kLeast, {{"POSTRIDER_ENVIRONMENT", "production"}, {"POSTRIDER_KEYS_SERVICE", "file:" + key_file()}});
   ASSERT_TRUE(config) << config.error().message;
   ASSERT_EQ(config->warnings.size(), 1u);
   EXPECT_CONTAINS(config->warnings[0], "no replication");
@@ -271,9 +280,38 @@ TEST_F(ConfigFile, ListensBeyondLoopbackOnlyWithTls) {
   EXPECT_CONTAINS(refusal(kLeast, {{"POSTRIDER_LISTEN", "[::]:8080"}}).message, "loopback");
   EXPECT_CONTAINS(refusal(kLeast, {{"POSTRIDER_TLS_CERT", "/c.pem"}}).message, "no key");
   EXPECT_TRUE(read(kLeast, {{"POSTRIDER_LISTEN", "0.0.0.0:8080"},
-                            {"POSTRIDER_TLS_CERT", "/c.pem"},
-                            {"POSTRIDER_TLS_KEY", "/k.pem"}}));
+                            {"POSTRIDER_TLS_CERT", write("c.pem", "")},
+                            {"POSTRIDER_TLS_KEY", write("k.pem", "")}}));
   EXPECT_TRUE(read(kLeast, {{"POSTRIDER_LISTEN", "localhost:8080"}}));
+}
+
+TEST_F(ConfigFile, NamesTheKeyFileThatTheStartWouldRefuse) {
+  const auto code = [&](const std::string& environment, const std::string& path) {
+    const auto config =
+        read(kLeast, {{"POSTRIDER_ENVIRONMENT", environment}, {"POSTRIDER_KEYS_SERVICE", "file:" + path}});
+    return config ? "" : config.error().code;
+  };
+  const std::string missing = directory_ / "no-key";
+  EXPECT_EQ(code("staging", missing), "KEY_FILE_MISSING");
+  EXPECT_EQ(code("development", missing), "") << "the start makes one";
+  const auto key = key_file();
+  EXPECT_EQ(code("staging", key), "");
+  std::filesystem::permissions(key, std::filesystem::perms(0640));
+  EXPECT_EQ(code("staging", key), "KEY_FILE_PERMISSIONS");
+  EXPECT_EQ(code("development", key), "KEY_FILE_PERMISSIONS");
+  EXPECT_EQ(code("staging", directory_), "KEY_FILE_PERMISSIONS");
+  EXPECT_EQ(code("staging", write("file", "") + "/key"), "KEY_FILE_UNREADABLE");
+}
+
+TEST_F(ConfigFile, NamesTheCertificateThatCannotBeRead) {
+  const auto there = write("c.pem", "");
+  const auto refused = [&](const std::string& cert, const std::string& key) {
+    return refusal(kLeast, {{"POSTRIDER_TLS_CERT", cert}, {"POSTRIDER_TLS_KEY", key}}).message;
+  };
+  EXPECT_CONTAINS(refused("/no/c.pem", there), "tls.cert: /no/c.pem");
+  EXPECT_CONTAINS(refused(there, directory_), "tls.key: ");
+  EXPECT_CONTAINS(refusal(kLeast, {{"POSTRIDER_DELIVERY_CA_FILE", "/no/ca.pem"}}).message,
+                  "delivery.ca_file: /no/ca.pem");
 }
 
 TEST_F(ConfigFile, KeepsTheLogAndTheKeyOutOfTheViewsDirectory) {
@@ -289,8 +327,8 @@ TEST_F(ConfigFile, KeepsTheLogAndTheKeyOutOfTheViewsDirectory) {
 
 TEST_F(ConfigFile, PrintsWhatIsInForceWithSourcesAndWithoutSecrets) {
   const auto file = write("password", "hunter2");
-  const auto config = read(std::string(kKafkaLeast) + "sasl.password = \"file:" + file + "\"\n",
-                           {{"POSTRIDER_LISTEN", "[::1]:1"}});
+  const auto config =
+      read(kafka_least() + "sasl.password = \"file:" + file + "\"\n", {{"POSTRIDER_LISTEN", "[::1]:1"}});
   ASSERT_TRUE(config) << config.error().message;
   const auto text = print(*config);
   EXPECT_LACKS(text, "hunter2");
