@@ -24,8 +24,8 @@ struct HttpRequest {
   std::shared_ptr<const Destination> to;              // never null
   Headers headers;                                    // of this request alone; they go first
   std::shared_ptr<const HeaderLines> shared_headers;  // of all requests of an event; null: none
-  std::shared_ptr<const std::string> body;  // shared: one body, many endpoints
-  Millis timeout{15000};                    // in all, body included
+  std::shared_ptr<const std::string> body;            // shared: one body, many endpoints
+  Millis timeout{15000};                              // in all, body included
 };
 
 class TransportListener {

@@ -229,8 +229,8 @@ TEST_F(KafkaLog, ReadsScatteredPositionsInAnyOrder) {
   EXPECT_EQ(recorder.fetched.at(100).error().errc, Errc::not_found);
 }
 
-// Due rows come in the order of time, not of offsets: what is wanted behind a run that is under way is there all
-// the same.
+// Due rows come in the order of time, not of offsets: what is wanted behind a run that is under way is there
+// all the same.
 TEST_F(KafkaLog, ReadsAPositionThatARunHasPassedBeforeItWasWanted) {
   struct Wishful : Recorder {
     void on_fetched(std::uint64_t token, Result<Record> record) override {
