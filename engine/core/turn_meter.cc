@@ -3,14 +3,14 @@
 namespace postrider {
 namespace {
 
-constexpr Millis kWindow{100};
+constexpr Millis kLookBack{100};
 constexpr double kSaturated = 0.9;
 
 }  // namespace
 
 void TurnMeter::begin(SteadyTime now) {
   const Millis window = now - window_began_;
-  if (window >= kWindow) {
+  if (window >= kLookBack) {
     const auto whole = static_cast<double>(window.count());
     saturated_ = turns_ > 0 && static_cast<double>(worked_.count()) >= kSaturated * whole;
     turn_ms_ = turns_ > 0 ? whole / turns_ : 0;
