@@ -266,7 +266,8 @@ bool Dispatch::prepare(EndpointState& state, const Endpoint& endpoint) {
   state.scheme = endpoint.def.scheme;
   state.format = endpoint.def.format;
   state.retry = endpoint.def.retry;
-  state.sender = std::make_shared<const Sender>(endpoint.def.url, std::move(ids), state.retry.attempts_max());
+  state.sender =
+      std::make_shared<const Sender>(Sender{endpoint.def.url, std::move(ids), state.retry.attempts_max()});
   state.limits = endpoint.def.limits;
   state.version = endpoint.version;
   state.prepared = true;
@@ -337,7 +338,7 @@ void Dispatch::send(EndpointState& state, ActiveDelivery& delivery, SteadyTime n
   const std::int64_t seconds = to_ms(context_.ports.clock.wall()) / 1000;
   const std::string prefix = signed_prefix(state.scheme, delivery.ref.webhook_id, seconds);
   if (!state.destination) {
-    state.destination = std::make_shared<const Destination>(state.url, state.addresses);
+    state.destination = std::make_shared<const Destination>(Destination{state.url, state.addresses});
   }
   HttpRequest request;
   request.to = state.destination;

@@ -148,7 +148,7 @@ TEST(RequestUrl, ThatOurParserReadsOtherwiseIsRefused) {
   bad[6].host = "";
   for (const Url& url : bad) {
     auto request = request_to(plain(server.port()));
-    request.to = std::make_shared<const Destination>(url, request.to->addresses);
+    request.to = std::make_shared<const Destination>(Destination{url, request.to->addresses});
     EXPECT_EQ(code_of(client.exchange(request).error), "denied") << url.host << url.path;
   }
   EXPECT_EQ(server.connections(), 0U);
