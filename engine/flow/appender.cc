@@ -5,6 +5,9 @@
 namespace postrider::flow {
 namespace {
 
+// What failed is tried again sooner than that, while it matters.
+constexpr Millis kAskedLately{5000};
+
 std::size_t size_of(const NewRecord& record) {
   std::size_t bytes = record.key.size() + (record.value ? record.value->size() : 0) + 64;
   for (const Header& header : record.headers) bytes += header.name.size() + header.value.size();
@@ -16,7 +19,8 @@ std::size_t size_of(const NewRecord& record) {
 void Appender::append(NewRecord record, Answer answer, std::optional<Owner> owner) {
   const std::uint64_t token = ++last_token_;
   answers_.emplace(token, std::move(answer));
-  if (!stalled_since_) stalled_since_ = context_.steady();
+  asked_at_ = context_.steady();
+  if (!stalled_since_) stalled_since_ = asked_at_;
   const std::size_t bytes = size_of(record);
   if (waiting_.empty() && context_.ports.log.can_append(bytes)) {
     context_.ports.log.append(std::move(record), token);
@@ -24,6 +28,11 @@ void Appender::append(NewRecord record, Answer answer, std::optional<Owner> owne
   }
   waiting_bytes_ += bytes;
   waiting_.push_back({std::move(record), token, owner});
+}
+
+std::optional<SteadyTime> Appender::stalled_since(SteadyTime now) const {
+  const bool asks = !answers_.empty() || now - asked_at_ < kAskedLately;
+  return asks ? stalled_since_ : std::nullopt;
 }
 
 void Appender::pump() {

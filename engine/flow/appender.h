@@ -30,8 +30,9 @@ class Appender {
   void pump();
   std::size_t unacknowledged() const { return answers_.size(); }
   std::size_t waiting_bytes() const { return waiting_bytes_; }
-  // Since when the log has acknowledged nothing though it was asked; nullopt: it does.
-  std::optional<SteadyTime> stalled_since() const { return stalled_since_; }
+  // Since when the log has acknowledged nothing though it is asked; nullopt: it does, or nobody asks any
+  // more.
+  std::optional<SteadyTime> stalled_since(SteadyTime now) const;
 
   // Hook of the shard: the lease holds, and the assignment is still that one.
   std::function<bool(const Owner&)> may_append = [](const Owner&) { return true; };
@@ -48,6 +49,7 @@ class Appender {
   std::size_t waiting_bytes_ = 0;
   absl::flat_hash_map<std::uint64_t, Answer> answers_;
   std::optional<SteadyTime> stalled_since_;
+  SteadyTime asked_at_{};
 };
 
 }  // namespace postrider::flow

@@ -56,13 +56,6 @@ void Parking::drop(const OwnedPartition& partition) {
 
 void Parking::tick(SteadyTime now) {
   if (!registry_.fresh(now) || !context_.log_time.known() || view_.broken()) return;
-  if (view_recoveries_ != view_.recoveries()) {
-    view_recoveries_ = view_.recoveries();
-    for (OwnedPartition* partition : ownership_.all()) {
-      partition->due_cursor = {};
-      partition->next_due = 0;
-    }
-  }
   if (now >= next_load_) {
     next_load_ = now + kLoadEvery;
     for (OwnedPartition* partition : ownership_.all()) {

@@ -69,7 +69,6 @@ class Parking {
   SteadyTime next_load_{};
   SteadyTime next_held_{};
   bool look_for_enabled_ = true;
-  std::uint64_t view_recoveries_ = 0;
 };
 
 }  // namespace postrider::flow

@@ -153,14 +153,16 @@ void RegistryView::write_health(const HealthFact& fact) {
                    .value = wire::encode(context_.config.environment, fact),
                    .headers = {}};
   const std::string key = record.key;
-  const std::uint64_t serial = ++newest_health_[key];
+  const std::uint64_t serial = ++health_serial_;
+  newest_health_[key] = serial;
   // Said again unless something newer was said meanwhile, behind which it would land.
   appender_.append(std::move(record), [this, fact, key, serial](const Appended& appended) {
-    if (newest_health_[key] != serial) return;
+    const auto newest = newest_health_.find(key);
+    if (newest == newest_health_.end() || newest->second != serial) return;
     if (appended.status == Appended::Status::unknown) {
       write_health(fact);
     } else {
-      newest_health_.erase(key);
+      newest_health_.erase(newest);
     }
   });
 }

@@ -76,6 +76,7 @@ class RegistryView {
   std::vector<KeyWait> key_waits_;
   std::map<TenantId, bool> key_under_way_;
   std::map<std::string, std::uint64_t> newest_health_;  // by key: the newest write that has no answer yet
+  std::uint64_t health_serial_ = 0;
   std::function<void()> changed_;
 };
 

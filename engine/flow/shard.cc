@@ -255,7 +255,7 @@ Readiness Shard::readiness() {
     ready.complaints.push_back("the log has not answered for 30 s" +
                                (log_error_ ? ": " + log_error_->message : std::string()));
   }
-  if (const auto since = appender_.stalled_since(); since && now - *since > kStalledForReadiness) {
+  if (const auto since = appender_.stalled_since(now); since && now - *since > kStalledForReadiness) {
     ready.log_reachable = false;
     ready.complaints.push_back("the log has acknowledged nothing for " +
                                std::to_string((now - *since).count() / 1000) + " s" +

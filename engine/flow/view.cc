@@ -78,7 +78,6 @@ Result<void> View::flush(bool sync) {
     broke(written.error());
     return written;
   }
-  if (broken_) ++recoveries_;
   broken_.reset();
   batch_.ops.clear();
   fresh_first_.clear();

@@ -44,8 +44,6 @@ class View {
   // An error of the store is kept, said once, and ends intake (readiness names it).
   Result<void> flush(bool sync = false);
   const std::optional<Error>& broken() const { return broken_; }
-  // How often it has healed: what was read meanwhile may have missed rows that were not written yet.
-  std::uint64_t recoveries() const { return recoveries_; }
 
   // --- parked deliveries and when they are due
   std::optional<ParkedState> parked(const DeliveryId& id);
@@ -132,7 +130,6 @@ class View {
   StoreBatch batch_;
   std::map<std::string, First> fresh_first_;  // put since the last flush
   std::optional<Error> broken_;
-  std::uint64_t recoveries_ = 0;
 };
 
 }  // namespace postrider::flow

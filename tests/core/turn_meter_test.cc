@@ -39,7 +39,6 @@ TEST(TurnMeter, ForgetsWithinATenthOfASecond) {
   EXPECT_FALSE(meter.outpaced_by(Millis(0)));
 }
 
-// Turns shorter than a millisecond are counted by whole milliseconds, now and then: the sum is right.
 TEST(TurnMeter, ATurnOfVirtualTimeTakesNone) {
   TurnMeter meter;
   SteadyTime now(Millis(5'000));

@@ -94,6 +94,9 @@ class Client : public TransportListener {
     if (then) then(token, outcome);
   }
 
+  bool may_still_send(std::uint64_t) override { return may_send_on; }
+
+  bool may_send_on = true;
   std::unique_ptr<CurlTransport> transport;
   std::map<std::uint64_t, Outcome> outcomes;
   std::function<void(std::uint64_t, const Outcome&)> then;

@@ -32,6 +32,33 @@ TEST(CurlTransport, PostsTheBodyAndHeadersAsGivenAndNothingElse) {
                 "Content-Type: application/json\r\nContent-Length: 11\r\n\r\n{\"test\": 1}");
 }
 
+TEST(CurlTransport, AsksBeforeTheFirstByteWhetherItMayStillSend) {
+  ScriptedServer server(always(kOk));
+  Client client;
+  EXPECT_EQ(client.exchange(request_to(plain(server.port()))).status, 200);
+  client.may_send_on = false;
+  // Over the pooled connection, and over a new one.
+  for (const std::string& path :
+       {plain(server.port()), "http://localhost:" + std::to_string(server.port()) + "/hook"}) {
+    const Outcome outcome = client.exchange(request_to(path));
+    EXPECT_EQ(outcome.status, 0) << path;
+    EXPECT_EQ(outcome.error, AttemptError::ambiguous) << path;
+  }
+  client.may_send_on = true;
+  EXPECT_EQ(client.exchange(request_to(plain(server.port()))).status, 200);
+  EXPECT_EQ(server.requests().size(), 2U) << "nothing was sent in between";
+}
+
+TEST(CurlTransport, StartsAtOnceWhatWasSent) {
+  ScriptedServer server(always(kOk));
+  Client client;
+  client.send(request_to(plain(server.port())));
+  EXPECT_EQ(client.transport->open_sockets(), 0U);
+  client.transport->start(client);
+  EXPECT_EQ(client.transport->open_sockets(), 1U) << "without a poll() in between";
+  client.wait_for(1);
+}
+
 TEST(CurlTransport, NamesNoContentTypeOfItsOwn) {
   ScriptedServer server(always(kOk));
   Client client;

@@ -200,6 +200,47 @@ TEST(NothingLost, ALogThatAcknowledgesNothingIsNotReadyAndSaysSo) {
   ASSERT_TRUE(world.run_until([&] { return complaints().empty(); }, seconds(10)));
 }
 
+TEST(NothingLost, OneAppendOfUnknownFateLeavesNoInstanceUnready) {
+  World world;
+  world.begin();
+  Instance& standby = world.add_instance();  // owns nothing, and appends nothing by itself
+  world.run(seconds(5));
+  world.cluster.fate = [](const NewRecord&) { return Appended::Status::unknown; };
+  bool answered_at_all = false;
+  standby.shard->service().rotate_admin_token([&](Result<Secret>) { answered_at_all = true; });
+  ASSERT_TRUE(world.run_until([&] { return answered_at_all; }, seconds(5)));
+  world.cluster.fate = [](const NewRecord&) { return Appended::Status::acknowledged; };
+  world.run(seconds(20));
+  Readiness readiness;
+  standby.shard->service().readiness([&](Result<Readiness> ready) { readiness = *ready; });
+  EXPECT_TRUE(readiness.ready());
+}
+
+// The stop that came last counts on the log too, though the fact before it had to be said again.
+TEST(NothingLost, AnOlderHealthFactIsNotSaidAgainBehindANewerOne) {
+  World world;
+  world.begin();
+  world.declare("main");
+  world.run(seconds(3));
+  world.transport.answer = [](const std::string&, int n) { return answered(n == 1 ? 503 : 410); };
+  world.one().log->acknowledge = false;
+  world.cluster.fate = [first = true](const NewRecord& record) mutable {
+    const bool lost = record.topic == Topic::health && std::exchange(first, false);
+    return lost ? Appended::Status::unknown : Appended::Status::acknowledged;
+  };
+  world.publish("e1");
+  world.publish("e2");
+  ASSERT_TRUE(world.run_until([&] { return world.transport.arrivals.size() == 2; }, seconds(5)));
+  world.run(Millis(100));
+  world.one().log->acknowledge = true;
+  world.run(seconds(2));
+  const auto& health = world.cluster.records[Cluster::Key(Topic::health, 0)];
+  ASSERT_FALSE(health.empty());
+  const auto last = wire::decode_health(kEnvironment, *health.rbegin()->second.value);
+  ASSERT_TRUE(last);
+  EXPECT_EQ(last->stop, Stop::disabled);
+}
+
 TEST(NothingLost, ASealedRecordUnderAKeyThatNobodyWroteDoesNotStandInTheWayForEver) {
   World world;
   world.begin();
