@@ -14,6 +14,7 @@ class TurnMeter {
   void begin(SteadyTime now);
   void end(SteadyTime now);
 
+  bool saturated() const { return saturated_; }
   // Nearly without rest, and answers that take this long come about as fast as turns do.
   bool outpaced_by(Millis answer) const {
     return saturated_ && static_cast<double>(answer.count()) <= 3 * turn_ms_ + 1;

@@ -1,5 +1,9 @@
 #include "engine/flow/active.h"
 
+#include <utility>
+
+#include "engine/flow/endpoint_state.h"
+
 namespace postrider::flow {
 namespace {
 
@@ -10,23 +14,42 @@ std::uint64_t pack(Position position) {
 
 }  // namespace
 
-ActiveDelivery& ActiveTable::add(std::unique_ptr<ActiveDelivery> delivery) {
-  ActiveDelivery& added = *delivery;
+DeliveryRef ActiveDelivery::ref() const {
+  DeliveryRef made;
+  write_ref(made);
+  return made;
+}
+
+void ActiveDelivery::write_ref(DeliveryRef& into) const {
+  into.id = id;
+  into.webhook_id = event->webhook_id;
+  into.event_id = event->event.id;
+  into.event_type = event->event.type;
+  into.tenant = endpoint->tenant;
+  into.target = endpoint->target;
+  into.position = event->position;
+  into.replay_job = event->event.replay_job;
+}
+
+ActiveDelivery& ActiveTable::add(std::shared_ptr<ActiveEvent> event, EndpointState& endpoint, DeliveryId id) {
+  auto [serial, added] = deliveries_.add();
+  added.serial = serial;
+  added.generation = event->generation;
+  added.endpoint = &endpoint;
+  added.id = std::move(id);
+  added.event = std::move(event);
   by_id_.erase(&added);  // the newer one counts
   by_id_.insert(&added);
-  added.event->deliveries.push_back(added.serial);
-  Held& held = events_[pack(added.event->position)];
-  if (held.deliveries++ == 0) {
-    held.event = added.event;
+  added.event->deliveries.push_back(serial);
+  if (added.event->active++ == 0) {
+    events_[pack(added.event->position)] = added.event;
     bytes_ += added.event->bytes;
   }
-  deliveries_.emplace(added.serial, std::move(delivery));
   return added;
 }
 
 ActiveDelivery* ActiveTable::find(std::uint64_t serial) {
-  auto at = deliveries_.find(serial);
-  return at == deliveries_.end() ? nullptr : at->second.get();
+  return deliveries_.find(serial);
 }
 
 ActiveDelivery* ActiveTable::find(const DeliveryId& id) {
@@ -35,29 +58,27 @@ ActiveDelivery* ActiveTable::find(const DeliveryId& id) {
 }
 
 void ActiveTable::remove(std::uint64_t serial) {
-  auto at = deliveries_.find(serial);
-  if (at == deliveries_.end()) return;
-  if (auto known = by_id_.find(at->second.get()); known != by_id_.end() && *known == at->second.get()) {
-    by_id_.erase(known);
+  ActiveDelivery* const delivery = deliveries_.find(serial);
+  if (delivery == nullptr) return;
+  if (auto known = by_id_.find(delivery); known != by_id_.end() && *known == delivery) by_id_.erase(known);
+  if (--delivery->event->active == 0) {
+    bytes_ -= delivery->event->bytes;
+    auto held = events_.find(pack(delivery->event->position));
+    if (held != events_.end() && held->second.lock() == delivery->event) events_.erase(held);
   }
-  auto held = events_.find(pack(at->second->event->position));
-  if (held != events_.end() && --held->second.deliveries == 0) {
-    bytes_ -= at->second->event->bytes;
-    events_.erase(held);
-  }
-  deliveries_.erase(at);
+  deliveries_.remove(serial);
 }
 
 std::shared_ptr<ActiveEvent> ActiveTable::event_at(Position position) {
   auto at = events_.find(pack(position));
-  return at == events_.end() ? nullptr : at->second.event.lock();
+  return at == events_.end() ? nullptr : at->second.lock();
 }
 
 std::vector<std::uint64_t> ActiveTable::of_partition(Partition partition) const {
   std::vector<std::uint64_t> serials;
-  for (const auto& [serial, delivery] : deliveries_) {
-    if (delivery->ref.position.partition == partition) serials.push_back(serial);
-  }
+  deliveries_.for_each([&](std::uint64_t serial, const ActiveDelivery& delivery) {
+    if (delivery.partition() == partition) serials.push_back(serial);
+  });
   return serials;
 }
 

@@ -13,8 +13,11 @@
 #include "engine/core/fact.h"
 #include "engine/core/header_lines.h"
 #include "engine/core/outcome.h"
+#include "engine/core/slab.h"
 
 namespace postrider::flow {
+
+struct EndpointState;
 
 // An event held in memory because one of its deliveries is at work.
 struct ActiveEvent {
@@ -30,6 +33,7 @@ struct ActiveEvent {
   bool has_payload = true;                // false: nowhere to be found any more
   std::size_t bytes = 0;                  // charged to the byte budget
   std::vector<std::uint64_t> deliveries;  // serials; the ended ones are skipped
+  std::uint32_t active = 0;               // deliveries in the ActiveTable
   // What goes out, made once for all endpoints of a format. Shared with the transport while it sends.
   struct Body {
     std::shared_ptr<const HeaderLines> headers;
@@ -41,11 +45,12 @@ struct ActiveEvent {
 
 // A delivery held in memory: queued, sending or being recorded.
 struct ActiveDelivery {
-  std::uint64_t serial = 0;
-  std::uint64_t generation = 0;
+  std::uint64_t serial = 0;      // ActiveTable's
+  std::uint64_t generation = 0;  // of the partition's assignment
   // Shared with the event's other deliveries; the last one drops the body.
   std::shared_ptr<ActiveEvent> event;
-  DeliveryRef ref;
+  EndpointState* endpoint = nullptr;  // Dispatch's: tenant, target, queue
+  DeliveryId id;
   std::uint32_t attempts = 0;  // charged so far
   bool parked = false;         // a state stands on `parked`: its end writes a tombstone
   // Counted in event->unrecorded: made when the event was read. One that comes back from parking is not,
@@ -58,19 +63,22 @@ struct ActiveDelivery {
   SteadyTime queued_at{};
   std::int32_t last_status = 0;
   AttemptError last_error = AttemptError::none;
+
+  Partition partition() const { return event->position.partition; }
+  DeliveryRef ref() const;
+  void write_ref(DeliveryRef& into) const;  // into memory that is used again
 };
 
 // Deliveries by serial: whoever holds only a serial (a queue, an answer under way) finds out here whether the
 // delivery is still ours.
 class ActiveTable {
  public:
-  ActiveDelivery& add(std::unique_ptr<ActiveDelivery> delivery);
+  ActiveDelivery& add(std::shared_ptr<ActiveEvent> event, EndpointState& endpoint, DeliveryId id);
   ActiveDelivery* find(std::uint64_t serial);
   bool has(const DeliveryId& id) const { return by_id_.contains(id); }
   ActiveDelivery* find(const DeliveryId& id);
   void remove(std::uint64_t serial);
   std::size_t size() const { return deliveries_.size(); }
-  std::uint64_t next_serial() { return ++last_serial_; }
 
   // The event under that position, while a delivery of it is active.
   std::shared_ptr<ActiveEvent> event_at(Position position);
@@ -80,14 +88,13 @@ class ActiveTable {
   std::vector<std::uint64_t> of_partition(Partition partition) const;
 
  private:
-  std::uint64_t last_serial_ = 0;
   std::size_t bytes_ = 0;
-  absl::flat_hash_map<std::uint64_t, std::unique_ptr<ActiveDelivery>> deliveries_;
+  Slab<ActiveDelivery> deliveries_;
   // By the id that stands in the delivery: no copies of it.
   struct IdOf {
     using is_transparent = void;
     static const DeliveryId& of(const DeliveryId& id) { return id; }
-    static const DeliveryId& of(const ActiveDelivery* delivery) { return delivery->ref.id; }
+    static const DeliveryId& of(const ActiveDelivery* delivery) { return delivery->id; }
     template <typename One>
     std::size_t operator()(const One& one) const {
       return absl::HashOf(of(one));
@@ -98,11 +105,7 @@ class ActiveTable {
     }
   };
   absl::flat_hash_set<ActiveDelivery*, IdOf, IdOf> by_id_;
-  struct Held {
-    std::weak_ptr<ActiveEvent> event;
-    std::uint32_t deliveries = 0;
-  };
-  absl::flat_hash_map<std::uint64_t, Held> events_;  // by position, packed
+  absl::flat_hash_map<std::uint64_t, std::weak_ptr<ActiveEvent>> events_;  // by position, packed
 };
 
 }  // namespace postrider::flow

@@ -17,8 +17,7 @@ std::size_t size_of(const NewRecord& record) {
 }  // namespace
 
 void Appender::append(NewRecord record, Answer answer, std::optional<Owner> owner) {
-  const std::uint64_t token = ++last_token_;
-  answers_.emplace(token, std::move(answer));
+  const std::uint64_t token = answers_.add(std::move(answer)).token;
   asked_at_ = context_.steady();
   if (!stalled_since_) stalled_since_ = asked_at_;
   const std::size_t bytes = size_of(record);
@@ -53,10 +52,10 @@ void Appender::pump() {
 }
 
 void Appender::on_appended(std::uint64_t token, const Appended& appended) {
-  auto at = answers_.find(token);
-  if (at == answers_.end()) return;
-  Answer answer = std::move(at->second);
-  answers_.erase(at);
+  Answer* const asked = answers_.find(token);
+  if (asked == nullptr) return;
+  Answer answer = std::move(*asked);
+  answers_.remove(token);
   if (appended.status == Appended::Status::acknowledged) {
     context_.log_time.acknowledged(appended.appended, context_.steady());
     stalled_since_.reset();

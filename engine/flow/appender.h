@@ -1,10 +1,11 @@
 #pragma once
-#include <absl/container/flat_hash_map.h>
+#include <absl/functional/any_invocable.h>
 
 #include <deque>
 #include <functional>
 #include <optional>
 
+#include "engine/core/slab.h"
 #include "engine/flow/context.h"
 
 namespace postrider::flow {
@@ -13,7 +14,7 @@ namespace postrider::flow {
 // by the shard; its thread.
 class Appender {
  public:
-  using Answer = std::function<void(const Appended&)>;
+  using Answer = absl::AnyInvocable<void(const Appended&)>;  // called once
 
   // A partition under one assignment: what waits for room in the log leaves only while that may still act.
   struct Owner {
@@ -44,10 +45,9 @@ class Appender {
     std::optional<Owner> owner;
   };
   Context& context_;
-  std::uint64_t last_token_ = 0;
   std::deque<Waiting> waiting_;
   std::size_t waiting_bytes_ = 0;
-  absl::flat_hash_map<std::uint64_t, Answer> answers_;
+  Slab<Answer> answers_;
   std::optional<SteadyTime> stalled_since_;
   SteadyTime asked_at_{};
 };

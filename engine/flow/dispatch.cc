@@ -18,6 +18,9 @@ constexpr Millis kNoSecretWait{30000};
 constexpr Millis kBadNameWait{5000};
 constexpr Millis kStoppedWait{1000};
 constexpr Millis kRateEvery{100};
+constexpr Millis kPaceEvery{10};
+constexpr Millis kAnswersLately{200};
+constexpr std::size_t kQueuedAhead = 1024;
 
 Outcome failed_outcome(AttemptError error) {
   Outcome outcome;
@@ -73,10 +76,20 @@ Millis Dispatch::spread(Millis wait) {
   return wait + Millis(static_cast<std::int64_t>(context_.ports.random.next() % tenth));
 }
 
+const Endpoint* Dispatch::declared(EndpointState& state) const {
+  if (state.declared == nullptr) state.declared = registry_.registry().find(state.tenant, state.target);
+  const Endpoint* const known = state.declared;
+  if (known == nullptr || known->def.deleted || known->def.incarnation != state.target.incarnation) return nullptr;
+  return known;
+}
+
 Dispatch::Room Dispatch::room(const TenantId& tenant, const Target& target, SteadyTime now) {
-  const Endpoint* endpoint = registry_.registry().find(tenant, target);
+  return room_of(state(tenant, target), now);
+}
+
+Dispatch::Room Dispatch::room_of(EndpointState& at, SteadyTime now) {
+  const Endpoint* endpoint = declared(at);
   if (!endpoint) return {Room::Kind::gone, {}};
-  EndpointState& at = state(tenant, target);
   adopt(at, *endpoint);
   if (stop_of(*endpoint, at) != Stop::none) return {Room::Kind::stopped, kStoppedWait};
   if (at.breaker.state(now) == CircuitBreaker::State::open) {
@@ -87,7 +100,9 @@ Dispatch::Room Dispatch::room(const TenantId& tenant, const Target& target, Stea
 }
 
 void Dispatch::admit(ActiveDelivery& delivery) {
-  const Room has = room(delivery.ref.tenant, delivery.ref.target, context_.steady());
+  EndpointState& at = *delivery.endpoint;
+  const SteadyTime now = context_.steady();
+  const Room has = room_of(at, now);
   switch (has.kind) {
     case Room::Kind::gone:
       settle_.cancel(delivery, CancelReason::endpoint_deleted);
@@ -99,9 +114,8 @@ void Dispatch::admit(ActiveDelivery& delivery) {
     case Room::Kind::yes:
       break;
   }
-  EndpointState& at = state(delivery.ref.tenant, delivery.ref.target);
   delivery.stage = ActiveDelivery::Stage::queued;
-  delivery.queued_at = context_.steady();
+  delivery.queued_at = now;
   at.queue.push_back(delivery.serial);
   ++queued_;
   if (at.queue.size() * 2 >= at.limits.queue_max) half_full_.insert(&at);
@@ -168,7 +182,7 @@ Dispatch::Pumped Dispatch::pump_endpoint(EndpointState& state, SteadyTime now) {
 
 Dispatch::Pumped Dispatch::pump_front(EndpointState& state, ActiveDelivery& delivery, SteadyTime now) {
   using Kind = Pumped::Kind;
-  const Endpoint* endpoint = registry_.registry().find(state.tenant, state.target);
+  const Endpoint* endpoint = declared(state);
   if (!endpoint) {
     pop_front(state);
     settle_.cancel(delivery, CancelReason::endpoint_deleted);
@@ -183,10 +197,13 @@ Dispatch::Pumped Dispatch::pump_front(EndpointState& state, ActiveDelivery& deli
     park_all(state, kNoSecretWait);
     return {Kind::idle, {}};
   }
-  OwnedPartition* partition = ownership_.find(delivery.ref.position.partition, delivery.generation);
+  OwnedPartition* partition = ownership_.find(delivery.partition(), delivery.generation);
   if (!partition || !ownership_.may_act(*partition, now)) return {Kind::wait, now + kLookAgain};
   if (partition->phase != OwnedPartition::Phase::running) return {Kind::wait, now + kLookAgain};
-  if (has_enough_in_flight(state)) return {Kind::idle, {}};  // its next outcome lists it again
+  if (const InFlight has = in_flight_of(state); has != InFlight::has_room) {
+    if (has == InFlight::our_pace) paced_.insert(&state);
+    return {Kind::idle, {}};  // its next outcome lists it again
+  }
   const Addresses found = addresses(state, now);
   if (found == Addresses::pending) return {Kind::idle, {}};
   if (SteadyTime next = state.limiter.next(now); next > now) return {Kind::wait, next};
@@ -211,12 +228,13 @@ Dispatch::Pumped Dispatch::pump_front(EndpointState& state, ActiveDelivery& deli
   return {Kind::more, {}};
 }
 
-bool Dispatch::has_enough_in_flight(const EndpointState& state) const {
-  if (state.in_flight >= state.limits.concurrency) return true;
-  if (state.in_flight < kAlwaysInFlight) return false;
+Dispatch::InFlight Dispatch::in_flight_of(const EndpointState& state) const {
+  if (state.in_flight >= state.limits.concurrency) return InFlight::its_limit;
+  if (state.in_flight < kAlwaysInFlight) return InFlight::has_room;
   // Connections grow scarce: those that are left are for endpoints that have few.
-  if (flights_.size() * 2 >= context_.config.in_flight_max) return true;
-  return turns_.outpaced_by(Millis(static_cast<std::int64_t>(state.answer_ms)));
+  if (flights_.size() * 2 >= context_.config.in_flight_max) return InFlight::our_pace;
+  const Millis answer(static_cast<std::int64_t>(state.answer_ms));
+  return turns_.outpaced_by(answer) ? InFlight::our_pace : InFlight::has_room;
 }
 
 bool Dispatch::prepare(EndpointState& state, const Endpoint& endpoint) {
@@ -336,62 +354,60 @@ void Dispatch::send(EndpointState& state, ActiveDelivery& delivery, SteadyTime n
   const std::shared_ptr<const ActiveEvent::Body>& out = body(event, state.format);
   // Stamped and signed with the time of this attempt: receivers refuse anything older than 300 s.
   const std::int64_t seconds = to_ms(context_.ports.clock.wall()) / 1000;
-  const std::string prefix = signed_prefix(state.scheme, delivery.ref.webhook_id, seconds);
+  const std::string prefix = signed_prefix(state.scheme, event.webhook_id, seconds);
   if (!state.destination) {
     state.destination = std::make_shared<const Destination>(Destination{state.url, state.addresses});
   }
   HttpRequest request;
   request.to = state.destination;
-  request.headers = signature_headers(state.scheme, delivery.ref.webhook_id, seconds,
+  request.headers = signature_headers(state.scheme, event.webhook_id, seconds,
                                       state.signer->sign(prefix, *out->bytes));
   request.shared_headers = out->headers;
   request.body = out->bytes;
   request.timeout = context_.config.attempt_timeout;
 
-  Flight flight;
-  flight.incarnation = state.target.incarnation;
+  auto [token, flight] = flights_.add();
+  flight.endpoint = &state;
   flight.serial = delivery.serial;
-  flight.partition = delivery.ref.position.partition;
+  flight.partition = delivery.partition();
   flight.made.signed_at = seconds;
   flight.made.by = state.sender;
   flight.made.body = out;
   flight.made.registry_version = registry_.version();
   flight.made.queue_ms = ms_between(delivery.queued_at, now);
-  const std::uint64_t token = ++last_token_;
-  flights_.emplace(token, std::move(flight));
   ++state.in_flight;
   delivery.stage = ActiveDelivery::Stage::sending;
   context_.ports.transport.send(std::move(request), token);
 }
 
 bool Dispatch::may_still_send(std::uint64_t token) {
-  const auto at = flights_.find(token);
-  if (at == flights_.end() || at->second.abandoned) return false;
-  const ActiveDelivery* delivery = active_.find(at->second.serial);
+  const Flight* const flight = flights_.find(token);
+  if (flight == nullptr || flight->abandoned) return false;
+  const ActiveDelivery* delivery = active_.find(flight->serial);
   if (!delivery) return false;
-  const OwnedPartition* partition = ownership_.find(at->second.partition, delivery->generation);
+  const OwnedPartition* partition = ownership_.find(flight->partition, delivery->generation);
   return partition && ownership_.may_act(*partition, context_.steady());
 }
 
 // --- outcomes
 
 void Dispatch::on_outcome(std::uint64_t token, const Outcome& outcome) {
-  auto at = flights_.find(token);
-  if (at == flights_.end()) return;
-  Flight flight = std::move(at->second);
-  flights_.erase(at);
-  EndpointState* state = known(flight.incarnation);
-  if (!state) return;
-  --state->in_flight;
-  ++state->done_since;
-  state->answer_ms += (outcome.phases.total - state->answer_ms) / 8;
+  Flight* const found = flights_.find(token);
+  if (found == nullptr) return;
+  const Flight flight = std::move(*found);
+  flights_.remove(token);
+  EndpointState& state = *flight.endpoint;
+  --state.in_flight;
+  ++state.done_since;
+  state.answered_at = context_.steady();
+  state.answer_ms += (outcome.phases.total - state.answer_ms) / 8;
   ActiveDelivery* delivery = flight.abandoned ? nullptr : active_.find(flight.serial);
   if (!delivery) {
-    state->breaker.abandoned();
+    state.breaker.abandoned();
   } else {
-    settle_outcome(*state, *delivery, outcome, flight.made);
+    settle_outcome(state, *delivery, outcome, flight.made);
   }
-  list(*state);
+  list(state);
 }
 
 void Dispatch::settle_outcome(EndpointState& state, ActiveDelivery& delivery, const Outcome& outcome,
@@ -411,7 +427,7 @@ void Dispatch::settle_outcome(EndpointState& state, ActiveDelivery& delivery, co
         outcome.status != 0 ? "HTTP " + std::to_string(outcome.status) : std::string(code_of(outcome.error));
   }
   note_breaker(state, outcome, verdict);
-  const Partition partition = delivery.ref.position.partition;
+  const Partition partition = delivery.partition();
   settle_.conclude(delivery, outcome, verdict, made);
   note_health(state, partition, outcome, verdict);
 }
@@ -488,6 +504,11 @@ void Dispatch::park_queued(const ActiveEvent& event, Millis wait) {
 }
 
 bool Dispatch::wants_pause(SteadyTime now) {
+  const bool fills = a_queue_fills(now);
+  return has_enough_ahead(now) || fills;
+}
+
+bool Dispatch::a_queue_fills(SteadyTime now) {
   bool pause = false;
   absl::erase_if(half_full_, [&](EndpointState* state) {
     if (state->queue.size() * 2 < state->limits.queue_max) return true;
@@ -504,27 +525,36 @@ bool Dispatch::wants_pause(SteadyTime now) {
   return pause;
 }
 
+// What is queued beyond that, at endpoints that answer, only grows cold in memory until its turn.
+bool Dispatch::has_enough_ahead(SteadyTime now) {
+  if (now < next_pace_look_) return enough_ahead_;
+  next_pace_look_ = now + kPaceEvery;
+  std::size_t ahead = 0;
+  absl::erase_if(paced_, [&](EndpointState* state) {
+    if (state->queue.empty() || now - state->answered_at > kAnswersLately) return true;
+    ahead += state->queue.size();
+    return false;
+  });
+  return enough_ahead_ = turns_.saturated() && ahead > kQueuedAhead;
+}
+
 // --- drain
 
 std::size_t Dispatch::in_flight(Partition partition) const {
-  return static_cast<std::size_t>(std::count_if(flights_.begin(), flights_.end(), [&](const auto& flight) {
-    return flight.second.partition == partition && !flight.second.abandoned;
-  }));
+  std::size_t count = 0;
+  flights_.for_each([&](std::uint64_t, const Flight& flight) {
+    if (flight.partition == partition && !flight.abandoned) ++count;
+  });
+  return count;
 }
 
 void Dispatch::give_up_in_flight(Partition partition) {
-  std::vector<std::uint64_t> tokens;
-  for (auto& [token, flight] : flights_) {
-    if (flight.partition == partition && !flight.abandoned) tokens.push_back(token);
-  }
-  for (std::uint64_t token : tokens) {
-    Flight& flight = flights_.at(token);
+  flights_.for_each([&](std::uint64_t, Flight& flight) {
+    if (flight.partition != partition || flight.abandoned) return;
     flight.abandoned = true;
-    EndpointState* state = known(flight.incarnation);
     ActiveDelivery* delivery = active_.find(flight.serial);
-    if (!state || !delivery) continue;
+    if (!delivery) return;
     // It may have arrived: charged, told as ambiguous, and tried again by the next owner.
-    const AttemptMade made = flight.made;
     Situation situation;
     situation.attempts = ++delivery->attempts;
     situation.now = context_.log_now();
@@ -532,8 +562,8 @@ void Dispatch::give_up_in_flight(Partition partition) {
     situation.lifetime = context_.config.lifetime;
     situation.chance = context_.ports.random.next();
     const Outcome outcome = failed_outcome(AttemptError::ambiguous);
-    settle_.conclude(*delivery, outcome, decide(outcome, state->retry, situation), made);
-  }
+    settle_.conclude(*delivery, outcome, decide(outcome, flight.endpoint->retry, situation), flight.made);
+  });
 }
 
 SteadyTime Dispatch::next_wake(SteadyTime now) const {

@@ -7,6 +7,7 @@
 #include <memory>
 #include <vector>
 
+#include "engine/core/slab.h"
 #include "engine/core/turn_meter.h"
 #include "engine/flow/active.h"
 #include "engine/flow/endpoint_state.h"
@@ -46,7 +47,8 @@ class Dispatch {
 
   // The drain is over: the partition's attempts under way count as ambiguous.
   void give_up_in_flight(Partition partition);
-  // A queue is half full and empties within about a second: better to wait with new events than to park them.
+  // New events had better wait: a queue is half full and empties within about a second, or enough is queued
+  // that waits for nothing but ourselves.
   bool wants_pause(SteadyTime now);
   void stop_sending(bool stopped) { stopped_ = stopped; }
   // Parks what is queued (not in flight) of one event: pressure on the head of a window.
@@ -64,7 +66,7 @@ class Dispatch {
 
  private:
   struct Flight {
-    Incarnation incarnation;
+    EndpointState* endpoint = nullptr;
     std::uint64_t serial = 0;
     Partition partition = 0;
     AttemptMade made;
@@ -81,7 +83,9 @@ class Dispatch {
   Pumped pump_front(EndpointState& state, ActiveDelivery& delivery, SteadyTime now);
   ActiveDelivery* front(EndpointState& state);
   void pop_front(EndpointState& state);
-  bool has_enough_in_flight(const EndpointState& state) const;
+  const Endpoint* declared(EndpointState& state) const;  // nullptr: deleted
+  enum class InFlight { has_room, its_limit, our_pace };
+  InFlight in_flight_of(const EndpointState& state) const;
   bool prepare(EndpointState& state, const Endpoint& endpoint);
   enum class Addresses { ready, pending, none };
   Addresses addresses(EndpointState& state, SteadyTime now);
@@ -92,6 +96,9 @@ class Dispatch {
   void note_health(EndpointState& state, Partition partition, const Outcome& outcome, const Verdict& verdict);
   void note_breaker(EndpointState& state, const Outcome& outcome, const Verdict& verdict);
   void park_all(EndpointState& state, Millis wait);
+  bool a_queue_fills(SteadyTime now);
+  bool has_enough_ahead(SteadyTime now);
+  Room room_of(EndpointState& state, SteadyTime now);
   void adopt(EndpointState& state, const Endpoint& endpoint);
   EndpointHealth& health_of(EndpointState& state, Partition partition);
   Millis spread(Millis wait);
@@ -103,13 +110,16 @@ class Dispatch {
   ActiveTable& active_;
   absl::flat_hash_map<Incarnation, std::unique_ptr<EndpointState>> states_;
   std::deque<EndpointState*> round_;  // endpoints with queued deliveries, in turn
-  absl::flat_hash_map<std::uint64_t, Flight> flights_;
+  Slab<Flight> flights_;
   absl::flat_hash_map<std::uint64_t, Incarnation> lookups_;
   TurnMeter turns_;
   std::uint64_t last_token_ = 0;
   std::size_t queued_ = 0;
   bool stopped_ = false;
   absl::flat_hash_set<EndpointState*> half_full_;
+  absl::flat_hash_set<EndpointState*> paced_;  // more would be sent to them if we were faster
+  SteadyTime next_pace_look_{};
+  bool enough_ahead_ = false;
   struct Waiting {
     SteadyTime until;
     EndpointState* state;

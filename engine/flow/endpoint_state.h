@@ -25,6 +25,7 @@ namespace postrider::flow {
 struct EndpointState {
   TenantId tenant;
   Target target;
+  const Endpoint* declared = nullptr;  // the registry's, which never forgets one; null: not looked up yet
 
   std::deque<std::uint64_t> queue;  // serials; the ones that are gone are skipped
   std::uint32_t in_flight = 0;
@@ -34,6 +35,7 @@ struct EndpointState {
   double done_per_second = 0;
   std::uint32_t done_since = 0;
   SteadyTime counted_at{};
+  SteadyTime answered_at{};  // the newest attempt that came back
   CircuitBreaker breaker;
   bool breaker_was_open = false;
   std::string last_failure;  // "HTTP 503", "timeout"; of the newest attempt that failed

@@ -187,36 +187,24 @@ void Intake::make_deliveries(OwnedPartition& partition, const Record& record, Ev
 
   // Read again after a takeover: what is parked or has ended already is not begun anew.
   const bool again = record.offset < partition.assignment.events_end;
-  std::vector<std::uint64_t> serials;
   std::vector<DeliveryId> ids;
+  ids.reserve(endpoints.size());
+  active->deliveries.reserve(endpoints.size());
   for (const Endpoint* endpoint : endpoints) {
-    auto delivery = std::make_unique<ActiveDelivery>();
     const Target target{endpoint->def.id, endpoint->def.incarnation};
-    delivery->ref.id = delivery_id(ownership_.identity(), active->position, active->webhook_id,
-                                   target.incarnation, active->event.replay_job);
-    ids.push_back(delivery->ref.id);
-    if (again && (view_.parked(delivery->ref.id) || view_.has_ended(delivery->ref.id))) continue;
-    delivery->serial = active_.next_serial();
-    delivery->generation = partition.generation;
-    delivery->event = active;
-    delivery->counted = true;
-    delivery->ref.webhook_id = active->webhook_id;
-    delivery->ref.event_id = active->event.id;
-    delivery->ref.event_type = active->event.type;
-    delivery->ref.tenant = active->event.tenant;
-    delivery->ref.target = target;
-    delivery->ref.position = active->position;
-    delivery->ref.replay_job = active->event.replay_job;
-    serials.push_back(delivery->serial);
-    active_.add(std::move(delivery));
+    ids.push_back(delivery_id(ownership_.identity(), active->position, active->webhook_id, target.incarnation,
+                              active->event.replay_job));
+    if (again && (view_.parked(ids.back()) || view_.has_ended(ids.back()))) continue;
+    active_.add(active, dispatch_.state(active->event.tenant, target), ids.back()).counted = true;
   }
   view_.put_index(active->webhook_id, active->event.id, active->position, ids);
-  active->unrecorded = static_cast<std::uint32_t>(serials.size());
-  if (serials.empty()) {
+  active->unrecorded = active->active;
+  if (active->active == 0) {
     ownership_.settled(partition, record.offset);
     return;
   }
   partition.unsettled[record.offset] = active;
+  const auto serials = active->deliveries;  // admitting may end one
   for (std::uint64_t serial : serials) {
     if (ActiveDelivery* delivery = active_.find(serial)) dispatch_.admit(*delivery);
   }

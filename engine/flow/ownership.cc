@@ -361,7 +361,7 @@ void Ownership::append_stamped(OwnedPartition& partition, NewRecord record, Stam
   appender_.append(
       std::move(record),
       [this, number = partition.number, generation = partition.generation, sequence = stamp.sequence,
-       answer = std::move(answer)](const Appended& appended) {
+       answer = std::move(answer)](const Appended& appended) mutable {
         if (OwnedPartition* owned = find(number, generation)) {
           owned->unacknowledged.erase(sequence);
           owned->seen_unacknowledged.erase(sequence);

@@ -101,7 +101,7 @@ bool Parking::bring_back(OwnedPartition& partition, const View::Due& row, Steady
     }
     view_.unhold(state->delivery);
     if (auto event = event_of(partition, *state)) {
-      activate(partition, *state, std::move(event), row.due);
+      activate(*state, std::move(event), row.due);
     } else {
       fetch(partition, *state, row.due);
     }
@@ -126,11 +126,10 @@ void Parking::later(OwnedPartition& partition, const ParkedState& state, std::in
   partition.next_due = std::min(partition.next_due.value_or(then), then);
 }
 
-void Parking::activate(OwnedPartition& partition, const ParkedState& state,
-                       std::shared_ptr<ActiveEvent> event, std::int64_t due) {
+void Parking::activate(const ParkedState& state, std::shared_ptr<ActiveEvent> event, std::int64_t due) {
   const bool expired = to_ms(context_.log_now()) >= state.appended + context_.config.lifetime.count();
   const Endpoint* endpoint = registry_.registry().find(state.delivery.tenant, state.delivery.target);
-  ActiveDelivery& delivery = add(partition, state, std::move(event), due);
+  ActiveDelivery& delivery = add(state, std::move(event), due);
   if (!endpoint) {
     settle_.cancel(delivery, CancelReason::endpoint_deleted);
   } else if (expired) {
@@ -142,20 +141,16 @@ void Parking::activate(OwnedPartition& partition, const ParkedState& state,
   }
 }
 
-ActiveDelivery& Parking::add(OwnedPartition& partition, const ParkedState& state,
-                             std::shared_ptr<ActiveEvent> event, std::int64_t due) {
-  auto delivery = std::make_unique<ActiveDelivery>();
-  delivery->serial = active_.next_serial();
-  delivery->generation = partition.generation;
-  delivery->event = std::move(event);
-  delivery->ref = state.delivery;
-  delivery->attempts = state.attempts;
-  delivery->parked = true;
-  delivery->due_row = due;
-  delivery->last_status = state.last_status;
-  delivery->last_error = state.last_error;
+ActiveDelivery& Parking::add(const ParkedState& state, std::shared_ptr<ActiveEvent> event, std::int64_t due) {
+  EndpointState& endpoint = dispatch_.state(state.delivery.tenant, state.delivery.target);
+  ActiveDelivery& delivery = active_.add(std::move(event), endpoint, state.delivery.id);
+  delivery.attempts = state.attempts;
+  delivery.parked = true;
+  delivery.due_row = due;
+  delivery.last_status = state.last_status;
+  delivery.last_error = state.last_error;
   view_.put_index_of(state.delivery);
-  return active_.add(std::move(delivery));
+  return delivery;
 }
 
 // --- payloads
@@ -184,6 +179,9 @@ std::shared_ptr<ActiveEvent> Parking::make_event(const OwnedPartition& partition
   made->generation = partition.generation;
   made->appended = from_ms<LogTime>(state.appended);
   made->event = std::move(event);
+  // What names a delivery is known without its payload, too.
+  made->event.id = state.delivery.event_id;
+  made->event.type = state.delivery.event_type;
   made->event.replay_job = state.delivery.replay_job;
   made->webhook_id = state.delivery.webhook_id;
   made->fan_out = state.fan_out;
@@ -250,21 +248,21 @@ void Parking::on_fetched(std::uint64_t token, const Result<Record>& record) {
     without_payload(*partition, state, loading.due, DeadReason::payload_lost);
     return;
   }
-  activate(*partition, state, make_event(*partition, state, std::move(decoded->event)), loading.due);
+  activate(state, make_event(*partition, state, std::move(decoded->event)), loading.due);
 }
 
 void Parking::without_payload(OwnedPartition& partition, const ParkedState& state, std::int64_t due,
                               DeadReason reason) {
   auto event = make_event(partition, state, Event());
   event->has_payload = false;
-  ActiveDelivery& delivery = add(partition, state, std::move(event), due);
+  ActiveDelivery& delivery = add(state, std::move(event), due);
   settle_.bury(delivery, reason);
 }
 
 void Parking::erased(OwnedPartition& partition, const ParkedState& state, std::int64_t due) {
   auto event = make_event(partition, state, Event());
   event->has_payload = false;
-  settle_.cancel(add(partition, state, std::move(event), due), CancelReason::tenant_erased);
+  settle_.cancel(add(state, std::move(event), due), CancelReason::tenant_erased);
 }
 
 // --- held ones

@@ -37,8 +37,7 @@ class Parking {
   bool bring_back(OwnedPartition& partition, const View::Due& row, SteadyTime now);
   // Its row moves: it is looked at again after `wait`.
   void later(OwnedPartition& partition, const ParkedState& state, std::int64_t due, Millis wait);
-  void activate(OwnedPartition& partition, const ParkedState& state, std::shared_ptr<ActiveEvent> event,
-                std::int64_t due);
+  void activate(const ParkedState& state, std::shared_ptr<ActiveEvent> event, std::int64_t due);
   std::shared_ptr<ActiveEvent> event_of(const OwnedPartition& partition, const ParkedState& state);
   std::shared_ptr<ActiveEvent> make_event(const OwnedPartition& partition, const ParkedState& state,
                                           Event event);
@@ -47,8 +46,7 @@ class Parking {
                        DeadReason reason);
   void erased(OwnedPartition& partition, const ParkedState& state, std::int64_t due);
   void drain_held(SteadyTime now);
-  ActiveDelivery& add(OwnedPartition& partition, const ParkedState& state, std::shared_ptr<ActiveEvent> event,
-                      std::int64_t due);
+  ActiveDelivery& add(const ParkedState& state, std::shared_ptr<ActiveEvent> event, std::int64_t due);
 
   Context& context_;
   RegistryView& registry_;

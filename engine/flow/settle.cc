@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <utility>
 
+#include "engine/flow/endpoint_state.h"
 #include "engine/wire/cloud_event.h"
 #include "engine/wire/codec.h"
 
@@ -38,61 +39,101 @@ Settle::Settle(Context& context, Appender& appender, Ownership& ownership, View&
 void Settle::start(OwnedPartition& partition, Chain chain) {
   chain.partition = partition.number;
   chain.generation = partition.generation;
-  const std::uint64_t id = ++last_chain_;
-  chains_.emplace(id, std::make_unique<Chain>(std::move(chain)));
+  const std::uint64_t id = chains_.add(std::move(chain)).token;
   ++chains_of_[partition.number];
   advance(id);
 }
 
 void Settle::end_chain(std::uint64_t id) {
-  auto at = chains_.find(id);
-  if (at == chains_.end()) return;
-  --chains_of_[at->second->partition];
-  chains_.erase(at);
+  const Chain* const chain = chains_.find(id);
+  if (chain == nullptr) return;
+  if (!chain->dropped) --chains_of_[chain->partition];
+  chains_.remove(id);
 }
 
 void Settle::advance(std::uint64_t id) {
-  auto at = chains_.find(id);
-  if (at == chains_.end()) return;
-  Chain& chain = *at->second;
-  OwnedPartition* partition = ownership_.find(chain.partition, chain.generation);
+  Chain* const chain = chains_.find(id);
+  if (chain == nullptr) return;
+  OwnedPartition* partition = ownership_.find(chain->partition, chain->generation);
   if (!partition) {
     end_chain(id);  // the next owner reads the event again
     return;
   }
-  if (chain.taken == chain.steps.size()) {
-    auto done = std::move(chain.done);
-    end_chain(id);
-    if (done) done(*partition);
-    return;
-  }
-  if (!ownership_.may_act(*partition, context_.steady())) {
+  if (chain->last_word_stands) {
+    finish(id, *chain, *partition);
+  } else if (!ownership_.may_act(*partition, context_.steady()) || !write_next(id, *chain, *partition)) {
     waiting_.push_back(id);
-    return;
   }
-  const std::shared_ptr<Step> step =
-      chain.steps[chain.taken];  // a step that answers at once ends its own chain
-  if (!(*step)(*partition, [this, id](const Appended& appended) { answered(id, appended); }))
-    waiting_.push_back(id);
+}
+
+bool Settle::write_next(std::uint64_t id, Chain& chain, OwnedPartition& partition) {
+  if (chain.attempt && !chain.attempt_stands) {
+    write_attempt(id, chain, partition);
+    return true;
+  }
+  if (chain.steps_stand < chain.steps.size()) return write_step(id, chain, partition);
+  write_last_word(id, chain, partition);
+  return true;
+}
+
+Appender::Answer Settle::answer_of(std::uint64_t id) {
+  return [this, id](const Appended& appended) { answered(id, appended); };
 }
 
 void Settle::answered(std::uint64_t id, const Appended& appended) {
-  auto at = chains_.find(id);
-  if (at == chains_.end()) return;
-  Chain& chain = *at->second;
+  Chain* const chain = chains_.find(id);
+  if (chain == nullptr) return;
+  chain->asked = false;
   switch (appended.status) {
     case Appended::Status::acknowledged:
-      chain.steps[chain.taken++].reset();
-      advance(id);
-      return;
+      stands(*chain, appended);
+      break;
     case Appended::Status::unknown:
-      advance(id);  // again, under the next sequence
-      return;
+      break;  // again, under the next sequence
     case Appended::Status::refused:
       context_.ports.observer.note("error", "fact_refused", appended.error.message, &appended.error);
-      if (chain.shrink) std::exchange(chain.shrink, nullptr)();
+      if (chain->dropped) break;
+      if (chain->shrink) std::exchange(chain->shrink, nullptr)();
       waiting_.push_back(id);
       return;
+  }
+  if (chain->dropped) {
+    end_chain(id);
+  } else {
+    advance(id);
+  }
+}
+
+// What was asked last is on the log.
+void Settle::stands(Chain& chain, const Appended& appended) {
+  if (chain.attempt && !chain.attempt_stands) {
+    chain.attempt_stands = true;
+    view_.put_attempt(chain.attempt->id, chain.attempt->stamp, chain.attempt->record);
+    return;
+  }
+  if (chain.steps_stand < chain.steps.size()) {
+    Step& step = chain.steps[chain.steps_stand++];
+    if (step.acknowledged) step.acknowledged();
+    return;
+  }
+  chain.last_word_stands = true;
+  ActiveDelivery* const delivery = active_.find(chain.serial);
+  if (delivery != nullptr && delivery->foreign_at > appended.offset) {
+    delivery->foreign_at = -1;
+    chain.last_word_stands = false;  // a foreign word came after ours: say it once more
+  }
+}
+
+void Settle::finish(std::uint64_t id, Chain& chain, OwnedPartition& partition) {
+  const Chain whole = std::move(chain);
+  end_chain(id);
+  if (whole.done) whole.done(partition);
+  ActiveDelivery* const delivery = active_.find(whole.serial);
+  if (delivery == nullptr) return;
+  if (whole.parking) {
+    parked(partition, *delivery, *whole.parking);
+  } else {
+    ended(partition, *delivery);
   }
 }
 
@@ -102,203 +143,200 @@ void Settle::tick(SteadyTime now) {
   for (std::uint64_t id : std::exchange(waiting_, {})) advance(id);
 }
 
+// What is under way may still be acknowledged: then its history is written, and nothing else.
 void Settle::drop(const OwnedPartition& partition) {
-  absl::erase_if(chains_, [&](const auto& entry) { return entry.second->partition == partition.number; });
+  chains_.for_each([&](std::uint64_t id, Chain& chain) {
+    if (chain.partition != partition.number || chain.dropped) return;
+    chain.dropped = true;
+    if (!chain.asked) end_chain(id);
+  });
   chains_of_.erase(partition.number);
   batches_.erase(partition.number);
 }
 
-Settle::Step Settle::append_step(Topic topic, std::string key, std::function<std::string(Stamp)> encode,
-                                 std::function<void()> acknowledged) {
-  return [this, topic, key = std::move(key), encode = std::move(encode),
-          acknowledged = std::move(acknowledged)](OwnedPartition& partition, const Appender::Answer& answer) {
-    std::string value = encode(partition.next_stamp());
-    if (value.empty()) return false;
-    const bool by_source = topic == Topic::attempts;
-    NewRecord record{.topic = topic,
-                     .partition = by_source ? std::optional(partition.number) : std::nullopt,
-                     .key = key,
-                     .value = std::move(value),
-                     .headers = {}};
-    appender_.append(
-        std::move(record),
-        [answer, acknowledged](const Appended& appended) {
-          if (appended.status == Appended::Status::acknowledged && acknowledged) acknowledged();
-          answer(appended);
-        },
-        Appender::Owner{partition.number, partition.generation});
-    return true;
-  };
+void Settle::write_attempt(std::uint64_t id, Chain& chain, OwnedPartition& partition) {
+  Attempt& attempt = *chain.attempt;
+  if (attempt.said || attempt.stamp.sequence != partition.sequence) {  // said again, or it had to wait
+    attempt.stamp = partition.next_stamp();
+    attempt.record = wire::restamp(attempt.record, attempt.stamp);
+  }
+  attempt.said = true;
+  NewRecord record{.topic = Topic::attempts,
+                   .partition = partition.number,
+                   .key = attempt.id.str(),
+                   .value = attempt.record,
+                   .headers = {}};
+  chain.asked = true;
+  appender_.append(std::move(record), answer_of(id),
+                   Appender::Owner{partition.number, partition.generation});
+}
+
+bool Settle::write_step(std::uint64_t id, Chain& chain, OwnedPartition& partition) {
+  Step& step = chain.steps[chain.steps_stand];
+  std::string value = step.encode(partition.next_stamp());
+  if (value.empty()) return false;
+  const bool by_source = step.topic == Topic::attempts;
+  NewRecord record{.topic = step.topic,
+                   .partition = by_source ? std::optional(partition.number) : std::nullopt,
+                   .key = step.key,
+                   .value = std::move(value),
+                   .headers = {}};
+  chain.asked = true;
+  appender_.append(std::move(record), answer_of(id),
+                   Appender::Owner{partition.number, partition.generation});
+  return true;
+}
+
+// Of an end: the tombstone, when anything stands on `parked`.
+void Settle::write_last_word(std::uint64_t id, Chain& chain, OwnedPartition& partition) {
+  if (chain.parking) {
+    chain.asked = true;
+    ownership_.append_parked(partition, *chain.parking, answer_of(id));
+    return;
+  }
+  ActiveDelivery* const delivery = active_.find(chain.serial);
+  if (delivery != nullptr && partition.foreign.erase(delivery->id) > 0) delivery->parked = true;
+  if (delivery == nullptr || !delivery->parked) {
+    chain.last_word_stands = true;
+    finish(id, chain, partition);
+    return;
+  }
+  chain.asked = true;
+  ownership_.append_tombstone(partition, delivery->id, answer_of(id));
 }
 
 // --- deliveries
 
-SealContext Settle::seal_context(const DeliveryRef& ref, std::string purpose, bool with_endpoint) const {
-  return {context_.config.environment, ref.tenant, with_endpoint ? format_target(ref.target) : std::string(),
+SealContext Settle::seal_context(const TenantId& tenant, const Target* target, std::string purpose) const {
+  return {context_.config.environment, tenant, target ? format_target(*target) : std::string(),
           std::move(purpose)};
 }
 
-void Settle::begin_recording(ActiveDelivery& delivery) {
+Settle::Chain Settle::begin_recording(ActiveDelivery& delivery) {
   delivery.stage = ActiveDelivery::Stage::recording;
+  Chain chain;
+  chain.serial = delivery.serial;
+  return chain;
 }
 
-Settle::Step Settle::attempt_step(const ActiveDelivery& delivery, const Outcome& outcome,
-                                  const Verdict& verdict, const AttemptMade& made, LogTime now,
-                                  LogTime next) {
-  AttemptFact fact;
-  fact.delivery = delivery.ref;
+// Fills fact_, and says it aloud.
+void Settle::tell_attempt(const ActiveDelivery& delivery, const Outcome& outcome, const Verdict& verdict,
+                          const AttemptMade& made) {
+  const LogTime now = context_.log_now();
+  AttemptFact& fact = fact_;
+  delivery.write_ref(fact.delivery);
   fact.number = std::max<std::uint32_t>(delivery.attempts, 1);
   fact.signed_at = made.signed_at;
   fact.at = to_ms(now);
   fact.status = outcome.status;
   fact.error = outcome.error;
   fact.verdict = verdict.kind;
-  if (verdict.kind == Verdict::Kind::retry) fact.next_at = to_ms(next);
+  fact.next_at = verdict.kind == Verdict::Kind::retry ? to_ms(now + verdict.delay) : 0;
   fact.phases = outcome.phases;
   fact.phases.queue = made.queue_ms;
   fact.url = made.by->url;
+  fact.receiver_request_id.clear();
   for (const char* name : {"X-Request-Id", "Request-Id", "X-Correlation-Id"}) {
     if (const std::string* id = find_header(outcome.headers, name); id && fact.receiver_request_id.empty()) {
       fact.receiver_request_id = id->substr(0, 128);
     }
   }
+  fact.sealed_snippet.clear();
   if (!outcome.snippet.empty() && verdict.kind != Verdict::Kind::success) {
     // Without a key there is no snippet; the attempt is told all the same.
-    if (auto sealed =
-            context_.ports.keys.seal(seal_context(delivery.ref, "snippet", true), outcome.snippet)) {
+    if (auto sealed = context_.ports.keys.seal(
+            seal_context(fact.delivery.tenant, &fact.delivery.target, "snippet"), outcome.snippet)) {
       fact.sealed_snippet = *std::move(sealed);
     }
   }
   fact.secret_ids = made.by->secret_ids;
-  if (made.body) fact.body_digest = made.body->digest;
+  fact.body_digest = made.body ? made.body->digest : std::string();
   fact.registry_version = made.registry_version;
   fact.fan_out = delivery.event->fan_out;
-
-  // Shared with the answer, which may come after the chain was dropped.
-  auto told = std::make_shared<Told>();
-  told->fact = std::move(fact);
-  told->attempts_max = made.by->attempts_max;
-  told->error_code = error_code(outcome);
-  told->traceparent = extension(delivery.event->event, "traceparent");
-  told->rate_limit_remaining = read_rate_limit(outcome.headers, context_.ports.clock.wall()).remaining;
-  told->dead = verdict.dead;
-  return [this, told](OwnedPartition& partition, const Appender::Answer& answer) {
-    told->fact.stamp = partition.next_stamp();
-    std::string value = wire::encode(context_.config.environment, told->fact);
-    NewRecord record{.topic = Topic::attempts,
-                     .partition = partition.number,
-                     .key = told->fact.delivery.id.str(),
-                     .value = value,
-                     .headers = {}};
-    appender_.append(
-        std::move(record),
-        [this, told, value = std::move(value), answer](const Appended& appended) {
-          if (appended.status == Appended::Status::acknowledged) {
-            view_.put_attempt(told->fact, value);
-            context_.ports.observer.attempt({told->fact, told->attempts_max, told->traceparent,
-                                             told->rate_limit_remaining, told->error_code, told->dead});
-          }
-          answer(appended);
-        },
-        Appender::Owner{partition.number, partition.generation});
-    return true;
-  };
+  context_.ports.observer.attempt({fact, made.by->attempts_max,
+                                   extension(delivery.event->event, "traceparent"),
+                                   read_rate_limit(outcome.headers, context_.ports.clock.wall()).remaining,
+                                   error_code(outcome), verdict.dead});
 }
 
 void Settle::conclude(ActiveDelivery& delivery, const Outcome& outcome, const Verdict& verdict,
                       const AttemptMade& made) {
-  OwnedPartition* partition = ownership_.find(delivery.ref.position.partition, delivery.generation);
+  OwnedPartition* partition = ownership_.find(delivery.partition(), delivery.generation);
   if (!partition) return;
-  const LogTime now = context_.log_now();
-  const LogTime next = now + verdict.delay;
+  const LogTime next = context_.log_now() + verdict.delay;
   delivery.last_status = outcome.status;
   delivery.last_error = outcome.error;
   if (verdict.kind == Verdict::Kind::defer) {
     park(delivery, next);
     return;
   }
-  begin_recording(delivery);
-  Chain chain;
-  chain.add(attempt_step(delivery, outcome, verdict, made, now, next));
-  switch (verdict.kind) {
-    case Verdict::Kind::success:
-      add_end(chain, delivery);
-      break;
-    case Verdict::Kind::retry:
-      add_parking(chain, delivery, next);
-      break;
-    case Verdict::Kind::dead:
-      add_dead_letter(chain, delivery, verdict.dead.value_or(DeadReason::attempts_exhausted));
-      add_end(chain, delivery);
-      break;
-    case Verdict::Kind::defer:
-      break;
+  Chain chain = begin_recording(delivery);
+  tell_attempt(delivery, outcome, verdict, made);
+  fact_.stamp = partition->next_stamp();
+  chain.attempt = Attempt{delivery.id, fact_.stamp, wire::encode(context_.config.environment, fact_), false};
+  if (verdict.kind == Verdict::Kind::retry) add_parking(chain, delivery, from_ms<LogTime>(fact_.next_at));
+  if (verdict.kind == Verdict::Kind::dead) {
+    add_dead_letter(chain, delivery, verdict.dead.value_or(DeadReason::attempts_exhausted));
   }
   start(*partition, std::move(chain));
 }
 
 void Settle::park(ActiveDelivery& delivery, LogTime due) {
-  OwnedPartition* partition = ownership_.find(delivery.ref.position.partition, delivery.generation);
+  OwnedPartition* partition = ownership_.find(delivery.partition(), delivery.generation);
   if (!partition) return;
   if (delivery.parked && delivery.due_row) {
     // It waits on without an attempt: its state stands on the log already, only the view moves it.
-    view_.move_due(delivery.ref, *delivery.due_row, to_ms(due));
-    if (auto state = view_.parked(delivery.ref.id)) view_.put_due(*std::move(state), to_ms(due));
-    partition->due_cursor = std::min(partition->due_cursor, {to_ms(due), delivery.ref.id});
+    view_.move_due(delivery.ref(), *delivery.due_row, to_ms(due));
+    if (auto state = view_.parked(delivery.id)) view_.put_due(*std::move(state), to_ms(due));
+    partition->due_cursor = std::min(partition->due_cursor, {to_ms(due), delivery.id});
     partition->next_due = std::min(partition->next_due.value_or(to_ms(due)), to_ms(due));
     release(*partition, delivery);
     return;
   }
-  begin_recording(delivery);
+  Chain chain = begin_recording(delivery);
   context_.ports.observer.parked(false);
-  Chain chain;
   add_parking(chain, delivery, due);
   start(*partition, std::move(chain));
 }
 
 void Settle::bury(ActiveDelivery& delivery, DeadReason reason) {
-  OwnedPartition* partition = ownership_.find(delivery.ref.position.partition, delivery.generation);
+  OwnedPartition* partition = ownership_.find(delivery.partition(), delivery.generation);
   if (!partition) return;
-  begin_recording(delivery);
-  Chain chain;
+  Chain chain = begin_recording(delivery);
   add_dead_letter(chain, delivery, reason);
-  add_end(chain, delivery);
   start(*partition, std::move(chain));
 }
 
 Settle::Step Settle::cancel_step(CancelledFact cancelled) {
   auto fact = std::make_shared<CancelledFact>(std::move(cancelled));  // shared by writing and telling
-  return append_step(
-      Topic::attempts, fact->delivery.id.str(),
-      [this, fact](Stamp stamp) {
-        fact->stamp = stamp;
-        return wire::encode(context_.config.environment, *fact);
-      },
-      [this, fact] {
-        view_.put_cancelled(*fact, wire::encode(context_.config.environment, *fact));
-        context_.ports.observer.cancelled(*fact);
-      });
+  return {Topic::attempts, fact->delivery.id.str(),
+          [this, fact](Stamp stamp) {
+            fact->stamp = stamp;
+            return wire::encode(context_.config.environment, *fact);
+          },
+          [this, fact] {
+            view_.put_cancelled(*fact, wire::encode(context_.config.environment, *fact));
+            context_.ports.observer.cancelled(*fact);
+          }};
 }
 
 void Settle::cancel(ActiveDelivery& delivery, CancelReason reason) {
-  OwnedPartition* partition = ownership_.find(delivery.ref.position.partition, delivery.generation);
+  OwnedPartition* partition = ownership_.find(delivery.partition(), delivery.generation);
   if (!partition) return;
-  begin_recording(delivery);
   CancelledFact fact;
-  fact.delivery = delivery.ref;
+  fact.delivery = delivery.ref();
   fact.reason = reason;
   fact.at = to_ms(context_.log_now());
-  Chain chain;
-  chain.add(cancel_step(std::move(fact)));
-  add_end(chain, delivery);
+  Chain chain = begin_recording(delivery);
+  chain.steps.push_back(cancel_step(std::move(fact)));
   start(*partition, std::move(chain));
 }
 
-void Settle::add_dead_letter(Chain& chain, ActiveDelivery& delivery, DeadReason reason) {
+void Settle::add_dead_letter(Chain& chain, const ActiveDelivery& delivery, DeadReason reason) {
   // Shared by the step that writes it and the one that shrinks it.
   auto letter = std::make_shared<DeadLetter>();
   auto payload = std::make_shared<std::string>();
-  letter->delivery = delivery.ref;
+  letter->delivery = delivery.ref();
   letter->event_source = delivery.event->event.source;
   letter->reason = reason;
   letter->attempts = delivery.attempts;
@@ -312,79 +350,35 @@ void Settle::add_dead_letter(Chain& chain, ActiveDelivery& delivery, DeadReason 
     letter->payload_digest.assign(digest.begin(), digest.end());
   }
   chain.shrink = [payload] { payload->resize(std::min(payload->size(), kKeptOfTooLarge)); };
-  chain.add(append_step(
-      Topic::dead_letters, delivery.ref.tenant.str(),
-      [this, letter, payload](Stamp stamp) -> std::string {
-        letter->stamp = stamp;
-        letter->dead_at = to_ms(context_.log_now());
-        if (!payload->empty()) {
-          auto sealed =
-              context_.ports.keys.seal(seal_context(letter->delivery, "dead_letter", true), *payload);
-          if (!sealed && sealed.error().errc != Errc::denied) return {};  // not yet: wait
-          letter->sealed_payload = sealed ? *std::move(sealed) : std::string();
-        }
-        return wire::encode(context_.config.environment, *letter);
-      },
-      [this, letter] {
-        view_.put_dead(*letter);
-        context_.ports.observer.dead_letter(*letter);
-      }));
+  chain.steps.push_back(
+      {Topic::dead_letters, letter->delivery.tenant.str(),
+       [this, letter, payload](Stamp stamp) -> std::string {
+         letter->stamp = stamp;
+         letter->dead_at = to_ms(context_.log_now());
+         if (!payload->empty()) {
+           auto sealed = context_.ports.keys.seal(
+               seal_context(letter->delivery.tenant, &letter->delivery.target, "dead_letter"), *payload);
+           if (!sealed && sealed.error().errc != Errc::denied) return {};  // not yet: wait
+           letter->sealed_payload = sealed ? *std::move(sealed) : std::string();
+         }
+         return wire::encode(context_.config.environment, *letter);
+       },
+       [this, letter] {
+         view_.put_dead(*letter);
+         context_.ports.observer.dead_letter(*letter);
+       }});
 }
 
-// The last word on `parked` (when anything stands there), then the end.
-void Settle::add_end(Chain& chain, ActiveDelivery& delivery) {
-  const std::uint64_t serial = delivery.serial;
-  chain.add([this, serial](OwnedPartition& partition, const Appender::Answer& answer) {
-    ActiveDelivery* active = active_.find(serial);
-    const bool foreign = active && partition.foreign.erase(active->ref.id) > 0;
-    if (!active || (!active->parked && !foreign)) {
-      Appended nothing_to_write;
-      answer(nothing_to_write);
-      return true;
-    }
-    active->parked = true;
-    ownership_.append_tombstone(partition, active->ref.id, [this, serial, answer](const Appended& appended) {
-      ActiveDelivery* still = active_.find(serial);
-      if (still && appended.status == Appended::Status::acknowledged && still->foreign_at > appended.offset) {
-        still->foreign_at = -1;
-        Appended again = appended;
-        again.status = Appended::Status::unknown;  // a foreign word came after ours: say it once more
-        answer(again);
-        return;
-      }
-      answer(appended);
-    });
-    return true;
-  });
-  chain.done = [this, serial](OwnedPartition& partition) { ended(partition, serial); };
-}
-
-void Settle::add_parking(Chain& chain, ActiveDelivery& delivery, LogTime due) {
-  // Shared by the step and the end of the chain.
-  auto state = std::make_shared<ParkedState>();
-  state->delivery = delivery.ref;
-  state->attempts = delivery.attempts;
-  state->due = to_ms(due);
-  state->appended = to_ms(delivery.event->appended);
-  state->fan_out = delivery.event->fan_out;
-  state->last_status = delivery.last_status;
-  state->last_error = delivery.last_error;
-  const std::uint64_t serial = delivery.serial;
-  chain.add([this, state, serial](OwnedPartition& partition, const Appender::Answer& answer) {
-    ownership_.append_parked(partition, *state, [this, serial, state, answer](const Appended& appended) {
-      ActiveDelivery* still = active_.find(serial);
-      if (still && appended.status == Appended::Status::acknowledged && still->foreign_at > appended.offset) {
-        still->foreign_at = -1;
-        Appended again = appended;
-        again.status = Appended::Status::unknown;
-        answer(again);
-        return;
-      }
-      answer(appended);
-    });
-    return true;
-  });
-  chain.done = [this, state, serial](OwnedPartition& partition) { parked(partition, serial, *state); };
+void Settle::add_parking(Chain& chain, const ActiveDelivery& delivery, LogTime due) {
+  chain.parking = std::make_unique<ParkedState>();
+  ParkedState& state = *chain.parking;
+  delivery.write_ref(state.delivery);
+  state.attempts = delivery.attempts;
+  state.due = to_ms(due);
+  state.appended = to_ms(delivery.event->appended);
+  state.fan_out = delivery.event->fan_out;
+  state.last_status = delivery.last_status;
+  state.last_error = delivery.last_error;
 }
 
 void Settle::claim(ActiveDelivery& delivery) {
@@ -392,37 +386,33 @@ void Settle::claim(ActiveDelivery& delivery) {
   const std::int64_t expiry = to_ms(event.appended) + context_.config.lifetime.count() + 3'600'000;
   std::string sealed;
   if (!event.claimed && event.has_payload) {
-    auto done = context_.ports.keys.seal(seal_context(delivery.ref, "payload", false),
+    auto done = context_.ports.keys.seal(seal_context(delivery.endpoint->tenant, nullptr, "payload"),
                                          wire::format_protobuf(event.event));
     // Without a key no copy is kept: it can be fetched again from its position.
     event.claimed = done.has_value();
     if (done) sealed = *std::move(done);
   }
-  view_.put_claim(event.position, delivery.ref.id, sealed, expiry);
+  view_.put_claim(event.position, delivery.id, sealed, expiry);
 }
 
-void Settle::parked(OwnedPartition& partition, std::uint64_t serial, const ParkedState& state) {
-  ActiveDelivery* delivery = active_.find(serial);
-  if (!delivery) return;
-  claim(*delivery);
-  view_.put_parked(state, delivery->due_row);
-  if (!delivery->parked) ++partition.parked;
+void Settle::parked(OwnedPartition& partition, ActiveDelivery& delivery, const ParkedState& state) {
+  claim(delivery);
+  view_.put_parked(state, delivery.due_row);
+  if (!delivery.parked) ++partition.parked;
   partition.tail_moved = true;
   partition.due_cursor = std::min(partition.due_cursor, {state.due, state.delivery.id});
   partition.next_due = std::min(partition.next_due.value_or(state.due), state.due);
-  release(partition, *delivery);
+  release(partition, delivery);
 }
 
-void Settle::ended(OwnedPartition& partition, std::uint64_t serial) {
-  ActiveDelivery* delivery = active_.find(serial);
-  if (!delivery) return;
-  if (delivery->parked) {
-    view_.erase_parked(delivery->ref, delivery->due_row);
-    view_.drop_claim(delivery->ref.position, delivery->ref.id);
+void Settle::ended(OwnedPartition& partition, ActiveDelivery& delivery) {
+  if (delivery.parked) {
+    view_.erase_parked(delivery.ref(), delivery.due_row);
+    view_.drop_claim(delivery.event->position, delivery.id);
     if (partition.parked > 0) --partition.parked;
     partition.tail_moved = true;
   }
-  release(partition, *delivery);
+  release(partition, delivery);
 }
 
 void Settle::release(OwnedPartition& partition, ActiveDelivery& delivery) {
@@ -434,6 +424,16 @@ void Settle::release(OwnedPartition& partition, ActiveDelivery& delivery) {
 }
 
 // --- records that make no delivery
+
+template <class Fact>
+Settle::Step Settle::fact_step(std::string key, Fact fact) {
+  return {Topic::attempts, std::move(key),
+          [this, fact = std::move(fact)](Stamp stamp) mutable {
+            fact.stamp = stamp;
+            return wire::encode(context_.config.environment, fact);
+          },
+          nullptr};
+}
 
 void Settle::set_aside(OwnedPartition& partition, const Record& record, DeadReason reason) {
   auto letter = std::make_shared<DeadLetter>();  // shared by its steps
@@ -454,37 +454,30 @@ void Settle::set_aside(OwnedPartition& partition, const Record& record, DeadReas
 
   Chain chain;
   chain.shrink = [payload] { payload->resize(std::min(payload->size(), kKeptOfTooLarge)); };
-  chain.add(append_step(
-      Topic::dead_letters, letter->delivery.tenant.str(),
-      [this, letter, payload](Stamp stamp) {
-        letter->stamp = stamp;
-        letter->dead_at = to_ms(context_.log_now());
-        // Whose it is cannot be trusted: sealed under the environment's own key. While no key can be had:
-        // reason, digest and position only.
-        auto sealed =
-            context_.ports.keys.seal({context_.config.environment, TenantId(), "", "dead_letter"}, *payload);
-        letter->sealed_payload = sealed ? *std::move(sealed) : std::string();
-        return wire::encode(context_.config.environment, *letter);
-      },
-      [this, letter] { context_.ports.observer.dead_letter(*letter); }));
+  chain.steps.push_back(
+      {Topic::dead_letters, letter->delivery.tenant.str(),
+       [this, letter, payload](Stamp stamp) {
+         letter->stamp = stamp;
+         letter->dead_at = to_ms(context_.log_now());
+         // Whose it is cannot be trusted: sealed under the environment's own key. While no key can be had:
+         // reason, digest and position only.
+         auto sealed = context_.ports.keys.seal(seal_context(TenantId(), nullptr, "dead_letter"), *payload);
+         letter->sealed_payload = sealed ? *std::move(sealed) : std::string();
+         return wire::encode(context_.config.environment, *letter);
+       },
+       [this, letter] { context_.ports.observer.dead_letter(*letter); }});
   SetAsideFact fact;
   fact.position = position;
   fact.reason = reason;
   fact.at = to_ms(context_.log_now());
-  chain.add(append_step(
-      Topic::attempts, letter->delivery.id.str(),
-      [this, fact](Stamp stamp) mutable {
-        fact.stamp = stamp;
-        return wire::encode(context_.config.environment, fact);
-      },
-      nullptr));
+  chain.steps.push_back(fact_step(letter->delivery.id.str(), std::move(fact)));
   chain.done = [this, offset = record.offset](OwnedPartition& owned) { ownership_.settled(owned, offset); };
   start(partition, std::move(chain));
 }
 
 void Settle::cancelled(OwnedPartition& partition, const CancelledFact& cancelled) {
   Chain chain;
-  chain.add(cancel_step(cancelled));
+  chain.steps.push_back(cancel_step(cancelled));
   chain.done = [this, offset = cancelled.delivery.position.offset](OwnedPartition& owned) {
     ownership_.settled(owned, offset);
   };
@@ -516,13 +509,7 @@ void Settle::flush_batches() {
     if (!batch.no_match.offsets.empty()) {
       Chain chain;
       batch.no_match.partition = number;
-      chain.add(append_step(
-          Topic::attempts, "no-match",
-          [this, fact = batch.no_match](Stamp stamp) mutable {
-            fact.stamp = stamp;
-            return wire::encode(context_.config.environment, fact);
-          },
-          nullptr));
+      chain.steps.push_back(fact_step("no-match", batch.no_match));
       chain.done = [this, runs = batch.no_match.offsets](OwnedPartition& owned) {
         for (const auto& [first, last] : runs) {
           for (Offset offset = first; offset <= last; ++offset) ownership_.settled(owned, offset);
@@ -533,13 +520,7 @@ void Settle::flush_batches() {
     if (!batch.repeats.repeats.empty()) {
       Chain chain;
       batch.repeats.partition = number;
-      chain.add(append_step(
-          Topic::attempts, "repeats",
-          [this, fact = batch.repeats](Stamp stamp) mutable {
-            fact.stamp = stamp;
-            return wire::encode(context_.config.environment, fact);
-          },
-          nullptr));
+      chain.steps.push_back(fact_step("repeats", batch.repeats));
       chain.done = [this, repeats = batch.repeats.repeats](OwnedPartition& owned) {
         for (const auto& repeat : repeats) ownership_.settled(owned, repeat.offset);
       };

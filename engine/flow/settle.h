@@ -1,12 +1,14 @@
 #pragma once
-#include <absl/container/inlined_vector.h>
+#include <absl/functional/any_invocable.h>
 
 #include <functional>
-#include <list>
+#include <map>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
+#include "engine/core/slab.h"
 #include "engine/flow/active.h"
 #include "engine/flow/appender.h"
 #include "engine/flow/ownership.h"
@@ -63,53 +65,71 @@ class Settle {
   std::size_t chains() const { return chains_.size(); }
 
  private:
-  // Produces one fact under a fresh stamp. False: not now (no key yet), try again later.
-  using Step = std::function<bool(OwnedPartition&, Appender::Answer)>;
+  // One fact, appended under a fresh stamp until it is acknowledged.
+  struct Step {
+    Topic topic = Topic::attempts;
+    std::string key;
+    absl::AnyInvocable<std::string(Stamp)> encode;  // empty: not now (no key yet), try again later
+    absl::AnyInvocable<void()> acknowledged;        // may be null
+  };
+  // An attempt's fact as its bytes: what stands on the log is what stands in the history.
+  struct Attempt {
+    DeliveryId id;
+    Stamp stamp;
+    std::string record;
+    bool said = false;  // under that stamp
+  };
+  // What is written of one delivery, or of records that make none, in this order: the attempt, the steps, the
+  // last word on `parked`.
   struct Chain {
     Partition partition = 0;
     std::uint64_t generation = 0;
-    absl::InlinedVector<std::shared_ptr<Step>, 3> steps;  // shared with the call under way
-    std::size_t taken = 0;                                // steps that are acknowledged
-    std::function<void(OwnedPartition&)> done;
+    std::uint64_t serial = 0;  // of the delivery; 0: none
+    std::optional<Attempt> attempt;
+    bool attempt_stands = false;
+    std::vector<Step> steps;
+    std::size_t steps_stand = 0;
+    std::unique_ptr<ParkedState> parking;  // the last word; null: the end
+    bool last_word_stands = false;
+    std::function<void(OwnedPartition&)> done;  // without a delivery
     // A dead letter that the log refuses as too large is written without most of its payload.
     std::function<void()> shrink;
-    void add(Step step) { steps.push_back(std::make_shared<Step>(std::move(step))); }
-  };
-  struct Told {
-    AttemptFact fact;
-    std::uint32_t attempts_max = 0;
-    std::string error_code, traceparent;
-    std::optional<std::int64_t> rate_limit_remaining;
-    std::optional<DeadReason> dead;
+    bool dropped = false;  // the partition went away; an answer is still to come
+    bool asked = false;    // an append is under way
   };
 
   void start(OwnedPartition& partition, Chain chain);
   void advance(std::uint64_t id);
+  bool write_next(std::uint64_t id, Chain& chain, OwnedPartition& partition);
+  void write_attempt(std::uint64_t id, Chain& chain, OwnedPartition& partition);
+  bool write_step(std::uint64_t id, Chain& chain, OwnedPartition& partition);
+  void write_last_word(std::uint64_t id, Chain& chain, OwnedPartition& partition);
+  Appender::Answer answer_of(std::uint64_t id);
   void answered(std::uint64_t id, const Appended& appended);
+  void stands(Chain& chain, const Appended& appended);
+  void finish(std::uint64_t id, Chain& chain, OwnedPartition& partition);
   void end_chain(std::uint64_t id);
 
-  Step attempt_step(const ActiveDelivery& delivery, const Outcome& outcome, const Verdict& verdict,
-                    const AttemptMade& made, LogTime now, LogTime next);
-  Step append_step(Topic topic, std::string key, std::function<std::string(Stamp)> encode,
-                   std::function<void()> acknowledged);
+  void tell_attempt(const ActiveDelivery& delivery, const Outcome& outcome, const Verdict& verdict,
+                    const AttemptMade& made);
   Step cancel_step(CancelledFact cancelled);
-  void add_end(Chain& chain, ActiveDelivery& delivery);
-  void add_parking(Chain& chain, ActiveDelivery& delivery, LogTime due);
-  void add_dead_letter(Chain& chain, ActiveDelivery& delivery, DeadReason reason);
-  void begin_recording(ActiveDelivery& delivery);
+  template <class Fact>
+  Step fact_step(std::string key, Fact fact);  // on `attempts`
+  void add_parking(Chain& chain, const ActiveDelivery& delivery, LogTime due);
+  void add_dead_letter(Chain& chain, const ActiveDelivery& delivery, DeadReason reason);
+  Chain begin_recording(ActiveDelivery& delivery);
   void claim(ActiveDelivery& delivery);
-  void ended(OwnedPartition& partition, std::uint64_t serial);
-  void parked(OwnedPartition& partition, std::uint64_t serial, const ParkedState& state);
+  void ended(OwnedPartition& partition, ActiveDelivery& delivery);
+  void parked(OwnedPartition& partition, ActiveDelivery& delivery, const ParkedState& state);
   void release(OwnedPartition& partition, ActiveDelivery& delivery);
-  SealContext seal_context(const DeliveryRef& ref, std::string purpose, bool with_endpoint) const;
+  SealContext seal_context(const TenantId& tenant, const Target* target, std::string purpose) const;
 
   Context& context_;
   Appender& appender_;
   Ownership& ownership_;
   View& view_;
   ActiveTable& active_;
-  std::uint64_t last_chain_ = 0;
-  absl::flat_hash_map<std::uint64_t, std::unique_ptr<Chain>> chains_;
+  Slab<Chain> chains_;
   absl::flat_hash_map<Partition, std::size_t> chains_of_;
   std::vector<std::uint64_t> waiting_;
   SteadyTime next_try_{};
@@ -119,6 +139,7 @@ class Settle {
     RepeatFact repeats;
   };
   std::map<Partition, Batch> batches_;
+  AttemptFact fact_;  // filled anew for each attempt: its strings keep their memory
 };
 
 }  // namespace postrider::flow

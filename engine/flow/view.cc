@@ -237,8 +237,8 @@ void View::drop_claim(Position position, const DeliveryId& id) {
 
 // --- history
 
-void View::put_attempt(const AttemptFact& fact, std::string_view record) {
-  put_ttl(Family::history, attempt_key(fact.delivery.id, fact.stamp), history_expiry(), record);
+void View::put_attempt(const DeliveryId& id, Stamp stamp, std::string_view record) {
+  put_ttl(Family::history, attempt_key(id, stamp), history_expiry(), record);
 }
 
 void View::put_index(const WebhookId& webhook_id, const std::string& event_id, Position position,

@@ -76,7 +76,7 @@ class View {
   void drop_claim(Position position, const DeliveryId& id);
 
   // --- history
-  void put_attempt(const AttemptFact& fact, std::string_view record);
+  void put_attempt(const DeliveryId& id, Stamp stamp, std::string_view record);
   // Where an event's deliveries are found by its ids: all of them when it is routed, one when it is loaded
   // here from `parked`, perhaps after a takeover.
   void put_index(const WebhookId& webhook_id, const std::string& event_id, Position position,

@@ -46,6 +46,9 @@ std::string encode(const Environment& environment, const DeadLetter& fact);
 std::string encode(const Environment& environment, const DeadLetterMark& fact);
 std::string encode(const Environment& environment, const AuditFact& fact);
 
+// The same record of `attempts` under another stamp; every field it has is kept. Empty: it was none.
+std::string restamp(std::string_view attempts_record, Stamp stamp);
+
 Result<RegistryFact> decode_registry(const Environment& environment, std::string_view bytes);
 Result<HealthFact> decode_health(const Environment& environment, std::string_view bytes);
 Result<WrappedKeyFact> decode_key(const Environment& environment, std::string_view bytes);

@@ -73,4 +73,12 @@ std::string encode(const Environment& environment, const AttemptFact& fact) {
   return serialize(record, fact.unknown);
 }
 
+std::string restamp(std::string_view attempts_record, Stamp stamp) {
+  Scratch scratch;
+  auto& record = scratch.make<v1::AttemptRecord>();
+  if (!record.ParseFromArray(attempts_record.data(), static_cast<int>(attempts_record.size()))) return {};
+  fill(*record.mutable_stamp(), stamp);
+  return record.SerializeAsString();
+}
+
 }  // namespace postrider::wire
