@@ -1,6 +1,5 @@
 // postriderd: puts the rooms together and runs them. The only file, with engine/daemon, that names adapters.
 #include <fcntl.h>
-#include <malloc.h>
 #include <signal.h>
 #include <sys/resource.h>
 #include <sys/signalfd.h>
@@ -43,14 +42,6 @@ void raise_file_limit() {
   if (getrlimit(RLIMIT_NOFILE, &files) != 0) return;
   files.rlim_cur = files.rlim_max;
   setrlimit(RLIMIT_NOFILE, &files);
-}
-
-// Deliveries come and go in waves of megabytes. Given back to the kernel at once, their memory would be
-// faulted in again, page by page, with the next wave.
-void keep_freed_memory() {
-  mallopt(M_TRIM_THRESHOLD, 128 << 20);
-  mallopt(M_MMAP_THRESHOLD, 4 << 20);
-  mallopt(M_TOP_PAD, 4 << 20);
 }
 
 // SIGTERM and SIGINT arrive as reads of the loop; a client or broker that goes away must not end us.
@@ -98,7 +89,6 @@ void make_first_token(Service& service, const flow::RegistryView& registry, cons
 int run(const Config& config) {
   const int signals = take_signals();
   raise_file_limit();
-  keep_freed_memory();
   wire::silence_protobuf();
   SystemClock clock;
   telemetry::Telemetry telemetry({.environment = config.environment, .level = config.log_level}, clock);

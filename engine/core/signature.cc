@@ -14,8 +14,12 @@ Headers standard_headers(const WebhookId& id, const std::string& seconds, const 
     signature += code.kind == Code::Kind::ed25519 ? "v1a," : "v1,";
     signature += base64_encode(code.bytes);
   }
-  return {
-      {"webhook-id", id.str()}, {"webhook-timestamp", seconds}, {"webhook-signature", std::move(signature)}};
+  Headers headers;  // an initializer list would copy each of them
+  headers.reserve(3);
+  headers.push_back({"webhook-id", id.str()});
+  headers.push_back({"webhook-timestamp", seconds});
+  headers.push_back({"webhook-signature", std::move(signature)});
+  return headers;
 }
 
 Headers x_webhook_headers(const WebhookId& id, const std::string& seconds, const std::vector<Code>& codes) {

@@ -9,8 +9,8 @@
 namespace postrider {
 
 // Values by token, in memory that is used again: no hashing, no allocation of its own once it has grown, and
-// the place that was left last (still in the caches) is taken first. A token is never 0, and that of a removed
-// value finds nothing. Values do not move. Not thread-safe.
+// the place that was left last (still in the caches) is taken first. A token is never 0, and that of a
+// removed value finds nothing. Values do not move. Not thread-safe.
 template <class T>
 class Slab {
  public:
@@ -61,8 +61,7 @@ class Slab {
   }
   template <class Each>
   void for_each(Each&& each) const {
-    const_cast<Slab*>(this)->for_each(
-        [&each](std::uint64_t token, const T& value) { each(token, value); });
+    const_cast<Slab*>(this)->for_each([&each](std::uint64_t token, const T& value) { each(token, value); });
   }
 
   std::size_t size() const { return size_; }

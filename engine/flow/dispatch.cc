@@ -79,7 +79,8 @@ Millis Dispatch::spread(Millis wait) {
 const Endpoint* Dispatch::declared(EndpointState& state) const {
   if (state.declared == nullptr) state.declared = registry_.registry().find(state.tenant, state.target);
   const Endpoint* const known = state.declared;
-  if (known == nullptr || known->def.deleted || known->def.incarnation != state.target.incarnation) return nullptr;
+  if (known == nullptr || known->def.deleted || known->def.incarnation != state.target.incarnation)
+    return nullptr;
   return known;
 }
 
@@ -360,8 +361,8 @@ void Dispatch::send(EndpointState& state, ActiveDelivery& delivery, SteadyTime n
   }
   HttpRequest request;
   request.to = state.destination;
-  request.headers = signature_headers(state.scheme, event.webhook_id, seconds,
-                                      state.signer->sign(prefix, *out->bytes));
+  request.headers =
+      signature_headers(state.scheme, event.webhook_id, seconds, state.signer->sign(prefix, *out->bytes));
   request.shared_headers = out->headers;
   request.body = out->bytes;
   request.timeout = context_.config.attempt_timeout;

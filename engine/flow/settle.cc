@@ -167,8 +167,7 @@ void Settle::write_attempt(std::uint64_t id, Chain& chain, OwnedPartition& parti
                    .value = attempt.record,
                    .headers = {}};
   chain.asked = true;
-  appender_.append(std::move(record), answer_of(id),
-                   Appender::Owner{partition.number, partition.generation});
+  appender_.append(std::move(record), answer_of(id), Appender::Owner{partition.number, partition.generation});
 }
 
 bool Settle::write_step(std::uint64_t id, Chain& chain, OwnedPartition& partition) {
@@ -182,8 +181,7 @@ bool Settle::write_step(std::uint64_t id, Chain& chain, OwnedPartition& partitio
                    .value = std::move(value),
                    .headers = {}};
   chain.asked = true;
-  appender_.append(std::move(record), answer_of(id),
-                   Appender::Owner{partition.number, partition.generation});
+  appender_.append(std::move(record), answer_of(id), Appender::Owner{partition.number, partition.generation});
   return true;
 }
 
@@ -454,18 +452,18 @@ void Settle::set_aside(OwnedPartition& partition, const Record& record, DeadReas
 
   Chain chain;
   chain.shrink = [payload] { payload->resize(std::min(payload->size(), kKeptOfTooLarge)); };
-  chain.steps.push_back(
-      {Topic::dead_letters, letter->delivery.tenant.str(),
-       [this, letter, payload](Stamp stamp) {
-         letter->stamp = stamp;
-         letter->dead_at = to_ms(context_.log_now());
-         // Whose it is cannot be trusted: sealed under the environment's own key. While no key can be had:
-         // reason, digest and position only.
-         auto sealed = context_.ports.keys.seal(seal_context(TenantId(), nullptr, "dead_letter"), *payload);
-         letter->sealed_payload = sealed ? *std::move(sealed) : std::string();
-         return wire::encode(context_.config.environment, *letter);
-       },
-       [this, letter] { context_.ports.observer.dead_letter(*letter); }});
+  chain.steps.push_back({Topic::dead_letters, letter->delivery.tenant.str(),
+                         [this, letter, payload](Stamp stamp) {
+                           letter->stamp = stamp;
+                           letter->dead_at = to_ms(context_.log_now());
+                           // Whose it is cannot be trusted: sealed under the environment's own key. While no
+                           // key can be had: reason, digest and position only.
+                           auto sealed = context_.ports.keys.seal(
+                               seal_context(TenantId(), nullptr, "dead_letter"), *payload);
+                           letter->sealed_payload = sealed ? *std::move(sealed) : std::string();
+                           return wire::encode(context_.config.environment, *letter);
+                         },
+                         [this, letter] { context_.ports.observer.dead_letter(*letter); }});
   SetAsideFact fact;
   fact.position = position;
   fact.reason = reason;

@@ -2,6 +2,7 @@
 
 #include <poll.h>
 #include <signal.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <cerrno>
@@ -21,6 +22,11 @@ void block_signals() {
   pthread_sigmask(SIG_BLOCK, &all, nullptr);
 }
 
+bool is_file(int fd) {
+  struct stat status {};
+  return fstat(fd, &status) == 0 && S_ISREG(status.st_mode);
+}
+
 // No more than a pipe takes at once (a write that blocks could not be given up), and whole lines if they fit,
 // so that no other program's line lands inside one of ours.
 std::size_t whole_lines(std::string_view bytes) {
@@ -31,7 +37,7 @@ std::size_t whole_lines(std::string_view bytes) {
 
 }  // namespace
 
-LineWriter::LineWriter(int fd) : fd_(fd), thread_([this] { run(); }) {}
+LineWriter::LineWriter(int fd) : fd_(fd), is_file_(is_file(fd)), thread_([this] { run(); }) {}
 
 LineWriter::~LineWriter() {
   flush(std::chrono::seconds(2));
@@ -95,7 +101,7 @@ void LineWriter::write_out(std::string_view bytes) {
       if (abandon_.load()) return;
       continue;
     }
-    const ssize_t written = ::write(fd_, bytes.data(), whole_lines(bytes));
+    const ssize_t written = ::write(fd_, bytes.data(), is_file_ ? bytes.size() : whole_lines(bytes));
     if (written < 0 && (errno == EINTR || errno == EAGAIN)) continue;
     if (written <= 0) return;  // nobody reads any more
     bytes.remove_prefix(static_cast<std::size_t>(written));

@@ -32,6 +32,7 @@ class LineWriter {
   void write_out(std::string_view bytes);
 
   const int fd_;
+  const bool is_file_;  // takes all at once, and never blocks
   std::mutex lock_;
   std::condition_variable filled_, written_;
   std::string filling_, writing_;

@@ -21,6 +21,7 @@ TEST(TurnMeter, ALoopWithoutRestIsOutpacedByAnswersThatComeAsFastAsItsTurns) {
   live(meter, now, 100, 8, 0);
   EXPECT_TRUE(meter.outpaced_by(Millis(10)));
   EXPECT_TRUE(meter.outpaced_by(Millis(25)));
+  EXPECT_TRUE(meter.saturated());
   EXPECT_FALSE(meter.outpaced_by(Millis(27))) << "a slow endpoint gets all it may have";
 }
 
@@ -29,6 +30,7 @@ TEST(TurnMeter, ALoopThatRestsIsNot) {
   SteadyTime now(Millis(5'000));
   live(meter, now, 100, 8, 2);
   EXPECT_FALSE(meter.outpaced_by(Millis(0)));
+  EXPECT_FALSE(meter.saturated());
 }
 
 TEST(TurnMeter, ForgetsWithinATenthOfASecond) {

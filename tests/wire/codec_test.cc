@@ -139,7 +139,14 @@ RC_GTEST_PROP(Codec, AnyAttemptComesBackThoughItsMessageIsUsedAgain, ()) {
   fact.body_digest = text();
   fact.registry_version = number();
   fact.fan_out = *rc::gen::arbitrary<std::uint32_t>();
-  RC_ASSERT(decode<AttemptFact>(wire::encode(kEnvironment, fact)) == fact);
+  const std::string record = wire::encode(kEnvironment, fact);
+  RC_ASSERT(decode<AttemptFact>(record) == fact);
+  fact.stamp = {number(), *rc::gen::arbitrary<std::uint64_t>()};
+  RC_ASSERT(wire::restamp(record, fact.stamp) == wire::encode(kEnvironment, fact));
+}
+
+TEST(Codec, WhatIsNoRecordIsNotStampedAnew) {
+  EXPECT_EQ(wire::restamp("\xff\xff", {1, 2}), "");
 }
 
 RC_GTEST_PROP(Codec, AnyParkedStateComesBackThoughItsMessageIsUsedAgain, ()) {
