@@ -38,8 +38,6 @@ ActiveDelivery& ActiveTable::add(std::shared_ptr<ActiveEvent> event, EndpointSta
   added.endpoint = &endpoint;
   added.id = std::move(id);
   added.event = std::move(event);
-  by_id_.erase(&added);  // the newer one counts
-  by_id_.insert(&added);
   added.event->deliveries.push_back(serial);
   if (added.event->active++ == 0) {
     events_[pack(added.event->position)] = added.event;
@@ -48,19 +46,34 @@ ActiveDelivery& ActiveTable::add(std::shared_ptr<ActiveEvent> event, EndpointSta
   return added;
 }
 
+ActiveDelivery& ActiveTable::add_parked(std::shared_ptr<ActiveEvent> event, EndpointState& endpoint,
+                                        DeliveryId id) {
+  ActiveDelivery& added = add(std::move(event), endpoint, std::move(id));
+  added.parked = true;
+  by_id_.erase(&added);  // the newer one counts
+  by_id_.insert(&added);
+  return added;
+}
+
 ActiveDelivery* ActiveTable::find(std::uint64_t serial) {
   return deliveries_.find(serial);
 }
 
 ActiveDelivery* ActiveTable::find(const DeliveryId& id) {
-  auto at = by_id_.find(id);
-  return at == by_id_.end() ? nullptr : *at;
+  if (auto at = by_id_.find(id); at != by_id_.end()) return *at;
+  ActiveDelivery* found = nullptr;
+  deliveries_.for_each([&](std::uint64_t, ActiveDelivery& delivery) {
+    if (delivery.id == id) found = &delivery;
+  });
+  return found;
 }
 
 void ActiveTable::remove(std::uint64_t serial) {
   ActiveDelivery* const delivery = deliveries_.find(serial);
   if (delivery == nullptr) return;
-  if (auto known = by_id_.find(delivery); known != by_id_.end() && *known == delivery) by_id_.erase(known);
+  if (delivery->parked) {
+    if (auto known = by_id_.find(delivery); known != by_id_.end() && *known == delivery) by_id_.erase(known);
+  }
   if (--delivery->event->active == 0) {
     bytes_ -= delivery->event->bytes;
     auto held = events_.find(pack(delivery->event->position));

@@ -74,9 +74,11 @@ struct ActiveDelivery {
 class ActiveTable {
  public:
   ActiveDelivery& add(std::shared_ptr<ActiveEvent> event, EndpointState& endpoint, DeliveryId id);
+  // One that comes back from parking.
+  ActiveDelivery& add_parked(std::shared_ptr<ActiveEvent> event, EndpointState& endpoint, DeliveryId id);
   ActiveDelivery* find(std::uint64_t serial);
-  bool has(const DeliveryId& id) const { return by_id_.contains(id); }
-  ActiveDelivery* find(const DeliveryId& id);
+  bool has_parked(const DeliveryId& id) const { return by_id_.contains(id); }
+  ActiveDelivery* find(const DeliveryId& id);  // looks at each that did not come from parking: for rare cases
   void remove(std::uint64_t serial);
   std::size_t size() const { return deliveries_.size(); }
 
@@ -90,7 +92,7 @@ class ActiveTable {
  private:
   std::size_t bytes_ = 0;
   Slab<ActiveDelivery> deliveries_;
-  // By the id that stands in the delivery: no copies of it.
+  // Those that came back from parking, by the id that stands in them. The others are many, and nobody asks.
   struct IdOf {
     using is_transparent = void;
     static const DeliveryId& of(const DeliveryId& id) { return id; }

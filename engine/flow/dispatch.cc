@@ -429,8 +429,8 @@ void Dispatch::settle_outcome(EndpointState& state, ActiveDelivery& delivery, co
   }
   note_breaker(state, outcome, verdict);
   const Partition partition = delivery.partition();
-  settle_.conclude(delivery, outcome, verdict, made);
-  note_health(state, partition, outcome, verdict);
+  settle_.conclude(delivery, outcome, verdict, made, situation.now);
+  note_health(state, partition, outcome, verdict, situation.now);
 }
 
 void Dispatch::note_breaker(EndpointState& state, const Outcome& outcome, const Verdict& verdict) {
@@ -461,10 +461,9 @@ EndpointHealth& Dispatch::health_of(EndpointState& state, Partition partition) {
 }
 
 void Dispatch::note_health(EndpointState& state, Partition partition, const Outcome& outcome,
-                           const Verdict& verdict) {
+                           const Verdict& verdict, LogTime now) {
   if (verdict.kind == Verdict::Kind::defer || outcome.error == AttemptError::ambiguous) return;
   EndpointHealth& health = health_of(state, partition);
-  const LogTime now = context_.log_now();
   const auto change =
       verdict.kind == Verdict::Kind::success
           ? health.succeeded(now)
@@ -563,7 +562,8 @@ void Dispatch::give_up_in_flight(Partition partition) {
     situation.lifetime = context_.config.lifetime;
     situation.chance = context_.ports.random.next();
     const Outcome outcome = failed_outcome(AttemptError::ambiguous);
-    settle_.conclude(*delivery, outcome, decide(outcome, flight.endpoint->retry, situation), flight.made);
+    settle_.conclude(*delivery, outcome, decide(outcome, flight.endpoint->retry, situation), flight.made,
+                     situation.now);
   });
 }
 

@@ -93,7 +93,8 @@ class Dispatch {
   const std::shared_ptr<const ActiveEvent::Body>& body(ActiveEvent& event, BodyFormat format) const;
   void settle_outcome(EndpointState& state, ActiveDelivery& delivery, const Outcome& outcome,
                       const AttemptMade& made);
-  void note_health(EndpointState& state, Partition partition, const Outcome& outcome, const Verdict& verdict);
+  void note_health(EndpointState& state, Partition partition, const Outcome& outcome, const Verdict& verdict,
+                   LogTime now);
   void note_breaker(EndpointState& state, const Outcome& outcome, const Verdict& verdict);
   void park_all(EndpointState& state, Millis wait);
   bool a_queue_fills(SteadyTime now);

@@ -84,7 +84,7 @@ void Parking::load_due(OwnedPartition& partition, SteadyTime now) {
 }
 
 bool Parking::bring_back(OwnedPartition& partition, const View::Due& row, SteadyTime now) {
-  if (active_.has(row.id) || loading_ids_.contains(row.id)) return true;
+  if (active_.has_parked(row.id) || loading_ids_.contains(row.id)) return true;
   if (active_.size() + loading_.size() >= context_.config.due_loaded_max + 2 * context_.config.window_max ||
       loading_.size() >= kFetchesMax || active_.bytes() >= context_.config.bytes_max) {
     return false;
@@ -143,9 +143,8 @@ void Parking::activate(const ParkedState& state, std::shared_ptr<ActiveEvent> ev
 
 ActiveDelivery& Parking::add(const ParkedState& state, std::shared_ptr<ActiveEvent> event, std::int64_t due) {
   EndpointState& endpoint = dispatch_.state(state.delivery.tenant, state.delivery.target);
-  ActiveDelivery& delivery = active_.add(std::move(event), endpoint, state.delivery.id);
+  ActiveDelivery& delivery = active_.add_parked(std::move(event), endpoint, state.delivery.id);
   delivery.attempts = state.attempts;
-  delivery.parked = true;
   delivery.due_row = due;
   delivery.last_status = state.last_status;
   delivery.last_error = state.last_error;

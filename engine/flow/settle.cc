@@ -219,8 +219,7 @@ Settle::Chain Settle::begin_recording(ActiveDelivery& delivery) {
 
 // Fills fact_, and says it aloud.
 void Settle::tell_attempt(const ActiveDelivery& delivery, const Outcome& outcome, const Verdict& verdict,
-                          const AttemptMade& made) {
-  const LogTime now = context_.log_now();
+                          const AttemptMade& made, LogTime now) {
   AttemptFact& fact = fact_;
   delivery.write_ref(fact.delivery);
   fact.number = std::max<std::uint32_t>(delivery.attempts, 1);
@@ -251,25 +250,26 @@ void Settle::tell_attempt(const ActiveDelivery& delivery, const Outcome& outcome
   fact.body_digest = made.body ? made.body->digest : std::string();
   fact.registry_version = made.registry_version;
   fact.fan_out = delivery.event->fan_out;
+  std::optional<std::int64_t> remaining;
+  if (!outcome.headers.empty())
+    remaining = read_rate_limit(outcome.headers, context_.ports.clock.wall()).remaining;
   context_.ports.observer.attempt({fact, made.by->attempts_max,
-                                   extension(delivery.event->event, "traceparent"),
-                                   read_rate_limit(outcome.headers, context_.ports.clock.wall()).remaining,
+                                   extension(delivery.event->event, "traceparent"), remaining,
                                    error_code(outcome), verdict.dead});
 }
 
 void Settle::conclude(ActiveDelivery& delivery, const Outcome& outcome, const Verdict& verdict,
-                      const AttemptMade& made) {
+                      const AttemptMade& made, LogTime now) {
   OwnedPartition* partition = ownership_.find(delivery.partition(), delivery.generation);
   if (!partition) return;
-  const LogTime next = context_.log_now() + verdict.delay;
   delivery.last_status = outcome.status;
   delivery.last_error = outcome.error;
   if (verdict.kind == Verdict::Kind::defer) {
-    park(delivery, next);
+    park(delivery, now + verdict.delay);
     return;
   }
   Chain chain = begin_recording(delivery);
-  tell_attempt(delivery, outcome, verdict, made);
+  tell_attempt(delivery, outcome, verdict, made, now);
   fact_.stamp = partition->next_stamp();
   chain.attempt = Attempt{delivery.id, fact_.stamp, wire::encode(context_.config.environment, fact_), false};
   if (verdict.kind == Verdict::Kind::retry) add_parking(chain, delivery, from_ms<LogTime>(fact_.next_at));

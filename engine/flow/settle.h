@@ -42,7 +42,7 @@ class Settle {
 
   // After an attempt. The delivery is ours no more once this returns (its stage is `recording`).
   void conclude(ActiveDelivery& delivery, const Outcome& outcome, const Verdict& verdict,
-                const AttemptMade& made);
+                const AttemptMade& made, LogTime now);
   // Without an attempt: due when there is a chance.
   void park(ActiveDelivery& delivery, LogTime due);
   void bury(ActiveDelivery& delivery, DeadReason reason);
@@ -111,7 +111,7 @@ class Settle {
   void end_chain(std::uint64_t id);
 
   void tell_attempt(const ActiveDelivery& delivery, const Outcome& outcome, const Verdict& verdict,
-                    const AttemptMade& made);
+                    const AttemptMade& made, LogTime now);
   Step cancel_step(CancelledFact cancelled);
   template <class Fact>
   Step fact_step(std::string key, Fact fact);  // on `attempts`
