@@ -7,8 +7,8 @@ namespace postrider {
 // of a second. A value; the caller says when a turn begins and ends.
 //
 // A loop without rest is the slower party: to an endpoint whose answers lie ready by the next turn, more
-// attempts at once bring nothing, and each costs (a connection's memory in the kernel, in libcurl and in the
-// caches: the bare loop of benchmarks/ pays 40 % more with sixteen at once than with two).
+// attempts at once bring nothing, and each costs a connection's memory in the kernel, in libcurl and in the
+// caches.
 class TurnMeter {
  public:
   void begin(SteadyTime now);

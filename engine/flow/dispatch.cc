@@ -10,7 +10,7 @@ namespace postrider::flow {
 namespace {
 
 constexpr std::size_t kSendsPerTurn = 4;      // of one endpoint, before the next has its turn
-constexpr std::uint32_t kAlwaysInFlight = 2;  // of one endpoint, however busy we are
+constexpr std::uint32_t kAlwaysInFlight = 6;  // of one endpoint, however busy we are
 constexpr std::size_t kSendsPerPump = 2000;   // then answers are looked at again
 constexpr Millis kQueueFullWait{5000};
 constexpr Millis kLookAgain{50};
