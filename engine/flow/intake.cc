@@ -41,6 +41,8 @@ void Intake::pump(SteadyTime now) {
   if (!registry_.fresh(now)) return;
   retry_sealed(now);
   while (!queue_.empty()) {
+    // What was parked or has ended must not begin anew: without a view that cannot be told.
+    if (view_.broken()) return;
     Record record = std::move(queue_.front());
     queue_.pop_front();
     waiting_bytes_ -= size_of(record);
@@ -195,7 +197,9 @@ void Intake::make_deliveries(OwnedPartition& partition, const Record& record, Ev
     ids.push_back(delivery_id(ownership_.identity(), active->position, active->webhook_id, target.incarnation,
                               active->event.replay_job));
     if (again && (view_.parked(ids.back()) || view_.has_ended(ids.back()))) continue;
-    active_.add(active, dispatch_.state(active->event.tenant, target), ids.back()).counted = true;
+    ActiveDelivery& added = active_.add(active, dispatch_.state(active->event.tenant, target), ids.back());
+    added.counted = true;
+    added.parked = again && view_.broken();  // perhaps: its end says so
   }
   view_.put_index(active->webhook_id, active->event.id, active->position, ids);
   active->unrecorded = active->active;

@@ -19,17 +19,17 @@ namespace postrider::flow {
 
 // One partition of `events` while this instance owns it. Plain state; Ownership moves it through its phases:
 //
-//   reading   `parked` from the view's position to the end that stood at assignment: finds the last owner's
-//   mark marking   our own mark is under way; its offset becomes the epoch restoring `parked` up to our mark
-//   running   events come, deliveries go
-//   draining  revoked: what is in flight is brought home
-//   stopped   refused (offsets lost, source replaced): an operator decides
+//   opening    the view is asked for its position; waits while it cannot be read or wiped
+//   reading    `parked` from the view's position to the end that stood at assignment: finds the last owner's
+//   mark marking    our own mark is under way; its offset becomes the epoch restoring  `parked` up to our
+//   mark running    events come, deliveries go draining   revoked: what is in flight is brought home stopped
+//   refused (offsets lost, source replaced): an operator decides
 struct OwnedPartition {
-  enum class Phase { reading, marking, restoring, running, draining, stopped };
+  enum class Phase { opening, reading, marking, restoring, running, draining, stopped };
 
   Partition number = 0;
   std::uint64_t generation = 0;  // of this assignment: what an older one started is told by it
-  Phase phase = Phase::reading;
+  Phase phase = Phase::opening;
   Assignment assignment;
   std::optional<OwnerMark> last_mark;  // the newest before ours
   LogTime view_as_of{};                // of the view's position at assignment
@@ -45,6 +45,8 @@ struct OwnedPartition {
   Offset tail_next = 0;
   LogTime tail_appended{};
   bool tail_moved = false;
+  bool tail_stalled = false;  // the view failed while a record was restored: read again from tail_next
+  bool wipe_owed = false;     // and its rows are to be removed before
   std::uint64_t parked = 0;
   std::uint64_t own_seen = 0;                           // highest own sequence read back
   absl::flat_hash_set<std::uint64_t> unacknowledged;    // own sequences on `parked`

@@ -74,26 +74,54 @@ void Ownership::on_assigned(std::span<const Assignment> assigned) {
     partition->number = assignment.partition;
     partition->generation = ++generations_;
     partition->assignment = assignment;
-    partition->last_mark = view_.mark(assignment.partition);
-    if (auto tail = view_.tail(assignment.partition)) {
-      const bool possible = tail->next <= assignment.parked_end && tail->next >= assignment.parked_begin;
-      if (possible) {
-        partition->view_at_hand = true;
-        partition->tail_next = tail->next;
-        partition->view_as_of = tail->appended;
-        partition->tail_appended = tail->appended;
-        partition->parked = tail->parked;
-      }
-    }
-    if (!partition->view_at_hand) {
-      view_.wipe(assignment.partition);
-      partition->tail_next = assignment.parked_begin;
-    }
     OwnedPartition& added = *partition;
     owned_[assignment.partition] = std::move(partition);
-    context_.ports.log.tail(Topic::parked, added.number, added.tail_next);
-    read_on(added);
+    open(added);
   }
+}
+
+// While the view cannot be read, nothing is known of what was parked: the partition waits.
+void Ownership::open(OwnedPartition& partition) {
+  const Assignment& assignment = partition.assignment;
+  partition.last_mark = view_.mark(partition.number);
+  const auto tail = view_.tail(partition.number);
+  if (view_.broken()) return;
+  if (tail && tail->next <= assignment.parked_end && tail->next >= assignment.parked_begin) {
+    partition.view_at_hand = true;
+    partition.tail_next = tail->next;
+    partition.view_as_of = tail->appended;
+    partition.tail_appended = tail->appended;
+    partition.parked = tail->parked;
+  } else {
+    if (!view_.wipe(partition.number)) return;
+    partition.tail_next = assignment.parked_begin;
+  }
+  partition.phase = OwnedPartition::Phase::reading;
+  follow(partition);
+  read_on(partition);
+}
+
+void Ownership::follow(OwnedPartition& partition) {
+  context_.ports.log.untail(Topic::parked, partition.number);
+  context_.ports.log.tail(Topic::parked, partition.number, partition.tail_next);
+}
+
+// The view's rows of that partition, from the log alone.
+void Ownership::rebuild(OwnedPartition& partition) {
+  partition.parked = 0;
+  partition.tail_next = partition.assignment.parked_begin;
+  partition.wipe_owed = !view_.wipe(partition.number);
+  partition.tail_stalled = partition.wipe_owed;
+  if (!partition.tail_stalled) follow(partition);
+}
+
+void Ownership::take_up_again(OwnedPartition& partition) {
+  if (view_.broken()) return;
+  if (partition.phase == OwnedPartition::Phase::opening) return open(partition);
+  if (!partition.tail_stalled) return;
+  if (partition.wipe_owed) return rebuild(partition);
+  partition.tail_stalled = false;
+  follow(partition);
 }
 
 void Ownership::read_on(OwnedPartition& partition) {
@@ -174,11 +202,7 @@ void Ownership::marked(OwnedPartition& partition, const Appended& appended) {
     // Older than tombstones are kept: what the view holds may have ended and been compacted away.
     context_.ports.observer.note("warn", "view_wiped", "the view of a partition is too old: built again",
                                  nullptr);
-    view_.wipe(partition.number);
-    partition.parked = 0;
-    partition.tail_next = partition.assignment.parked_begin;
-    context_.ports.log.untail(Topic::parked, partition.number);
-    context_.ports.log.tail(Topic::parked, partition.number, partition.tail_next);
+    rebuild(partition);
   }
   read_on(partition);
 }
@@ -225,7 +249,13 @@ void Ownership::lost_at_source(OwnedPartition& partition, Offset first, Offset l
 
 void Ownership::on_tail(const Record& record) {
   OwnedPartition* partition = find(record.partition);
-  if (!partition || record.offset < partition->tail_next) return;
+  if (!partition || partition->tail_stalled || record.offset < partition->tail_next) return;
+  const bool restores =
+      record.key != kOwnerKey && (partition->epoch < 0 || record.offset <= partition->epoch);
+  if (restores && !restore_record(*partition, record)) {
+    partition->tail_stalled = true;
+    return;
+  }
   partition->tail_next = record.offset + 1;
   partition->tail_appended = record.appended;
   partition->tail_moved = true;
@@ -241,35 +271,35 @@ void Ownership::on_tail(const Record& record) {
         partition->superseded_at = context_.steady();
       }
     }
-  } else if (partition->epoch < 0 || record.offset <= partition->epoch) {
-    restore_record(*partition, record);
-  } else {
+  } else if (!restores) {
     answer_if_foreign(*partition, record);
   }
   read_on(*partition);
 }
 
-void Ownership::restore_record(OwnedPartition& partition, const Record& record) {
+bool Ownership::restore_record(OwnedPartition& partition, const Record& record) {
   const DeliveryId id(record.key);
   const auto before = view_.parked(id);
+  if (view_.broken()) return false;
   if (!record.value) {
-    if (!before) return;
+    if (!before) return true;
     view_.erase_parked(before->delivery, before->due);
     view_.drop_claim(before->delivery.position, id);
     view_.put_end(before->delivery, record.appended);
     if (partition.parked > 0) --partition.parked;
-    return;
+    return true;
   }
   auto fact = wire::decode_parked(context_.config.environment, *record.value);
   if (!fact) {
     context_.ports.observer.note("error", "parked_record_refused", fact.error().message, &fact.error());
-    return;
+    return true;
   }
-  if (!std::holds_alternative<ParkedState>(*fact)) return;
+  if (!std::holds_alternative<ParkedState>(*fact)) return true;
   const ParkedState& state = std::get<ParkedState>(*fact);
   if (before) view_.unhold(before->delivery);
   view_.put_parked(state, before ? std::optional(before->due) : std::nullopt);
   if (!before) ++partition.parked;
+  return true;
 }
 
 void Ownership::answer_if_foreign(OwnedPartition& partition, const Record& record) {
@@ -301,21 +331,28 @@ void Ownership::answer(OwnedPartition& partition, OwnedPartition::Foreign word) 
   if (ActiveDelivery* active = active_.find(word.id)) {
     active->parked = true;
     active->foreign_at = word.at;
-  } else if (!may_act(partition, context_.steady()) || view_.broken()) {
+    partition.owed.erase(partition.owed.find(word.at));
+    return;
+  }
+  std::optional<ParkedState> known;
+  if (may_act(partition, context_.steady())) known = view_.parked(word.id);
+  // What the view cannot read may stand there all the same.
+  if (!may_act(partition, context_.steady()) || view_.broken()) {
     partition.unanswered.push_back(std::move(word));
     return;
-  } else if (auto known = view_.parked(word.id)) {
+  }
+  if (known) {
     // Held: only its row waits at the end of its lifetime. Whoever reads the log alone shall look at once.
     if (known->due >= known->appended + context_.config.lifetime.count())
       known->due = to_ms(context_.log_now());
     append_parked(partition, *known, until_acknowledged(partition, word));
     return;
-  } else if (word.said && word.said->delivery.position.offset >= partition.next_event) {
-    partition.foreign.insert(word.id);
-  } else if (word.said) {
+  }
+  if (word.said && word.said->delivery.position.offset < partition.next_event) {
     append_tombstone(partition, word.id, until_acknowledged(partition, word));
     return;
   }
+  if (word.said) partition.foreign.insert(word.id);
   partition.owed.erase(partition.owed.find(word.at));
 }
 
@@ -423,6 +460,7 @@ void Ownership::tick(SteadyTime now) {
   bool idle = true;
   std::vector<Partition> over;
   for (auto& [number, partition] : owned_) {
+    take_up_again(*partition);
     if (partition->phase == OwnedPartition::Phase::running) tick_partition(*partition, now);
     if (partition->phase == OwnedPartition::Phase::draining && tick_drain(*partition, now))
       over.push_back(number);

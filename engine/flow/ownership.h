@@ -61,13 +61,17 @@ class Ownership {
   bool empty() const { return owned_.empty(); }
 
  private:
+  void open(OwnedPartition& partition);
+  void follow(OwnedPartition& partition);  // the tail, from tail_next
+  void rebuild(OwnedPartition& partition);
+  void take_up_again(OwnedPartition& partition);
   void read_on(OwnedPartition& partition);
   void check_and_mark(OwnedPartition& partition);
   std::optional<Error> refusal(const OwnedPartition& partition) const;
   void write_mark(OwnedPartition& partition);
   void marked(OwnedPartition& partition, const Appended& appended);
   void run(OwnedPartition& partition);
-  void restore_record(OwnedPartition& partition, const Record& record);
+  bool restore_record(OwnedPartition& partition, const Record& record);  // false: the view failed
   void answer_if_foreign(OwnedPartition& partition, const Record& record);
   void answer(OwnedPartition& partition, OwnedPartition::Foreign word);
   Appender::Answer until_acknowledged(const OwnedPartition& partition, const OwnedPartition::Foreign& word);

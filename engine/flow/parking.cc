@@ -91,6 +91,10 @@ bool Parking::bring_back(OwnedPartition& partition, const View::Due& row, Steady
   }
   auto state = view_.parked(row.id);
   if (!state) return !view_.broken();  // its delivery ended; the row goes with it
+  if (state->due != row.due) {         // its delivery waits for another time
+    view_.erase_due(partition.number, row.due, row.id);
+    return true;
+  }
   const bool expired = to_ms(context_.log_now()) >= state->appended + context_.config.lifetime.count();
   const Dispatch::Room room = dispatch_.room(state->delivery.tenant, state->delivery.target, now);
   using Kind = Dispatch::Room::Kind;
@@ -298,7 +302,7 @@ void Parking::drain_held(SteadyTime now) {
         partition->next_due = std::min(partition->next_due.value_or(due), due);
       }
     }
-    if (!any) {
+    if (!any && !view_.broken()) {
       state->held = 0;
       state->draining_held = false;
     }

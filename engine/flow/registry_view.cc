@@ -104,6 +104,10 @@ void RegistryView::tick(SteadyTime now) {
   if (now >= next_ask_) {
     next_ask_ = now + kAskEvery;
     context_.ports.log.ask_end(Topic::endpoints, 0);
+    // The others' are asked for once, yet a partition without a leader answers nothing.
+    for (const auto& [topic, follow] : follows_) {
+      if (topic != Topic::endpoints && !follow.first_end) context_.ports.log.ask_end(topic, 0);
+    }
   }
   // Everybody who sees an ignored record last would append; the later ones are harmless.
   if (now >= next_mend_) {

@@ -283,11 +283,16 @@ void Settle::park(ActiveDelivery& delivery, LogTime due) {
   OwnedPartition* partition = ownership_.find(delivery.partition(), delivery.generation);
   if (!partition) return;
   if (delivery.parked && delivery.due_row) {
-    // It waits on without an attempt: its state stands on the log already, only the view moves it.
-    view_.move_due(delivery.ref(), *delivery.due_row, to_ms(due));
-    if (auto state = view_.parked(delivery.id)) view_.put_due(*std::move(state), to_ms(due));
-    partition->due_cursor = std::min(partition->due_cursor, {to_ms(due), delivery.id});
-    partition->next_due = std::min(partition->next_due.value_or(to_ms(due)), to_ms(due));
+    // It waits on without an attempt: its state stands on the log already, only the view moves it. One that
+    // the view cannot read is looked at again where it stood.
+    std::int64_t row = *delivery.due_row;
+    if (auto state = view_.parked(delivery.id)) {
+      view_.move_due(state->delivery, row, to_ms(due));
+      view_.put_due(*std::move(state), to_ms(due));
+      row = to_ms(due);
+    }
+    partition->due_cursor = std::min(partition->due_cursor, {row, delivery.id});
+    partition->next_due = std::min(partition->next_due.value_or(row), row);
     release(*partition, delivery);
     return;
   }

@@ -135,6 +135,10 @@ void View::erase_parked(const DeliveryRef& ref, std::optional<std::int64_t> due)
   unhold(ref);
 }
 
+void View::erase_due(Partition partition, std::int64_t due, const DeliveryId& id) {
+  batch_.erase(Family::due, due_key(partition, due, id));
+}
+
 void View::move_due(const DeliveryRef& ref, std::int64_t from, std::int64_t to) {
   batch_.erase(Family::due, due_key(ref.position.partition, from, ref.id));
   batch_.put(Family::due, due_key(ref.position.partition, to, ref.id), "");
@@ -385,16 +389,18 @@ void View::put_mark(Partition partition, const OwnerMark& mark) {
   batch_.put(Family::meta, "mark" + be32(partition), wire::encode(context_.config.environment, mark));
 }
 
-void View::wipe(Partition partition) {
-  (void)flush();
+bool View::wipe(Partition partition) {
   const std::string prefix = be32(partition);
-  for (Family family : {Family::parked, Family::due, Family::held, Family::claims, Family::repeats}) {
-    if (auto done = context_.ports.store.erase_range(family, prefix, after(prefix)); !done)
-      broke(done.error());
-  }
   batch_.erase(Family::meta, "tail" + prefix);
   batch_.erase(Family::meta, "mark" + prefix);
-  (void)flush();
+  if (!flush()) return false;
+  for (Family family : {Family::parked, Family::due, Family::held, Family::claims, Family::repeats}) {
+    if (auto done = context_.ports.store.erase_range(family, prefix, after(prefix)); !done) {
+      broke(done.error());
+      return false;
+    }
+  }
+  return true;
 }
 
 }  // namespace postrider::flow

@@ -50,6 +50,7 @@ class View {
   // Writes the state and moves its due row from `old_due`.
   void put_parked(const ParkedState& state, std::optional<std::int64_t> old_due);
   void erase_parked(const DeliveryRef& ref, std::optional<std::int64_t> due);
+  void erase_due(Partition partition, std::int64_t due, const DeliveryId& id);
   void move_due(const DeliveryRef& ref, std::int64_t from, std::int64_t to);
   // The row's own note of where its due row stands now; the log's state keeps its due.
   void put_due(ParkedState state, std::int64_t due);
@@ -113,8 +114,8 @@ class View {
   void put_tail(Partition partition, const Tail& tail);
   std::optional<OwnerMark> mark(Partition partition);
   void put_mark(Partition partition, const OwnerMark& mark);
-  // Forgets all of one partition but its history.
-  void wipe(Partition partition);
+  // Forgets all of one partition but its history. False: not all of it could be removed.
+  bool wipe(Partition partition);
 
  private:
   std::optional<std::string> get(Family family, std::string_view key);

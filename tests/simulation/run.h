@@ -1,0 +1,86 @@
+#pragma once
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "engine/flow/shard.h"
+#include "tests/simulation/kafka.h"
+#include "tests/simulation/oracle.h"
+#include "tests/simulation/ports.h"
+
+namespace postrider::simulation {
+
+// What is drawn for a run before it begins.
+struct Scenario {
+  std::uint64_t seed = 0;
+  int processes = 1, tenants = 1, endpoints = 1, events = 50;
+  Partition partitions = 1;
+  std::int64_t faults_ms = 60'000;  // the first phase
+  LogFaults log;
+  bool crashes = false, power_cuts = false, stops = false, network_cuts = false, rebalances = false,
+       outages = false, elections = false, compaction = false, clock_jumps = false, disk_full = false,
+       view_corrupt = false, view_lost = false, keys_away = false, names_fail = false, names_lie = false,
+       lagging_registry = false, changes = false, repeats = false, poison = false, replays = false,
+       tight = false, moods = false, truncation = false;
+  static Scenario draw(std::uint64_t seed);
+  std::string words() const;
+};
+
+struct Report {
+  std::optional<std::string> broken;  // nullopt: all invariants held
+  Oracle::Counts counts;
+  std::int64_t virtual_ms = 0;
+  std::vector<std::string> trace;
+  Scenario scenario;
+};
+
+// One seed, from the first event to the last settled one.
+class Run {
+ public:
+  Run(const Scenario& scenario, bool traced);
+  ~Run();
+  Report finish();
+
+ private:
+  struct Node;
+
+  void start(Node& node);
+  void kill(Node& node, bool power);
+  void go(
+      std::int64_t until, const std::function<bool()>& done = [] { return false; });
+  Node* some_running();
+
+  void plan_events();
+  void publish(Publication publication, std::size_t bytes);
+  void plan_changes();
+  void change_something();
+  void apply(EndpointHistory& endpoint);
+  void remove(EndpointHistory& endpoint);
+  void toggle(EndpointHistory& endpoint, bool enable);
+  void answered(EndpointHistory& endpoint, std::size_t index, std::int64_t deadline);
+  void plan_replays();
+  void replay_something();
+  void plan_faults();
+  void fault();
+  void heal();
+  void every(std::int64_t least, std::int64_t most, std::function<void()> what);
+  void calm_moods();
+  void compare_rebuilt();
+  void say_state(Node& node);
+
+  const Scenario scenario_;
+  Draw draw_;
+  Timeline time_;
+  Kafka kafka_;
+  Group group_;
+  Hosts hosts_;
+  Oracle oracle_;
+  std::vector<std::unique_ptr<Node>> nodes_;
+  std::vector<std::string> types_;
+  int last_host_ = 0, last_life_ = 0, last_key_ = 0;
+  bool faults_on_ = true;
+};
+
+}  // namespace postrider::simulation
