@@ -56,8 +56,9 @@ struct ActiveDelivery {
   // Counted in event->unrecorded: made when the event was read. One that comes back from parking is not,
   // though it may share the event with siblings that are.
   bool counted = false;
-  // Offset of a foreign record of `parked` seen meanwhile: our last word must lie above it.
-  Offset foreign_at = -1;
+  // Offsets of foreign records of `parked` seen meanwhile: our last word must lie above them, and until it
+  // does the view's position stays below.
+  std::vector<Offset> foreign_at;
   std::optional<std::int64_t> due_row;  // the due row it was loaded from or parked under
   enum class Stage { queued, sending, recording } stage = Stage::queued;
   SteadyTime queued_at{};

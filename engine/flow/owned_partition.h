@@ -1,4 +1,5 @@
 #pragma once
+#include <absl/container/flat_hash_map.h>
 #include <absl/container/flat_hash_set.h>
 
 #include <cstdint>
@@ -48,10 +49,9 @@ struct OwnedPartition {
   bool tail_stalled = false;  // the view failed while a record was restored: read again from tail_next
   bool wipe_owed = false;     // and its rows are to be removed before
   std::uint64_t parked = 0;
-  std::uint64_t own_seen = 0;                           // highest own sequence read back
-  absl::flat_hash_set<std::uint64_t> unacknowledged;    // own sequences on `parked`
-  std::map<std::uint64_t, Offset> seen_unacknowledged;  // read back before their acknowledgement
-  absl::flat_hash_set<DeliveryId> foreign;              // foreign states of events that we have not read yet
+  std::uint64_t own_seen = 0;                         // highest own sequence read back
+  absl::flat_hash_set<std::uint64_t> unacknowledged;  // own sequences on `parked`
+  absl::flat_hash_set<std::uint64_t> given_up;        // unknown: not seen yet, and may still land
   // Foreign words that ours must follow: not yet said (no lease, a broken view), and not yet acknowledged.
   // Our position stays below them, so that a restart sees them again.
   struct Foreign {
@@ -60,6 +60,9 @@ struct OwnedPartition {
     Offset at = 0;
   };
   std::vector<Foreign> unanswered;
+  // Foreign states of events that we have not read yet: for their deliveries' last words.
+  absl::flat_hash_map<DeliveryId, std::vector<Foreign>> foreign;
+  std::map<std::uint64_t, Foreign> seen_unacknowledged;  // own words, read back before their acknowledgement
   std::multiset<Offset> owed;
 
   // --- events

@@ -312,17 +312,18 @@ void Ownership::answer_if_foreign(OwnedPartition& partition, const Record& recor
   } else {
     stamp = wire::read_stamp(record.headers);
   }
+  OwnedPartition::Foreign word{DeliveryId(record.key), std::move(said), record.offset};
   const bool own = stamp && stamp->epoch == partition.epoch;
-  if (own && stamp->sequence > partition.own_seen) {
+  if (own && partition.given_up.erase(stamp->sequence) == 0 && stamp->sequence > partition.own_seen) {
     partition.own_seen = stamp->sequence;
     if (partition.unacknowledged.contains(stamp->sequence)) {
       // Its row is written with its acknowledgement: until then our position stays below it.
-      partition.seen_unacknowledged[stamp->sequence] = record.offset;
+      partition.seen_unacknowledged.emplace(stamp->sequence, std::move(word));
     }
     return;
   }
   partition.owed.insert(record.offset);
-  answer(partition, {DeliveryId(record.key), std::move(said), record.offset});
+  answer(partition, std::move(word));
 }
 
 // Somebody else's word, or ours landing late, now stands last on that delivery: compaction would keep it. So
@@ -330,9 +331,8 @@ void Ownership::answer_if_foreign(OwnedPartition& partition, const Record& recor
 void Ownership::answer(OwnedPartition& partition, OwnedPartition::Foreign word) {
   if (ActiveDelivery* active = active_.find(word.id)) {
     active->parked = true;
-    active->foreign_at = word.at;
-    partition.owed.erase(partition.owed.find(word.at));
-    return;
+    active->foreign_at.push_back(word.at);
+    return;  // owed until its last word stands
   }
   std::optional<ParkedState> known;
   if (may_act(partition, context_.steady())) known = view_.parked(word.id);
@@ -352,8 +352,12 @@ void Ownership::answer(OwnedPartition& partition, OwnedPartition::Foreign word) 
     append_tombstone(partition, word.id, until_acknowledged(partition, word));
     return;
   }
-  if (word.said) partition.foreign.insert(word.id);
-  partition.owed.erase(partition.owed.find(word.at));
+  if (word.said) {
+    auto& words = partition.foreign[word.id];
+    words.push_back(std::move(word));
+  } else {
+    partition.owed.erase(partition.owed.find(word.at));
+  }
 }
 
 Appender::Answer Ownership::until_acknowledged(const OwnedPartition& partition,
@@ -399,14 +403,24 @@ void Ownership::append_stamped(OwnedPartition& partition, NewRecord record, Stam
       std::move(record),
       [this, number = partition.number, generation = partition.generation, sequence = stamp.sequence,
        answer = std::move(answer)](const Appended& appended) mutable {
-        if (OwnedPartition* owned = find(number, generation)) {
-          owned->unacknowledged.erase(sequence);
-          owned->seen_unacknowledged.erase(sequence);
-          owned->tail_moved = true;
-        }
+        if (OwnedPartition* owned = find(number, generation)) said(*owned, sequence, appended);
         answer(appended);
       },
       Appender::Owner{partition.number, partition.generation});
+}
+
+// One that was given up and stands there all the same is answered as a foreign one is.
+void Ownership::said(OwnedPartition& partition, std::uint64_t sequence, const Appended& appended) {
+  partition.unacknowledged.erase(sequence);
+  partition.tail_moved = true;
+  auto seen = partition.seen_unacknowledged.extract(sequence);
+  if (appended.status == Appended::Status::acknowledged) return;
+  if (seen.empty()) {
+    partition.given_up.insert(sequence);
+    return;
+  }
+  partition.owed.insert(seen.mapped().at);
+  answer(partition, std::move(seen.mapped()));
 }
 
 void Ownership::note_positions() {
@@ -414,7 +428,7 @@ void Ownership::note_positions() {
     if (!partition->tail_moved) continue;
     partition->tail_moved = false;
     Offset next = partition->tail_next;
-    for (const auto& [sequence, offset] : partition->seen_unacknowledged) next = std::min(next, offset);
+    for (const auto& [sequence, word] : partition->seen_unacknowledged) next = std::min(next, word.at);
     if (!partition->owed.empty()) next = std::min(next, *partition->owed.begin());
     view_.put_tail(number, {next, partition->tail_appended, partition->parked});
   }
@@ -482,6 +496,13 @@ void Ownership::tick_partition(OwnedPartition& partition, SteadyTime now) {
   if (due && (!partition.commit_under_way || now - partition.commit_sent >= heartbeat))
     commit(partition, now);
   if (!may_act(partition, now)) return;
+  // Their events were read and settled, and made no such delivery.
+  absl::erase_if(partition.foreign, [&](auto& entry) {
+    auto& words = entry.second;
+    if (words.front().said->delivery.position.offset >= partition.watermark.next_to_commit()) return false;
+    partition.unanswered.insert(partition.unanswered.end(), words.begin(), words.end());
+    return true;
+  });
   if (!partition.unanswered.empty() && !view_.broken()) {
     for (auto& word : std::exchange(partition.unanswered, {})) answer(partition, std::move(word));
   }

@@ -77,6 +77,7 @@ class Ownership {
   Appender::Answer until_acknowledged(const OwnedPartition& partition, const OwnedPartition::Foreign& word);
   void lost_at_source(OwnedPartition& partition, Offset first, Offset last);
   void append_stamped(OwnedPartition& partition, NewRecord record, Stamp stamp, Appender::Answer answer);
+  void said(OwnedPartition& partition, std::uint64_t sequence, const Appended& appended);
   void commit(OwnedPartition& partition, SteadyTime now);
   void tick_partition(OwnedPartition& partition, SteadyTime now);
   bool tick_drain(OwnedPartition& partition, SteadyTime now);  // true: over

@@ -118,8 +118,8 @@ void Settle::stands(Chain& chain, const Appended& appended) {
   }
   chain.last_word_stands = true;
   ActiveDelivery* const delivery = active_.find(chain.serial);
-  if (delivery != nullptr && delivery->foreign_at > appended.offset) {
-    delivery->foreign_at = -1;
+  if (delivery != nullptr && std::any_of(delivery->foreign_at.begin(), delivery->foreign_at.end(),
+                                         [&](Offset at) { return at > appended.offset; })) {
     chain.last_word_stands = false;  // a foreign word came after ours: say it once more
   }
 }
@@ -185,15 +185,23 @@ bool Settle::write_step(std::uint64_t id, Chain& chain, OwnedPartition& partitio
   return true;
 }
 
+void Settle::take_over_foreign(OwnedPartition& partition, ActiveDelivery& delivery) {
+  const auto words = partition.foreign.find(delivery.id);
+  if (words == partition.foreign.end()) return;
+  delivery.parked = true;
+  for (const auto& word : words->second) delivery.foreign_at.push_back(word.at);
+  partition.foreign.erase(words);
+}
+
 // Of an end: the tombstone, when anything stands on `parked`.
 void Settle::write_last_word(std::uint64_t id, Chain& chain, OwnedPartition& partition) {
+  ActiveDelivery* const delivery = active_.find(chain.serial);
+  if (delivery != nullptr) take_over_foreign(partition, *delivery);
   if (chain.parking) {
     chain.asked = true;
     ownership_.append_parked(partition, *chain.parking, answer_of(id));
     return;
   }
-  ActiveDelivery* const delivery = active_.find(chain.serial);
-  if (delivery != nullptr && partition.foreign.erase(delivery->id) > 0) delivery->parked = true;
   if (delivery == nullptr || !delivery->parked) {
     chain.last_word_stands = true;
     finish(id, chain, partition);
@@ -282,7 +290,7 @@ void Settle::conclude(ActiveDelivery& delivery, const Outcome& outcome, const Ve
 void Settle::park(ActiveDelivery& delivery, LogTime due) {
   OwnedPartition* partition = ownership_.find(delivery.partition(), delivery.generation);
   if (!partition) return;
-  if (delivery.parked && delivery.due_row) {
+  if (delivery.parked && delivery.due_row && delivery.foreign_at.empty()) {
     // It waits on without an attempt: its state stands on the log already, only the view moves it. One that
     // the view cannot read is looked at again where it stood.
     std::int64_t row = *delivery.due_row;
@@ -420,6 +428,10 @@ void Settle::ended(OwnedPartition& partition, ActiveDelivery& delivery) {
 
 void Settle::release(OwnedPartition& partition, ActiveDelivery& delivery) {
   ActiveEvent& event = *delivery.event;
+  for (const Offset at : delivery.foreign_at) {
+    if (const auto owed = partition.owed.find(at); owed != partition.owed.end()) partition.owed.erase(owed);
+    partition.tail_moved = true;
+  }
   if (delivery.counted && --event.unrecorded == 0) {
     ownership_.settled(partition, event.position.offset);
   }

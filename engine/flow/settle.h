@@ -103,6 +103,7 @@ class Settle {
   bool write_next(std::uint64_t id, Chain& chain, OwnedPartition& partition);
   void write_attempt(std::uint64_t id, Chain& chain, OwnedPartition& partition);
   bool write_step(std::uint64_t id, Chain& chain, OwnedPartition& partition);
+  static void take_over_foreign(OwnedPartition& partition, ActiveDelivery& delivery);
   void write_last_word(std::uint64_t id, Chain& chain, OwnedPartition& partition);
   Appender::Answer answer_of(std::uint64_t id);
   void answered(std::uint64_t id, const Appended& appended);

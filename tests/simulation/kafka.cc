@@ -345,12 +345,9 @@ const Process* Group::owner(Partition partition) const {
   return members_.at(at->second.owner).process;
 }
 
-bool Group::settled() const {
-  for (Partition partition = 0; partition < kafka_.partitions; ++partition) {
-    const auto at = owned_.find(partition);
-    if (at == owned_.end() || at->second.owner < 0 || at->second.revoking) return false;
-  }
-  return true;
+std::size_t Group::joined() const {
+  return static_cast<std::size_t>(std::count_if(members_.begin(), members_.end(),
+                                                [](const auto& member) { return member.second.joined; }));
 }
 
 void Group::commit(Process& process, Partition partition, Offset next, std::string metadata) {

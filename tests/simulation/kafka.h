@@ -36,6 +36,7 @@ struct Process {
   bool stopped = false;              // SIGSTOP, or its machine stands still
   std::int64_t cut_until = 0;        // from the brokers
   std::int64_t clock_jumped_at = 0;  // its wall clock
+  std::int64_t stopped_at = -kSessionMs;
   std::deque<std::function<void(LogListener&)>> inbox;
 };
 
@@ -136,7 +137,7 @@ class Group {
   void rebalance();  // hands partitions round, for no good reason
   // What is running now, and may become a member; an expired one comes back by itself.
   const Process* owner(Partition partition) const;
-  bool settled() const;  // every partition has an owner, and none is on its way
+  std::size_t joined() const;  // members
   std::map<Partition, Commit> commits;
   // Accepted: before it is in force.
   std::function<void(const Process&, Partition, Offset from, Offset to)> on_commit =

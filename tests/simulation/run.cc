@@ -537,6 +537,7 @@ void Run::fault() {
       if (scenario_.stops && node.running()) {
         oracle_.excuse("process " + std::to_string(process.number) + " is stopped");
         process.stopped = true;
+        process.stopped_at = time_.now;
         time_.after(draw_.chance(0.5) ? draw_.between(50, 5000) : draw_.between(5000, 40'000),
                     [&process, life = process.life] {
                       if (process.life == life) process.stopped = false;
@@ -672,12 +673,14 @@ void Run::compare_rebuilt() {
   fresh.store.wipe();
   start(fresh);
   go(time_.now + 60'000, [&] {
+    if (group_.joined() != 1) return false;
     for (Partition partition = 0; partition < scenario_.partitions; ++partition) {
       if (group_.owner(partition) != &fresh.process) return false;
     }
     const ShardGauges& gauges = fresh.observer->last;
     return gauges.partitions == static_cast<std::uint64_t>(scenario_.partitions) && gauges.lag == 0;
   });
+  go(time_.now + 5000);  // marks, restoring, and the first second's gauges
   for (Partition partition = 0; partition < scenario_.partitions; ++partition) {
     if (group_.owner(partition) != &fresh.process)
       throw Violation("a fresh process did not get every partition");
