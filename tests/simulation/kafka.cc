@@ -80,21 +80,21 @@ void Kafka::see(Key key, Offset high) {
   }
 }
 
-void Kafka::produce(NewRecord record, std::uint64_t tag, std::function<void(const Record&)> landed) {
+void Kafka::produce(NewRecord record, std::uint64_t tag) {
   const Key key{record.topic, place(record)};
   Part& part = parts_[key];
   if (part.away_until > time_.now) {
     time_.at(part.away_until + 1,
-             [this, record = std::move(record), tag, landed = std::move(landed)]() mutable {
-               produce(std::move(record), tag, std::move(landed));
-             });
+             [this, record = std::move(record), tag]() mutable { produce(std::move(record), tag); });
     return;
   }
   const Slot& slot = land(key, record, -1, false, tag);
   const Offset offset = slot.record.offset;
-  const std::uint64_t id = slot.id;
-  replicate(key, offset, id, [landed = std::move(landed)](const Slot& seen) {
-    if (landed) landed(seen.record);
+  auto stands = std::make_shared<bool>(false);
+  replicate(key, offset, slot.id, [stands](const Slot&) { *stands = true; });
+  // A new leader may not have it: then it is sent again.
+  time_.after(100, [this, stands, record = std::move(record), tag]() mutable {
+    if (!*stands) produce(std::move(record), tag);
   });
 }
 

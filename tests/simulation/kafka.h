@@ -68,8 +68,8 @@ class Kafka {
   Part& part(Key key) { return parts_[key]; }
   std::map<Key, Part>& parts() { return parts_; }
 
-  // From outside (producers, operators): lands, is acknowledged, and is told by the callback.
-  void produce(NewRecord record, std::uint64_t tag, std::function<void(const Record&)> landed = {});
+  // From outside (producers, operators): lands, sooner or later.
+  void produce(NewRecord record, std::uint64_t tag);
   // From a process. `answer` is put into its inbox.
   void append(Process& process, NewRecord record, std::function<void(LogListener&, const Appended&)> answer);
 

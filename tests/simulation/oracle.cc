@@ -492,6 +492,9 @@ void Oracle::on_arrival(const Arrival& arrival) {
 // --- the end
 
 std::optional<std::string> Oracle::owed() {
+  std::size_t landed = 0;
+  for (const auto& [partition, log] : events_) landed += log.size();
+  if (landed < publications.size()) return "an event is still on its way to the log";
   for (auto& [partition, log] : events_) {
     const auto committed = group_.commits.find(partition);
     const Offset done = committed == group_.commits.end() ? 0 : committed->second.offset;
