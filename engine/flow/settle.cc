@@ -419,7 +419,8 @@ void Settle::parked(OwnedPartition& partition, ActiveDelivery& delivery, const P
 void Settle::ended(OwnedPartition& partition, ActiveDelivery& delivery) {
   if (delivery.parked) {
     view_.erase_parked(delivery.ref(), delivery.due_row);
-    view_.drop_claim(delivery.event->position, delivery.id);
+    // Siblings that are still at work may have to be claimed anew.
+    if (view_.drop_claim(delivery.event->position, delivery.id)) delivery.event->claimed = false;
     if (partition.parked > 0) --partition.parked;
     partition.tail_moved = true;
   }

@@ -228,7 +228,7 @@ bool View::has_claim(Position position) {
   return claim(position).has_value();
 }
 
-void View::drop_claim(Position position, const DeliveryId& id) {
+bool View::drop_claim(Position position, const DeliveryId& id) {
   batch_.erase(Family::claims, claim_key(position) + id.str());
   bool needed = false;
   const std::string prefix = claim_key(position);
@@ -237,6 +237,7 @@ void View::drop_claim(Position position, const DeliveryId& id) {
     return !needed;
   });
   if (!needed) batch_.erase(Family::claims, prefix);
+  return !needed;
 }
 
 // --- history

@@ -74,7 +74,7 @@ class View {
   void put_claim(Position position, const DeliveryId& id, std::string_view sealed, std::int64_t expiry);
   std::optional<std::string> claim(Position position);
   bool has_claim(Position position);
-  void drop_claim(Position position, const DeliveryId& id);
+  bool drop_claim(Position position, const DeliveryId& id);  // true: nobody needed it any more
 
   // --- history
   void put_attempt(const DeliveryId& id, Stamp stamp, std::string_view record);

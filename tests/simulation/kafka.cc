@@ -236,7 +236,7 @@ void Kafka::elect(Key key) {
 void Kafka::compact(Key key, std::int64_t lag_ms, std::int64_t tombstones_ms) {
   Part& part = parts_[key];
   if (!is_compacted(key.first)) return;
-  const Offset until = part.high - draw_.between(0, 3);  // the active segment is left alone
+  const Offset until = part.high - draw_.between(1, 4);  // the active segment is left alone
   const LogTime now = time_.log_time();
   std::map<std::string_view, Offset> newest;
   for (Offset offset = part.base; offset < part.high; ++offset) {
@@ -325,7 +325,9 @@ void Group::assign(Member& member, const std::vector<Partition>& partitions) {
     });
   }
   if (assigned.empty()) return;
-  on_excuse("a takeover");
+  for (Partition partition : partitions) {
+    if (!owned_once_.insert(partition).second) on_excuse("a takeover");
+  }
   member.process->inbox.push_back(
       [assigned = std::move(assigned)](LogListener& listener) { listener.on_assigned(assigned); });
 }

@@ -159,6 +159,7 @@ class Group {
     bool revoking = false;
     std::int64_t revoked_at = 0;
   };
+  std::set<Partition> owned_once_;
   void expire(Member& member);
   void assign(Member& member, const std::vector<Partition>& partitions);
   void tell_revoked(Member& member, std::vector<Partition> partitions, bool lost);

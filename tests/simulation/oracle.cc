@@ -179,7 +179,8 @@ void Oracle::see_attempts(const Kafka::Slot& slot) {
     if (!seen.attempts.insert(fact->stamp).second) return;  // landed twice
     if (fact->verdict == Verdict::Kind::success) {
       seen.success = true;
-      if (const Life* life = life_of(seen.incarnation)) {
+      const Life* life = life_of(seen.incarnation);
+      if (life && !life->endpoint->uncertain) {
         const auto arrived = arrived_.find({fact->delivery.webhook_id, life->number});
         if (arrived == arrived_.end() || arrived->second.accepted == 0) {
           broken("delivery " + fact->delivery.id.str() +
@@ -263,6 +264,7 @@ void Oracle::see_parked(const Kafka::Slot& slot) {
         broken("delivery " + record.key + " is taken off parked, yet nothing says how it ended");
       }
       seen->second.parked.reset();
+      seen->second.taken_off_by_owner = own;
     }
     return;
   }
@@ -270,7 +272,6 @@ void Oracle::see_parked(const Kafka::Slot& slot) {
   if (!decoded || !std::holds_alternative<ParkedState>(*decoded)) broken("a record of parked is unreadable");
   const ParkedState& state = std::get<ParkedState>(*decoded);
   DeliverySeen& seen = delivery(state.delivery);
-  seen.stood_on_parked = true;
   seen.parked = Parked{record.offset, state.due - Timeline::kBorn, state.stamp.epoch, slot.late};
 }
 
@@ -441,7 +442,7 @@ void Oracle::on_arrival(const Arrival& arrival) {
     a_partition_is_ours |= owner == nullptr || owner == arrival.from;
     // A command that was asked for by now says that the endpoint takes it, and none answered before it was
     // published says the contrary.
-    bool may = endpoint.uncertain;
+    bool may = false;
     for (const Change& change : endpoint.changes) {
       if (change.answered && *change.answered <= seen.landed) may = false;
       if (change.life == life && matches(change, published)) may = true;
@@ -450,7 +451,7 @@ void Oracle::on_arrival(const Arrival& arrival) {
       const Life* known = life_of(published.target->incarnation);
       may = known != nullptr && known->endpoint == &endpoint && (known->number == life || endpoint.uncertain);
     }
-    one_may |= may;
+    one_may |= may || endpoint.uncertain;
     ++candidates;
     for (const std::string& id : seen.deliveries) {
       DeliverySeen& one = deliveries_.at(id);
@@ -473,6 +474,11 @@ void Oracle::on_arrival(const Arrival& arrival) {
       broken("an attempt at " + arrival.host + " is " + std::to_string(parked.due - time_.now) +
              " ms early: " + only->id);
     }
+  }
+  // What has settled comes back only from where it was parked.
+  if (only != nullptr && candidates == 1 && !only->parked && only->taken_off_by_owner && !endpoint.uncertain &&
+      event(only->position)->settled_at > 0) {
+    broken("an attempt at " + arrival.host + " of " + only->id + ", which has settled and is not parked");
   }
   Arrived& arrived = arrived_[{webhook, life}];
   ++arrived.count;

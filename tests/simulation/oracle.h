@@ -89,7 +89,7 @@ class Oracle {
     bool success = false, dead = false, cancelled = false;
     std::optional<Parked> parked;
     std::set<Stamp> attempts;
-    bool stood_on_parked = false;
+    bool taken_off_by_owner = true;  // by no late word
   };
   struct EventSeen {
     std::uint64_t tag = 0;

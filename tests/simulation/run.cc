@@ -15,8 +15,8 @@ const LogIdentity kIdentity("log_sim");
 // Everything that takes hours takes minutes here.
 constexpr Millis kLifetime = std::chrono::minutes(8);
 constexpr Millis kRepeatWindow = std::chrono::minutes(3);
-constexpr Millis kTombstonesKept = std::chrono::minutes(6);
-constexpr Millis kCompactionLag = std::chrono::seconds(20);
+constexpr Millis kTombstonesKept = std::chrono::seconds(40);
+constexpr Millis kCompactionLag = std::chrono::seconds(10);
 constexpr std::int64_t kAnswerWithin = 20'000;
 // After the last fault: the breaker's longest pause, a policy's longest wait, a session, and some.
 constexpr std::int64_t kHealsWithin = 240'000;
@@ -719,6 +719,11 @@ Report Run::finish() {
     });
     owed = oracle_.owed();
     if (owed) throw Violation("after all faults were healed: " + *owed);
+    int fetches = 0;
+    for (auto& node : nodes_) fetches += node->log->fetches;
+    if (oracle_.faultless && !scenario_.keys_away && !scenario_.disk_full && fetches > 0) {
+      throw Violation("a payload was fetched again, though nothing had happened to its claim check");
+    }
     compare_rebuilt();
   } catch (const Violation& violation) {
     report.broken = violation.what();
