@@ -165,7 +165,8 @@ Result<void> Cleaner::compact(Place place) {
       ++passed.waiting;
     } else if (!seen.insert(record.key)) {
       superseded.push_back(offset);
-    } else if (!record.has_value && record.appended <= settled - options_.tombstone_retention) {
+    } else if (!record.has_value && passed.kept > 1 &&
+               record.appended <= settled - options_.tombstone_retention) {
       tombstones.push_back(offset);
     } else if (!record.has_value) {
       ++passed.waiting;

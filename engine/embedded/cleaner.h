@@ -15,7 +15,8 @@ namespace postrider::embedded {
 // Removes what may go, on a thread of its own. Retention, of the topics kept by time: the old end, but of
 // `events` nothing that a watermark or a parked delivery still needs. Compaction, of the others: of each key
 // the newest record that is older than the topic's lag stays, and so does everything younger; a tombstone
-// goes a while after.
+// goes a while after. The last record of all stays, as Kafka's active segment does: who reads to the end gets
+// there.
 class Cleaner {
  public:
   struct Options {
