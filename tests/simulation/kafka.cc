@@ -355,7 +355,7 @@ std::size_t Group::joined() const {
 void Group::commit(Process& process, Partition partition, Offset next, std::string metadata) {
   const std::uint64_t life = process.life;
   const SteadyTime sent_at = time_.steady();
-  const bool reached = process.cut_until <= time_.now;
+  const bool reached = std::max(process.cut_until, process.unheard_until) <= time_.now;
   const std::uint64_t generation = members_[process.number].known;
   time_.after(draw_.between(1, 8), [this, &process, life, generation, partition, next,
                                     metadata = std::move(metadata), sent_at, reached] {

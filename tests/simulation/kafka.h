@@ -35,6 +35,7 @@ struct Process {
   bool alive = false;
   bool stopped = false;              // SIGSTOP, or its machine stands still
   std::int64_t cut_until = 0;        // from the brokers
+  std::int64_t unheard_until = 0;    // by the group's coordinator alone
   std::int64_t clock_jumped_at = 0;  // its wall clock
   std::int64_t stopped_at = -kSessionMs;
   std::deque<std::function<void(LogListener&)>> inbox;

@@ -177,6 +177,7 @@ void Oracle::see_attempts(const Kafka::Slot& slot) {
   if (auto* fact = std::get_if<AttemptFact>(&*decoded)) {
     DeliverySeen& seen = delivery(fact->delivery);
     if (!seen.attempts.insert(fact->stamp).second) return;  // landed twice
+    seen.charged = std::max(seen.charged, fact->number);
     if (fact->verdict == Verdict::Kind::success) {
       seen.success = true;
       const Life* life = life_of(seen.incarnation);
@@ -272,6 +273,10 @@ void Oracle::see_parked(const Kafka::Slot& slot) {
   if (!decoded || !std::holds_alternative<ParkedState>(*decoded)) broken("a record of parked is unreadable");
   const ParkedState& state = std::get<ParkedState>(*decoded);
   DeliverySeen& seen = delivery(state.delivery);
+  if (state.attempts > seen.charged) {
+    broken("delivery " + record.key + " is parked after " + std::to_string(state.attempts) +
+           " attempts, of which the log tells " + std::to_string(seen.charged));
+  }
   seen.parked = Parked{record.offset, state.due - Timeline::kBorn, state.stamp.epoch, slot.late};
 }
 
@@ -476,8 +481,8 @@ void Oracle::on_arrival(const Arrival& arrival) {
     }
   }
   // What has settled comes back only from where it was parked.
-  if (only != nullptr && candidates == 1 && !only->parked && only->taken_off_by_owner && !endpoint.uncertain &&
-      event(only->position)->settled_at > 0) {
+  if (only != nullptr && candidates == 1 && !only->parked && only->taken_off_by_owner &&
+      !endpoint.uncertain && event(only->position)->settled_at > 0) {
     broken("an attempt at " + arrival.host + " of " + only->id + ", which has settled and is not parked");
   }
   Arrived& arrived = arrived_[{webhook, life}];

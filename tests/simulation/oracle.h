@@ -89,6 +89,7 @@ class Oracle {
     bool success = false, dead = false, cancelled = false;
     std::optional<Parked> parked;
     std::set<Stamp> attempts;
+    std::uint32_t charged = 0;       // attempts, as their facts say
     bool taken_off_by_owner = true;  // by no late word
   };
   struct EventSeen {

@@ -38,13 +38,13 @@ Scenario Scenario::draw(std::uint64_t seed) {
   const auto rate = [&] { return draw.chance(0.4) ? static_cast<double>(draw.between(1, 60)) / 1000 : 0.0; };
   drawn.log = {rate(), rate(), rate(), rate(), draw.chance(0.3) ? 0.3 : 0.0};
   // Swarm: each kind is on in some runs and off in others, so that they do not always hide each other.
-  for (bool* kind : {&drawn.crashes,      &drawn.power_cuts,   &drawn.stops,
-                     &drawn.network_cuts, &drawn.rebalances,   &drawn.outages,
-                     &drawn.elections,    &drawn.compaction,   &drawn.clock_jumps,
-                     &drawn.disk_full,    &drawn.view_corrupt, &drawn.view_lost,
-                     &drawn.keys_away,    &drawn.names_fail,   &drawn.lagging_registry,
-                     &drawn.changes,      &drawn.repeats,      &drawn.poison,
-                     &drawn.replays,      &drawn.moods}) {
+  for (bool* kind : {&drawn.crashes,          &drawn.power_cuts,       &drawn.stops,
+                     &drawn.network_cuts,     &drawn.coordinator_cuts, &drawn.rebalances,
+                     &drawn.outages,          &drawn.elections,        &drawn.compaction,
+                     &drawn.clock_jumps,      &drawn.disk_full,        &drawn.view_corrupt,
+                     &drawn.view_lost,        &drawn.keys_away,        &drawn.names_fail,
+                     &drawn.lagging_registry, &drawn.changes,          &drawn.repeats,
+                     &drawn.poison,           &drawn.replays,          &drawn.moods}) {
     *kind = draw.chance(0.4);
   }
   drawn.tight = draw.chance(0.2);
@@ -52,9 +52,10 @@ Scenario Scenario::draw(std::uint64_t seed) {
   drawn.truncation = draw.chance(0.05);
   if (draw.chance(0.1)) {  // a run without faults: then nothing may be repeated
     drawn.log = {};
-    for (bool* kind : {&drawn.crashes, &drawn.power_cuts, &drawn.stops, &drawn.network_cuts,
-                       &drawn.rebalances, &drawn.outages, &drawn.elections, &drawn.disk_full,
-                       &drawn.view_corrupt, &drawn.view_lost, &drawn.names_lie, &drawn.truncation}) {
+    for (bool* kind :
+         {&drawn.crashes, &drawn.power_cuts, &drawn.stops, &drawn.network_cuts, &drawn.coordinator_cuts,
+          &drawn.rebalances, &drawn.outages, &drawn.elections, &drawn.disk_full, &drawn.view_corrupt,
+          &drawn.view_lost, &drawn.names_lie, &drawn.truncation}) {
       *kind = false;
     }
   }
@@ -77,6 +78,7 @@ std::string Scenario::words() const {
   say(power_cuts, "power-cuts");
   say(stops, "stops");
   say(network_cuts, "network-cuts");
+  say(coordinator_cuts, "coordinator-cuts");
   say(rebalances, "rebalances");
   say(outages, "outages");
   say(elections, "elections");
@@ -470,7 +472,9 @@ void Run::replay_something() {
     }
   }
   if (letters.empty()) return;
-  const DeadLetter& letter = draw_.pick(letters);
+  // A second time, perhaps: a job of its own.
+  const DeadLetter letter = replayed_ && draw_.chance(0.4) ? *replayed_ : draw_.pick(letters);
+  replayed_ = letter;
   Event event;
   event.id = letter.delivery.event_id;
   event.source = letter.event_source;
@@ -525,7 +529,7 @@ void Run::fault() {
   Process& process = node.process;
   std::vector<Kafka::Key> keys;
   for (auto& [key, part] : kafka_.parts()) keys.push_back(key);
-  switch (draw_.between(0, 13)) {
+  switch (draw_.between(0, 14)) {
     case 0:
     case 1:
       if (!node.running()) break;
@@ -560,6 +564,12 @@ void Run::fault() {
       break;
     case 4:
       if (scenario_.rebalances) group_.rebalance();
+      break;
+    case 14:
+      if (scenario_.coordinator_cuts) {
+        oracle_.excuse("process " + std::to_string(process.number) + " is not heard by the coordinator");
+        process.unheard_until = time_.now + draw_.between(5000, 30'000);
+      }
       break;
     case 5:
     case 6:
@@ -656,7 +666,7 @@ void Run::heal() {
   for (auto& node : nodes_) {
     Process& process = node->process;
     process.stopped = false;
-    process.cut_until = 0;
+    process.cut_until = process.unheard_until = 0;
     node->store.full = false;
     if (node->store.corrupt && process.alive) kill(*node, false);
     if (!process.alive) start(*node);

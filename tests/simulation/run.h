@@ -19,11 +19,11 @@ struct Scenario {
   Partition partitions = 1;
   std::int64_t faults_ms = 60'000;  // the first phase
   LogFaults log;
-  bool crashes = false, power_cuts = false, stops = false, network_cuts = false, rebalances = false,
-       outages = false, elections = false, compaction = false, clock_jumps = false, disk_full = false,
-       view_corrupt = false, view_lost = false, keys_away = false, names_fail = false, names_lie = false,
-       lagging_registry = false, changes = false, repeats = false, poison = false, replays = false,
-       tight = false, moods = false, truncation = false;
+  bool crashes = false, power_cuts = false, stops = false, network_cuts = false, coordinator_cuts = false,
+       rebalances = false, outages = false, elections = false, compaction = false, clock_jumps = false,
+       disk_full = false, view_corrupt = false, view_lost = false, keys_away = false, names_fail = false,
+       names_lie = false, lagging_registry = false, changes = false, repeats = false, poison = false,
+       replays = false, tight = false, moods = false, truncation = false;
   static Scenario draw(std::uint64_t seed);
   std::string words() const;
 };
@@ -79,6 +79,7 @@ class Run {
   Oracle oracle_;
   std::vector<std::unique_ptr<Node>> nodes_;
   std::vector<std::string> types_;
+  std::optional<DeadLetter> replayed_;  // last
   int last_host_ = 0, last_life_ = 0, last_key_ = 0;
   bool faults_on_ = true;
 };
