@@ -12,7 +12,9 @@ namespace {
 
 constexpr std::uint64_t kLookupBit = 1ull << 63;
 // Until then every instance has either seen the change or holds (DESIGN §5).
-constexpr Millis kEverywhereAfter = RegistryView::kFreshFor;
+// Every instance is fresh or holds; a deposed leader that still answers hides a change for a second more
+// (metadata is refreshed each second).
+constexpr Millis kEverywhereAfter = RegistryView::kFreshFor + Millis(1000);
 
 tl::unexpected<Error> not_found(std::string_view what) {
   return fail(Errc::not_found, "NOT_FOUND", "there is no such " + std::string(what),

@@ -371,6 +371,7 @@ void Dispatch::send(EndpointState& state, ActiveDelivery& delivery, SteadyTime n
   flight.endpoint = &state;
   flight.serial = delivery.serial;
   flight.partition = delivery.partition();
+  flight.version = state.version;
   flight.made.signed_at = seconds;
   flight.made.by = state.sender;
   flight.made.body = out;
@@ -382,12 +383,18 @@ void Dispatch::send(EndpointState& state, ActiveDelivery& delivery, SteadyTime n
 }
 
 bool Dispatch::may_still_send(std::uint64_t token) {
-  const Flight* const flight = flights_.find(token);
+  Flight* const flight = flights_.find(token);
   if (flight == nullptr || flight->abandoned) return false;
   const ActiveDelivery* delivery = active_.find(flight->serial);
   if (!delivery) return false;
+  const SteadyTime now = context_.steady();
   const OwnedPartition* partition = ownership_.find(flight->partition, delivery->generation);
-  return partition && ownership_.may_act(*partition, context_.steady());
+  if (!partition || !ownership_.may_act(*partition, now)) return false;
+  // Connecting may take seconds: what was signed meanwhile under a secret or for a URL that are no more is
+  // not sent.
+  const Endpoint* const endpoint = declared(*flight->endpoint);
+  flight->outdated = !endpoint || endpoint->version != flight->version || !registry_.fresh(now);
+  return !flight->outdated;
 }
 
 // --- outcomes
@@ -405,6 +412,9 @@ void Dispatch::on_outcome(std::uint64_t token, const Outcome& outcome) {
   ActiveDelivery* delivery = flight.abandoned ? nullptr : active_.find(flight.serial);
   if (!delivery) {
     state.breaker.abandoned();
+  } else if (flight.outdated) {
+    state.breaker.abandoned();
+    admit(*delivery);  // nothing was sent: again, as things are now
   } else {
     settle_outcome(state, *delivery, outcome, flight.made);
   }

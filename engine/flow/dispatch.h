@@ -41,7 +41,8 @@ class Dispatch {
   // Sends what may be sent.
   void pump(SteadyTime now);
   void on_outcome(std::uint64_t token, const Outcome& outcome);
-  // The lease still holds, and the partition is ours: asked again when the first byte is about to leave.
+  // The lease still holds, the partition is ours, and the endpoint is still what it was when this was signed:
+  // asked when the first byte is about to leave.
   bool may_still_send(std::uint64_t token);
   void on_resolved(std::uint64_t token, const Result<Resolved>& resolved);
 
@@ -70,7 +71,9 @@ class Dispatch {
     std::uint64_t serial = 0;
     Partition partition = 0;
     AttemptMade made;
-    bool abandoned = false;  // already recorded as ambiguous
+    std::uint64_t version = 0;  // of the endpoint in the registry, as it was signed
+    bool abandoned = false;     // already recorded as ambiguous
+    bool outdated = false;      // not sent: the endpoint changed while it connected
   };
 
   void list(EndpointState& state);

@@ -16,6 +16,7 @@ const LogIdentity kIdentity("log_sim");
 
 // A fault may show some time after it: a session's length and a message's.
 constexpr std::int64_t kExcusesFor = 60'000;
+constexpr std::int64_t kConnectsWithinS = 4;  // Hosts::connect_ms_max, and roundings
 
 std::string at(Position position) {
   return std::to_string(position.partition) + "@" + std::to_string(position.offset);
@@ -384,8 +385,8 @@ void Oracle::on_in_flight(const Process&, const std::string& host, int count) {
 void Oracle::judge_time(const Arrival& arrival, std::int64_t seconds) const {
   const std::int64_t off = arrival.sender_wall_ms / 1000 - seconds;
   // Stopped between signing and sending, it goes on while its lease holds.
-  const std::int64_t most = time_.now - arrival.from->stopped_at < kSessionMs ? 13 : 2;
-  if ((off < 0 || off > most) && time_.now - arrival.from->clock_jumped_at > 2000) {
+  const std::int64_t most = time_.now - arrival.from->stopped_at < 2 * kSessionMs ? 15 : kConnectsWithinS;
+  if ((off < 0 || off > most) && time_.now - arrival.from->clock_jumped_at > 1000 * kConnectsWithinS) {
     broken("an attempt at " + arrival.host + " is stamped " + std::to_string(off) + " s before it was sent");
   }
 }

@@ -150,7 +150,7 @@ void SimTransport::send(HttpRequest request, std::uint64_t token) {
   const std::string& host = request.to->url.host;
   hosts_.on_in_flight(process_, host, ++in_flight_[host]);
   Draw& draw = hosts_.draw();
-  const std::int64_t wait = draw.chance(0.9) ? draw.between(0, 2) : draw.between(0, hosts_.connect_ms_max);
+  const std::int64_t wait = draw.chance(0.97) ? draw.between(0, 2) : draw.between(0, hosts_.connect_ms_max);
   dialling_.push_back({std::move(request), token, hosts_.time().now + wait});
 }
 

@@ -83,7 +83,7 @@ class Hosts {
   // Judges what one process has in flight at one host.
   std::function<void(const Process&, const std::string&, int)> on_in_flight = [](const Process&,
                                                                                  const std::string&, int) {};
-  std::int64_t connect_ms_max = 30;
+  std::int64_t connect_ms_max = 2500;
 
   struct Answer {
     std::int64_t at = 0;
