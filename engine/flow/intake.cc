@@ -32,7 +32,11 @@ Intake::Intake(Context& context, RegistryView& registry, Ownership& ownership, D
       view_(view),
       active_(active) {}
 
+// Only what was asked for by begin(): a record of an earlier assignment, read on from where that one had
+// come, would make the watermark pass what lies before it.
 void Intake::on_event(Record record) {
+  const OwnedPartition* partition = ownership_.find(record.partition);
+  if (!partition || partition->phase != OwnedPartition::Phase::running) return;
   waiting_bytes_ += size_of(record);
   queue_.push_back(std::move(record));
 }

@@ -80,7 +80,9 @@ void Parking::load_due(OwnedPartition& partition, SteadyTime now) {
     // Rows that parking moved before the cursor meanwhile have pulled it back themselves.
     partition.due_cursor = {row.due, DeliveryId(row.id.str() + '\0')};
   }
-  if (rows.size() < kRowsPerLoad) partition.next_due = view_.next_due(partition.number, partition.due_cursor);
+  if (rows.size() >= kRowsPerLoad) return;
+  partition.next_due = view_.next_due(partition.number, partition.due_cursor);
+  if (view_.broken()) partition.next_due = 0;  // unknown: what is not written yet was not seen
 }
 
 bool Parking::bring_back(OwnedPartition& partition, const View::Due& row, SteadyTime now) {

@@ -363,9 +363,13 @@ void Group::commit(Process& process, Partition partition, Offset next, std::stri
     const bool ours = reached && member.joined && member.life == life && member.generation == generation &&
                       owned_[partition].owner == process.number;
     bool acknowledged = ours;
+    time_.note([&] {
+      return "process " + std::to_string(process.number) + " commits " + std::to_string(partition) + "@" +
+             std::to_string(next) + " [" + metadata + "]" + (ours ? "" : ", refused");
+    });
     if (ours) {
       const Offset from = commits.contains(partition) ? commits[partition].offset : 0;
-      on_commit(process, partition, from, next);
+      on_commit(process, partition, from, next, sent_at);
       commits[partition] = {next, metadata};
       if (draw_.chance(kafka_.faults.commit_fails)) {
         acknowledged = false;

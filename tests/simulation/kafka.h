@@ -141,8 +141,8 @@ class Group {
   std::size_t joined() const;  // members
   std::map<Partition, Commit> commits;
   // Accepted: before it is in force.
-  std::function<void(const Process&, Partition, Offset from, Offset to)> on_commit =
-      [](const Process&, Partition, Offset, Offset) {};
+  std::function<void(const Process&, Partition, Offset from, Offset to, SteadyTime sent_at)> on_commit =
+      [](const Process&, Partition, Offset, Offset, SteadyTime) {};
   std::function<void(const std::string&)> on_excuse = [](const std::string&) {};
 
  private:

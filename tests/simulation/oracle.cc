@@ -351,8 +351,10 @@ std::string Oracle::unaccounted(Position position, std::int64_t until, bool at_t
   return {};
 }
 
-void Oracle::on_commit(const Process& process, Partition partition, Offset from, Offset to) {
+void Oracle::on_commit(const Process& process, Partition partition, Offset from, Offset to,
+                       SteadyTime sent_at) {
   ++commits_;
+  leased_at_[{partition, {process.number, process.life}}] = to_ms(sent_at);
   Offset& own = committed_by_[{partition, {process.number, process.life}}];
   if (to < own) broken("partition " + std::to_string(partition) + " was committed backwards");
   own = to;
@@ -445,7 +447,9 @@ void Oracle::on_arrival(const Arrival& arrival) {
     const Publication& published = publications[seen.tag - 1];
     if (published.tenant != endpoint.tenant) continue;
     const Process* owner = group_.owner(position.partition);
-    a_partition_is_ours |= owner == nullptr || owner == arrival.from;
+    const auto lease = leased_at_.find({position.partition, {arrival.from->number, arrival.from->life}});
+    const bool holds = lease != leased_at_.end() && time_.now <= lease->second + kSessionMs * 8 / 10;
+    a_partition_is_ours |= holds && (owner == nullptr || owner == arrival.from);
     // A command that was asked for by now says that the endpoint takes it, and none answered before it was
     // published says the contrary.
     bool may = false;
@@ -471,7 +475,7 @@ void Oracle::on_arrival(const Arrival& arrival) {
     broken("an event arrived at " + arrival.host + ", which had not subscribed to it when it was published");
   if (!a_partition_is_ours) {
     broken("process " + std::to_string(arrival.from->number) + " sends to " + arrival.host +
-           " though another owns the partition");
+           " though its lease has run out, or another owns the partition");
   }
   if (only != nullptr && candidates == 1 && only->parked && !only->parked->late && !endpoint.uncertain) {
     const Parked& parked = *only->parked;

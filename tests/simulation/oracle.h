@@ -62,7 +62,7 @@ class Oracle {
 
   void excuse(const std::string& what);
   void on_visible(const Kafka::Slot& slot);
-  void on_commit(const Process& process, Partition partition, Offset from, Offset to);
+  void on_commit(const Process& process, Partition partition, Offset from, Offset to, SteadyTime sent_at);
   void on_arrival(const Arrival& arrival);
   void on_in_flight(const Process& process, const std::string& host, int count);
   // All faults are healed: nothing may be owed. nullopt: it is so; else what is.
@@ -139,6 +139,8 @@ class Oracle {
   std::map<std::pair<WebhookId, int>, Arrived> arrived_;  // by life
   std::map<Partition, Offset> epochs_;
   std::map<std::pair<Partition, std::pair<int, std::uint64_t>>, Offset> committed_by_;
+  std::map<std::pair<Partition, std::pair<int, std::uint64_t>>, std::int64_t>
+      leased_at_;  // newest commit sent
   std::set<std::string> keys_seen_;
   std::vector<std::int64_t> excuses_;
   std::uint64_t commits_ = 0, arrivals_ = 0, repeats_ = 0;

@@ -48,6 +48,15 @@ Scenario Scenario::draw(std::uint64_t seed) {
     *kind = draw.chance(0.4);
   }
   drawn.tight = draw.chance(0.2);
+  if (draw.chance(0.2)) {  // one thing after another
+    drawn.stormy = true;
+    drawn.processes = static_cast<int>(draw.between(1, 2));
+    drawn.partitions = 1;
+    for (double* often : {&drawn.log.vanishes, &drawn.log.loses_ack, &drawn.log.lands_late}) {
+      *often = static_cast<double>(draw.between(0, 300)) / 1000;
+    }
+    drawn.moods = drawn.coordinator_cuts = true;
+  }
   drawn.names_lie = draw.chance(0.05);
   drawn.truncation = draw.chance(0.05);
   if (draw.chance(0.1)) {  // a run without faults: then nothing may be repeated
@@ -98,6 +107,7 @@ std::string Scenario::words() const {
   say(tight, "tight-limits");
   say(moods, "moods");
   say(truncation, "truncation");
+  say(stormy, "stormy");
   return text;
 }
 
@@ -133,9 +143,8 @@ Run::Run(const Scenario& scenario, bool traced)
   kafka_.on_visible = [this](const Kafka::Slot& slot) { oracle_.on_visible(slot); };
   kafka_.on_excuse = [this](const std::string& what) { oracle_.excuse(what); };
   group_.on_excuse = [this](const std::string& what) { oracle_.excuse(what); };
-  group_.on_commit = [this](const Process& process, Partition partition, Offset from, Offset to) {
-    oracle_.on_commit(process, partition, from, to);
-  };
+  group_.on_commit = [this](const Process& process, Partition partition, Offset from, Offset to,
+                            SteadyTime sent_at) { oracle_.on_commit(process, partition, from, to, sent_at); };
   hosts_.on_arrival = [this](const Arrival& arrival) { oracle_.on_arrival(arrival); };
   hosts_.on_in_flight = [this](const Process& process, const std::string& host, int count) {
     oracle_.on_in_flight(process, host, count);
@@ -505,7 +514,7 @@ void Run::replay_something() {
 
 void Run::plan_faults() {
   kafka_.faults = scenario_.log;
-  every(500, 6000, [this] { fault(); });
+  every(scenario_.stormy ? 100 : 500, scenario_.stormy ? 1500 : 6000, [this] { fault(); });
   if (scenario_.compaction) {
     every(5000, 20'000, [this] {
       for (auto& [key, part] : kafka_.parts()) {

@@ -23,7 +23,7 @@ struct Scenario {
        rebalances = false, outages = false, elections = false, compaction = false, clock_jumps = false,
        disk_full = false, view_corrupt = false, view_lost = false, keys_away = false, names_fail = false,
        names_lie = false, lagging_registry = false, changes = false, repeats = false, poison = false,
-       replays = false, tight = false, moods = false, truncation = false;
+       replays = false, tight = false, moods = false, stormy = false, truncation = false;
   static Scenario draw(std::uint64_t seed);
   std::string words() const;
 };
