@@ -11,9 +11,6 @@
 namespace postrider::simulation {
 namespace {
 
-const Environment kEnvironment("production");
-const LogIdentity kIdentity("log_sim");
-
 // A fault may show some time after it: a session's length and a message's.
 constexpr std::int64_t kExcusesFor = 60'000;
 constexpr std::int64_t kConnectsWithinS = 4;  // Hosts::connect_ms_max, and roundings

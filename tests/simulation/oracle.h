@@ -13,6 +13,9 @@
 
 namespace postrider::simulation {
 
+inline const Environment kEnvironment("production");
+inline const LogIdentity kIdentity("log_sim");
+
 // An invariant of DESIGN §14 that did not hold.
 struct Violation : std::runtime_error {
   using std::runtime_error::runtime_error;
