@@ -53,6 +53,9 @@ Scenario Scenario::draw(std::uint64_t seed) {
       *often = static_cast<double>(draw.between(0, 300)) / 1000;
     }
     drawn.moods = drawn.coordinator_cuts = true;
+    drawn.disk_full = draw.chance(0.7);
+    drawn.changes = draw.chance(0.6);
+    drawn.replays = draw.chance(0.6);
   }
   drawn.names_lie = draw.chance(0.05);
   drawn.truncation = draw.chance(0.05);
@@ -425,7 +428,7 @@ void Run::plan_changes() {
       });
     }
   }
-  if (scenario_.changes) every(1000, 15'000, [this] { change_something(); });
+  if (scenario_.changes) every(500, scenario_.stormy ? 3000 : 12'000, [this] { change_something(); });
 }
 
 void Run::change_something() {
@@ -440,14 +443,15 @@ void Run::change_something() {
     endpoint.uncertain = true;
     return;
   }
-  switch (draw_.between(0, 5)) {
+  switch (draw_.between(0, 6)) {
     case 0:
+    case 1:
       remove(endpoint);
       break;
-    case 1:
+    case 2:
       toggle(endpoint, false);
       break;
-    case 2:
+    case 3:
       toggle(endpoint, true);
       break;
     default:
@@ -458,7 +462,7 @@ void Run::change_something() {
 // --- operators
 
 void Run::plan_replays() {
-  if (scenario_.replays) every(4000, 20'000, [this] { replay_something(); });
+  if (scenario_.replays) every(1000, scenario_.stormy ? 5000 : 20'000, [this] { replay_something(); });
 }
 
 void Run::replay_something() {
@@ -593,7 +597,8 @@ void Run::fault() {
     case 9:
       if (scenario_.disk_full) {
         node.store.full = true;
-        time_.after(draw_.between(500, 15'000), [&node] { node.store.full = false; });
+        time_.after(draw_.between(100, draw_.chance(0.5) ? 2000 : 15'000),
+                    [&node] { node.store.full = false; });
       }
       break;
     case 10:
