@@ -10,7 +10,7 @@ namespace postrider {
 
 // Values by token, in memory that is used again: no hashing, no allocation of its own once it has grown, and
 // the place that was left last (still in the caches) is taken first. A token is never 0, and that of a
-// removed value finds nothing. Values do not move. Not thread-safe.
+// removed value finds nothing. Values do not move. At most 268 million at once. Not thread-safe.
 template <class T>
 class Slab {
  public:

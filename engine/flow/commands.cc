@@ -11,9 +11,8 @@ namespace postrider::flow {
 namespace {
 
 constexpr std::uint64_t kLookupBit = 1ull << 63;
-// Until then every instance has either seen the change or holds (DESIGN §5).
-// Every instance is fresh or holds; a deposed leader that still answers hides a change for a second more
-// (metadata is refreshed each second).
+// Until then every instance has either seen the change or holds (DESIGN §5); a second of it is for a deposed
+// leader that still answers and hides the change: metadata is refreshed each second.
 constexpr Millis kEverywhereAfter = RegistryView::kFreshFor + Millis(1000);
 
 tl::unexpected<Error> not_found(std::string_view what) {

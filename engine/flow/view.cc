@@ -236,8 +236,9 @@ bool View::drop_claim(Position position, const DeliveryId& id) {
     needed = key.size() > prefix.size();
     return !needed;
   });
-  if (!needed) batch_.erase(Family::claims, prefix);
-  return !needed;
+  if (needed || broken_) return false;  // what cannot be read may need it: then its time removes it
+  batch_.erase(Family::claims, prefix);
+  return true;
 }
 
 // --- history

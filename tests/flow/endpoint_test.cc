@@ -277,5 +277,50 @@ TEST(Endpoint, AppliedTwiceChangesNothing) {
   EXPECT_EQ((world.cluster.records[{Topic::endpoints, 0}].size()), records);
 }
 
+// Deliveries that wait for nothing but ourselves are left on the log, not piled up in memory and parked.
+TEST(Endpoint, IntakeWaitsWhileTheShardItselfIsTheSlowerParty) {
+  World world;
+  world.begin();
+  for (const char* id : {"e1", "e2", "e3", "e4"}) world.declare(id);
+  world.transport.answer = [&](const std::string&, int) {
+    world.clocks.advance(Millis(20));  // what an attempt costs us
+    return answered(200);
+  };
+  for (int i = 0; i < 200; ++i) world.publish("first" + std::to_string(i));
+  ASSERT_TRUE(world.run_until([&] { return world.transport.arrivals.size() >= 200u; }));  // it knows its pace
+  for (int i = 200; i < 4000; ++i) world.publish("e" + std::to_string(i));
+  std::uint64_t most = 0;
+  ASSERT_TRUE(world.run_until([&] {
+    most = std::max(most, world.one().observer.last.queued);
+    return world.transport.arrivals.size() == 16000u;
+  }));
+  EXPECT_LE(most, 3500u);
+  EXPECT_EQ(world.one().observer.parked_unattempted, 0);
+}
+
+// Connecting may take seconds, and a revoked secret is never used after the answer.
+TEST(Endpoint, WhatWasSignedBeforeAChangeIsNotSentAfterIt) {
+  World world;
+  Instance& one = world.begin();
+  world.declare("e1");
+  world.transport.answer = [](const std::string&, int) { return std::nullopt; };  // connects, and connects
+  world.publish("o1");
+  world.run(seconds(1));
+  const std::uint64_t token = world.transport.last_token;
+  EXPECT_TRUE(one.shard->may_still_send(token));
+  world.declare("e1", [](EndpointSpec& spec) { spec.url = "https://moved.example/hook"; });
+  EXPECT_FALSE(one.shard->may_still_send(token));
+
+  world.transport.answer = nullptr;
+  Outcome withheld;
+  withheld.error = AttemptError::ambiguous;
+  one.shard->on_outcome(token, withheld);
+  world.run(seconds(1));
+  EXPECT_EQ(world.transport.at("moved.example").size(), 1u);
+  ASSERT_EQ(world.attempts().size(), 1u) << "nothing was sent: no attempt was made";
+  EXPECT_EQ(world.attempts()[0].number, 1u);
+  EXPECT_EQ(world.attempts()[0].status, 200);
+}
+
 }  // namespace
 }  // namespace postrider::world
