@@ -181,7 +181,7 @@ void Oracle::see_attempts(const Kafka::Slot& slot) {
       const Life* life = life_of(seen.incarnation);
       if (life && !life->endpoint->uncertain) {
         const auto arrived = arrived_.find({fact->delivery.webhook_id, life->number});
-        if (arrived == arrived_.end() || arrived->second.accepted == 0) {
+        if (arrived == arrived_.end() || arrived->second.accepted.empty()) {
           broken("delivery " + fact->delivery.id.str() +
                  " is called delivered, yet its receiver accepted nothing");
         }
@@ -489,16 +489,22 @@ void Oracle::on_arrival(const Arrival& arrival) {
   }
   Arrived& arrived = arrived_[{webhook, life}];
   ++arrived.count;
-  if (arrival.answered_2xx) {
-    if (++arrived.accepted > candidates) {
-      ++repeats_;
-      const bool excused = std::any_of(excuses_.begin(), excuses_.end(), [&](std::int64_t when) {
-        return when >= arrived.last_accepted - kExcusesFor && when <= time_.now;
-      });
-      if (!excused)
-        broken("webhook " + webhook.str() + " was accepted by " + arrival.host + " twice, without a fault");
-    }
-    arrived.last_accepted = time_.now;
+  if (!arrival.answered_2xx) return;
+  arrived.accepted.push_back(time_.now);
+  const int excess = static_cast<int>(arrived.accepted.size()) - candidates;
+  if (excess <= 0) return;
+  // Each event may be accepted once. Of two published under one id, the fault may lie behind the first's
+  // acceptance and show only when both have been accepted again: it is looked for from as many back as there
+  // are events.
+  ++repeats_;
+  const std::int64_t before = arrived.accepted[static_cast<std::size_t>(excess) - 1];
+  const bool excused = std::any_of(excuses_.begin(), excuses_.end(), [&](std::int64_t when) {
+    return when >= before - kExcusesFor && when <= time_.now;
+  });
+  if (!excused) {
+    broken("webhook " + webhook.str() + " of " + std::to_string(candidates) + " events was accepted by " +
+           arrival.host + " " + std::to_string(arrived.accepted.size()) + " times without a fault since " +
+           std::to_string(time_.now - before) + " ms ago");
   }
 }
 

@@ -109,8 +109,8 @@ class Oracle {
     Incarnation incarnation;
   };
   struct Arrived {
-    int count = 0, accepted = 0;
-    std::int64_t last_accepted = 0;
+    int count = 0;
+    std::vector<std::int64_t> accepted;  // when
   };
 
   [[noreturn]] void broken(const std::string& what) const;
