@@ -348,7 +348,7 @@ void Ownership::answer(OwnedPartition& partition, OwnedPartition::Foreign word) 
     append_parked(partition, *known, until_acknowledged(partition, word));
     return;
   }
-  if (word.said && word.said->delivery.position.offset < partition.next_event) {
+  if (word.said && has_begun(partition, word.said->delivery.position.offset)) {
     append_tombstone(partition, word.id, until_acknowledged(partition, word));
     return;
   }
@@ -358,6 +358,12 @@ void Ownership::answer(OwnedPartition& partition, OwnedPartition::Foreign word) 
   } else {
     partition.owed.erase(partition.owed.find(word.at));
   }
+}
+
+// What made no delivery of that id by now will make none. An event that was read and still waits (for the key
+// of what it carries) has not begun: who takes over would read a tombstone as its end.
+bool Ownership::has_begun(const OwnedPartition& partition, Offset event) {
+  return event < partition.watermark.next_to_commit() || partition.unsettled.contains(event);
 }
 
 Appender::Answer Ownership::until_acknowledged(const OwnedPartition& partition,

@@ -198,25 +198,6 @@ TEST(Delivery, OfABadEventIsSetAsideAndThePartitionGoesOn) {
                                                 DeadReason::oversize, DeadReason::foreign_environment}));
 }
 
-// The dead letter of "main", appended to `events` as `postrider-ops replay` does.
-DeadLetter replay_the_dead_letter(World& world) {
-  const DeadLetter letter = world.dead_letters().front();
-  Event attributes;
-  attributes.id = letter.delivery.event_id;
-  attributes.source = letter.event_source;
-  attributes.type = letter.delivery.event_type;
-  attributes.tenant = letter.delivery.tenant;
-  attributes.target = letter.delivery.target;
-  attributes.replay_job = ReplayJobId("rpl_1");
-  const auto message = wire::encode_sealed_replay(attributes, letter.sealed_payload);
-  world.cluster.append({.topic = Topic::events,
-                        .partition = 0,
-                        .key = message.key,
-                        .value = message.value,
-                        .headers = message.headers});
-  return letter;
-}
-
 TEST(Delivery, ThatIsReplayedGoesToItsTargetOnlyUnderTheSameWebhookId) {
   World world;
   world.begin();
@@ -227,7 +208,7 @@ TEST(Delivery, ThatIsReplayedGoesToItsTargetOnlyUnderTheSameWebhookId) {
   };
   world.publish("e1");
   ASSERT_TRUE(world.run_until([&] { return world.dead_letters().size() == 1; }));
-  replay_the_dead_letter(world);
+  world.replay_dead_letter();
   ASSERT_TRUE(world.run_until([&] { return world.committed() == 2; }));
   const auto arrivals = world.transport.at("main.example");
   ASSERT_EQ(arrivals.size(), 2u);
@@ -245,7 +226,8 @@ TEST(Delivery, ThatIsReplayedAfterItsTenantWasErasedIsCancelledByAFact) {
   world.publish("e1");
   ASSERT_TRUE(world.run_until([&] { return world.dead_letters().size() == 1; }));
   world.one().keys->destroyed.insert(TenantId("acme"));
-  const DeadLetter letter = replay_the_dead_letter(world);
+  const DeadLetter letter = world.dead_letters().front();
+  world.replay_dead_letter();
   ASSERT_TRUE(world.run_until([&] { return world.committed() == 2; }));
   EXPECT_EQ(world.transport.arrivals.size(), 1u);
   EXPECT_EQ(world.dead_letters().size(), 1u);

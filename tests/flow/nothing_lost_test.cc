@@ -268,6 +268,34 @@ TEST(NothingLost, ASealedRecordUnderAKeyThatNobodyWroteDoesNotStandInTheWayForEv
   EXPECT_EQ(world.dead_letters().front().reason, DeadReason::undecodable);
 }
 
+// A tombstone would be read as its end by whoever takes over.
+TEST(NothingLost, ALateWordOnAnEventThatWaitsForItsKeyIsNotAnsweredByATombstone) {
+  World world;
+  world.begin();
+  world.declare("main", [](EndpointSpec& spec) { spec.retry = *parse_retry_policy({}); });
+  world.transport.answer = [](const std::string&, int n) { return answered(n == 1 ? 503 : 200); };
+  world.publish("e1");
+  ASSERT_TRUE(world.run_until([&] { return world.dead_letters().size() == 1; }));
+  world.one().keys->away = true;
+  const DeliveryRef replayed = world.replay_dead_letter();
+  world.run(seconds(1));
+  ParkedState late;
+  late.stamp = {-1, 99};  // of a former epoch
+  late.delivery = replayed;
+  late.attempts = 1;
+  late.appended = late.due = to_ms(world.one().clock.wall());
+  world.cluster.append({.topic = Topic::parked,
+                        .partition = 0,
+                        .key = replayed.id.str(),
+                        .value = wire::encode(kEnvironment, late),
+                        .headers = {}});
+  world.run(seconds(2));
+  world.one().store.rows.clear();
+  start_again(world.one(), world);
+  ASSERT_TRUE(world.run_until([&] { return world.committed() == 2 && world.parked_now() == 0; }));
+  EXPECT_EQ(world.transport.arrivals.size(), 2u);
+}
+
 TEST(NothingLost, AnAttemptThatHadToWaitIsNotSentOnceThePartitionIsGone) {
   World world;
   world.begin();

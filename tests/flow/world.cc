@@ -20,7 +20,7 @@ std::uint64_t TestRandom::next() {  // splitmix64
 
 Cluster::Cluster(Clocks& shared_clocks, Partition count) : clocks(shared_clocks), partitions(count) {
   IdentityFact identity;
-  identity.identity = LogIdentity("log_test");
+  identity.identity = kIdentity;
   identity.environment = kEnvironment;
   append({.topic = Topic::endpoints,
           .partition = 0,
@@ -468,6 +468,28 @@ Position World::publish(const std::string& id, const std::string& type,
                                             .value = message.value,
                                             .headers = message.headers});
   return {appended.partition, appended.offset};
+}
+
+DeliveryRef World::replay_dead_letter() {
+  const DeadLetter letter = dead_letters().front();
+  Event attributes;
+  attributes.id = letter.delivery.event_id;
+  attributes.source = letter.event_source;
+  attributes.type = letter.delivery.event_type;
+  attributes.tenant = letter.delivery.tenant;
+  attributes.target = letter.delivery.target;
+  attributes.replay_job = ReplayJobId("rpl_1");
+  wire::KafkaMessage message = wire::encode_sealed_replay(attributes, letter.sealed_payload);
+  const Appended appended = cluster.append({.topic = Topic::events,
+                                            .partition = 0,
+                                            .key = message.key,
+                                            .value = message.value,
+                                            .headers = message.headers});
+  DeliveryRef made = letter.delivery;
+  made.replay_job = attributes.replay_job;
+  made.position = {appended.partition, appended.offset};
+  made.id = delivery_id(kIdentity, made.position, made.webhook_id, made.target.incarnation, made.replay_job);
+  return made;
 }
 
 template <typename Fact>

@@ -285,6 +285,9 @@ class World {
       const std::string& id, const std::string& type = "order.created",
       const std::function<void(Event&)>& edit = [](Event&) {});
 
+  // The first dead letter, appended to `events` as `postrider-ops replay` does. The delivery that it makes.
+  DeliveryRef replay_dead_letter();
+
   // What stands on the log.
   std::vector<AttemptFact> attempts() const;
   std::vector<CancelledFact> cancellations() const;
@@ -306,5 +309,6 @@ class World {
 Outcome answered(int status, Headers headers = {});
 inline const TenantId kTenant{"acme"};
 inline const Environment kEnvironment{"production"};
+inline const LogIdentity kIdentity{"log_test"};
 
 }  // namespace postrider::world
