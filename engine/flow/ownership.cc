@@ -436,7 +436,10 @@ void Ownership::note_positions() {
     Offset next = partition->tail_next;
     for (const auto& [sequence, word] : partition->seen_unacknowledged) next = std::min(next, word.at);
     if (!partition->owed.empty()) next = std::min(next, *partition->owed.begin());
-    view_.put_tail(number, {next, partition->tail_appended, partition->parked});
+    // Until its age was held against our mark the view is as old as it was, however far it was read since.
+    const bool judged = partition->epoch >= 0 || !partition->view_at_hand;
+    view_.put_tail(number,
+                   {next, judged ? partition->tail_appended : partition->view_as_of, partition->parked});
   }
 }
 

@@ -151,6 +151,44 @@ TEST(Takeover, ByAnotherInstanceBringsHomeWhatWasInFlight) {
   EXPECT_EQ(ids(world).size(), 1u);
 }
 
+// What it parked has long ended elsewhere, and compaction has removed the tombstone.
+class OldView : public testing::TestWithParam<bool> {};  // whether an assignment is cut short first
+
+TEST_P(OldView, IsBuiltAgainBeforeItResurrectsWhatHasEnded) {
+  World world;
+  Instance& first = world.begin();
+  first.config.stale_view = minutes(2);
+  restart(world);
+  world.declare("main");
+  world.transport.answer = [](const std::string&, int n) { return answered(n == 1 ? 503 : 200); };
+  world.publish("e1");
+  ASSERT_TRUE(world.run_until([&] { return world.parked_now() == 1; }));
+  first.log->revoke({0});
+  ASSERT_TRUE(world.run_until([&] { return !first.log->released.empty(); }, seconds(4)));
+  Instance& second = world.add_instance();
+  ASSERT_TRUE(world.run_until([&] { return second.log->joined; }, seconds(5)));
+  second.log->assign({0});
+  ASSERT_TRUE(world.run_until([&] { return world.parked_now() == 0; }, minutes(1)));
+  world.run(minutes(3));
+  second.log->revoke({0});
+  ASSERT_TRUE(world.run_until([&] { return !second.log->released.empty(); }, seconds(4)));
+  std::erase_if(world.cluster.records[{Topic::parked, 0}],
+                [](const auto& entry) { return entry.second.key != kOwnerKey; });
+  if (GetParam()) {
+    first.log->acknowledge = false;  // its mark is not answered
+    first.log->assign({0});
+    world.run(Millis(500));
+    first.log->revoke({0}, true);
+    world.run(Millis(500));
+    first.log->acknowledge = true;
+  }
+  first.log->assign({0});
+  world.run(minutes(2));
+  EXPECT_EQ(world.transport.arrivals.size(), 2u);
+}
+
+INSTANTIATE_TEST_SUITE_P(Takeover, OldView, testing::Bool());
+
 TEST(Takeover, LeavesNothingToAnInstanceWhosePartitionWasRevoked) {
   World world;
   Instance& first = world.begin();
