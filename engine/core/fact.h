@@ -53,7 +53,7 @@ struct AttemptFact {
   std::string sealed_snippet;
   std::vector<std::string> secret_ids;  // that signed
   std::string body_digest;              // SHA-256, first 16 bytes
-  Offset registry_version = 0;          // offset of `endpoints` it was routed and signed under
+  Offset registry_version = 0;          // offset of `endpoints` that its event was routed under
   std::uint32_t fan_out = 1;            // deliveries of this event: tells a reader when it has seen all
   std::string unknown;
   bool operator==(const AttemptFact&) const = default;
@@ -69,6 +69,8 @@ struct CancelledFact {
   DeliveryRef delivery;
   CancelReason reason = CancelReason::endpoint_deleted;
   std::int64_t at = 0;
+  Offset registry_version = 0;  // as an attempt's
+  std::uint32_t fan_out = 1;
   std::string unknown;
   bool operator==(const CancelledFact&) const = default;
 };
@@ -124,6 +126,7 @@ struct ParkedState {
   std::uint32_t fan_out = 1;
   std::int32_t last_status = 0;
   AttemptError last_error = AttemptError::none;
+  Offset registry_version = 0;  // as an attempt's
   std::string unknown;
   bool operator==(const ParkedState&) const = default;
 };
@@ -155,6 +158,8 @@ struct DeadLetter {
   // replay straight from the log need not open the payload. Empty: a bad event, or one written before the
   // field was.
   std::string event_source;
+  Offset registry_version = 0;  // as an attempt's; of a bad event, which was not routed: 0
+  std::uint32_t fan_out = 1;
   std::string unknown;
   bool operator==(const DeadLetter&) const = default;
 };

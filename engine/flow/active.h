@@ -27,6 +27,7 @@ struct ActiveEvent {
   Event event;
   WebhookId webhook_id;
   std::uint32_t fan_out = 0;
+  Offset registry_version = 0;  // that it was routed under
   // Counted deliveries whose end or parking is not on the log yet: at 0 the offset settles.
   std::uint32_t unrecorded = 0;
   bool claimed = false;                   // its claim check stands in the view

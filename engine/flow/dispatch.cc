@@ -220,7 +220,6 @@ Dispatch::Pumped Dispatch::pump_front(EndpointState& state, ActiveDelivery& deli
     AttemptMade made;
     made.signed_at = to_ms(context_.ports.clock.wall()) / 1000;
     made.by = state.sender;
-    made.registry_version = registry_.version();
     made.queue_ms = ms_between(delivery.queued_at, now);
     settle_outcome(state, delivery, failed_outcome(state.no_address.value_or(AttemptError::dns)), made);
     return {Kind::more, {}};
@@ -375,7 +374,6 @@ void Dispatch::send(EndpointState& state, ActiveDelivery& delivery, SteadyTime n
   flight.made.signed_at = seconds;
   flight.made.by = state.sender;
   flight.made.body = out;
-  flight.made.registry_version = registry_.version();
   flight.made.queue_ms = ms_between(delivery.queued_at, now);
   ++state.in_flight;
   delivery.stage = ActiveDelivery::Stage::sending;

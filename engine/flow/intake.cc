@@ -115,6 +115,7 @@ void Intake::cancel(OwnedPartition& partition, const Record& record, const Event
       position,
       event.replay_job};
   fact.reason = reason;
+  fact.registry_version = registry_.version();
   fact.at = to_ms(context_.log_now());
   settle_.cancelled(partition, fact);
 }
@@ -187,6 +188,7 @@ void Intake::make_deliveries(OwnedPartition& partition, const Record& record, Ev
   active->appended = record.appended;
   active->webhook_id = webhook_id(event.tenant, event.source, event.id);
   active->fan_out = static_cast<std::uint32_t>(endpoints.size());
+  active->registry_version = registry_.version();
   active->bytes = event.data.size() + kEventOverhead;
   active->event = std::move(event);
   context_.ports.observer.event_taken(active->event.tenant, active->fan_out);

@@ -190,6 +190,7 @@ std::shared_ptr<ActiveEvent> Parking::make_event(const OwnedPartition& partition
   made->event.replay_job = state.delivery.replay_job;
   made->webhook_id = state.delivery.webhook_id;
   made->fan_out = state.fan_out;
+  made->registry_version = state.registry_version;
   made->bytes = made->event.data.size() + 1024;
   return made;
 }

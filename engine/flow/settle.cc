@@ -256,7 +256,7 @@ void Settle::tell_attempt(const ActiveDelivery& delivery, const Outcome& outcome
   }
   fact.secret_ids = made.by->secret_ids;
   fact.body_digest = made.body ? made.body->digest : std::string();
-  fact.registry_version = made.registry_version;
+  fact.registry_version = delivery.event->registry_version;
   fact.fan_out = delivery.event->fan_out;
   std::optional<std::int64_t> remaining;
   if (!outcome.headers.empty())
@@ -337,6 +337,8 @@ void Settle::cancel(ActiveDelivery& delivery, CancelReason reason) {
   CancelledFact fact;
   fact.delivery = delivery.ref();
   fact.reason = reason;
+  fact.registry_version = delivery.event->registry_version;
+  fact.fan_out = delivery.event->fan_out;
   fact.at = to_ms(context_.log_now());
   Chain chain = begin_recording(delivery);
   chain.steps.push_back(cancel_step(std::move(fact)));
@@ -349,6 +351,8 @@ void Settle::add_dead_letter(Chain& chain, const ActiveDelivery& delivery, DeadR
   auto payload = std::make_shared<std::string>();
   letter->delivery = delivery.ref();
   letter->event_source = delivery.event->event.source;
+  letter->registry_version = delivery.event->registry_version;
+  letter->fan_out = delivery.event->fan_out;
   letter->reason = reason;
   letter->attempts = delivery.attempts;
   letter->last_status = delivery.last_status;
@@ -388,6 +392,7 @@ void Settle::add_parking(Chain& chain, const ActiveDelivery& delivery, LogTime d
   state.due = to_ms(due);
   state.appended = to_ms(delivery.event->appended);
   state.fan_out = delivery.event->fan_out;
+  state.registry_version = delivery.event->registry_version;
   state.last_status = delivery.last_status;
   state.last_error = delivery.last_error;
 }

@@ -28,7 +28,6 @@ struct AttemptMade {
   std::int64_t signed_at = 0;  // unix seconds
   std::shared_ptr<const Sender> by;
   std::shared_ptr<const ActiveEvent::Body> body;  // null: nothing was sent
-  Offset registry_version = 0;
   std::int32_t queue_ms = 0;
 };
 

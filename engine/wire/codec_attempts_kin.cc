@@ -21,6 +21,8 @@ AttemptsFact decode_cancelled(const v1::AttemptRecord& record) {
   fact.delivery = read(message.delivery());
   fact.reason = *reason;
   fact.at = message.at();
+  fact.registry_version = message.registry_version();
+  fact.fan_out = message.fan_out();
   fact.unknown = keep_unknown(record, {&record.stamp(), &message, &message.delivery()});
   return fact;
 }
@@ -88,6 +90,8 @@ std::string encode(const Environment& environment, const CancelledFact& fact) {
   fill(*message.mutable_delivery(), fact.delivery);
   message.set_reason(std::string(reason_of(fact.reason)));
   message.set_at(fact.at);
+  message.set_registry_version(fact.registry_version);
+  message.set_fan_out(fact.fan_out);
   return serialize(record, fact.unknown);
 }
 

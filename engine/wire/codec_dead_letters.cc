@@ -22,6 +22,8 @@ DeadLetterFact decode_letter(const v1::DeadLetterRecord& record) {
   fact.payload_bytes = message.payload_bytes();
   fact.payload_digest = message.payload_digest();
   fact.event_source = message.event_source();
+  fact.registry_version = message.registry_version();
+  fact.fan_out = message.fan_out();
   fact.unknown = keep_unknown(record, {&message, &message.stamp(), &message.delivery()});
   return fact;
 }
@@ -59,6 +61,8 @@ std::string encode(const Environment& environment, const DeadLetter& fact) {
   message.set_payload_bytes(fact.payload_bytes);
   message.set_payload_digest(fact.payload_digest);
   message.set_event_source(fact.event_source);
+  message.set_registry_version(fact.registry_version);
+  message.set_fan_out(fact.fan_out);
   return serialize(record, fact.unknown);
 }
 

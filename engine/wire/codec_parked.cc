@@ -16,6 +16,7 @@ void fill(v1::ParkedState& message, const ParkedState& fact) {
   message.set_fan_out(fact.fan_out);
   message.set_last_status(fact.last_status);
   message.set_last_error(to_wire(fact.last_error));
+  message.set_registry_version(fact.registry_version);
 }
 
 ParkedState read(const v1::ParkedState& message) {
@@ -28,6 +29,7 @@ ParkedState read(const v1::ParkedState& message) {
   fact.fan_out = message.fan_out();
   fact.last_status = message.last_status();
   fact.last_error = from_wire(message.last_error());
+  fact.registry_version = message.registry_version();
   return fact;
 }
 

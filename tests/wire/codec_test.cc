@@ -159,6 +159,7 @@ RC_GTEST_PROP(Codec, AnyParkedStateComesBackThoughItsMessageIsUsedAgain, ()) {
   fact.fan_out = *rc::gen::arbitrary<std::uint32_t>();
   fact.last_status = *rc::gen::arbitrary<std::int32_t>();
   fact.last_error = drawn_error();
+  fact.registry_version = number();
   RC_ASSERT(decode<ParkedState>(wire::encode(kEnvironment, fact)) == fact);
 }
 

@@ -90,6 +90,7 @@ inline ParkedState parked() {
   fact.fan_out = 3;
   fact.last_status = 503;
   fact.last_error = AttemptError::timeout;
+  fact.registry_version = 77;
   return fact;
 }
 
@@ -125,6 +126,8 @@ inline CancelledFact cancelled() {
   fact.delivery = delivery();
   fact.reason = CancelReason::tenant_erased;
   fact.at = 1700000000010;
+  fact.registry_version = 77;
+  fact.fan_out = 3;
   return fact;
 }
 
@@ -157,6 +160,9 @@ inline DeadLetter dead_letter() {
   fact.sealed_payload = "sealed";
   fact.payload_bytes = 1024;
   fact.payload_digest = "digest";
+  fact.event_source = "/shop";
+  fact.registry_version = 77;
+  fact.fan_out = 3;
   return fact;
 }
 
