@@ -7,6 +7,7 @@ add_library(postrider_ops STATIC
   ${CMAKE_SOURCE_DIR}/ops/endpoints_file.cc
   ${CMAKE_SOURCE_DIR}/ops/log_access.cc
   ${CMAKE_SOURCE_DIR}/ops/output.cc
+  ${CMAKE_SOURCE_DIR}/ops/progress.cc
   ${CMAKE_SOURCE_DIR}/ops/references.cc
   ${CMAKE_SOURCE_DIR}/ops/session.cc
   ${CMAKE_SOURCE_DIR}/ops/verb_apply.cc
@@ -14,7 +15,9 @@ add_library(postrider_ops STATIC
   ${CMAKE_SOURCE_DIR}/ops/verb_deliveries.cc
   ${CMAKE_SOURCE_DIR}/ops/verb_endpoints.cc
   ${CMAKE_SOURCE_DIR}/ops/verb_keys.cc
+  ${CMAKE_SOURCE_DIR}/ops/verb_offsets.cc
   ${CMAKE_SOURCE_DIR}/ops/verb_partitions.cc
+  ${CMAKE_SOURCE_DIR}/ops/verb_reconcile.cc
   ${CMAKE_SOURCE_DIR}/ops/verb_replay.cc
   ${CMAKE_SOURCE_DIR}/ops/verb_topics.cc)
 target_include_directories(postrider_ops PUBLIC ${CMAKE_SOURCE_DIR})

@@ -27,6 +27,7 @@ class Verbs {
     deliveries();
     dead_letters();
     replay();
+    proof();
   }
 
  private:
@@ -61,13 +62,10 @@ class Verbs {
     verb(group, "check", "Name every setting by which data could be lost; exit 1 if there is one");
     verb(group, "mend", "Set what `check` found wrong in settings (not partitions, not replication)");
     partitions(verb(group, "grow", "More partitions: parked and attempts first, then events"))->required();
-    partition(verb(
-        group, "restore-offsets",
-        "After OFFSETS_LOST: commit for the group the offset that the newest owner mark names. All daemons "
-        "must be down"));
-    partition(verb(
-        group, "accept-source",
-        "After SOURCE_REPLACED: write an owner mark that accepts `events` as it is now, from its beginning"));
+    partition(verb(group, "accept-source",
+                   "After SOURCE_REPLACED: write an owner mark that accepts `events` as it is now, from its "
+                   "beginning"))
+        ->required();
   }
 
   void endpoints() {
@@ -131,6 +129,23 @@ class Verbs {
                       "resume that job (rpl_…): repeat the same selection, plus --job; it repeats nothing");
   }
 
+  void proof() {
+    auto& rebuild =
+        verb(group(app_, "offsets", "The consumer group's offsets (--log)"), "rebuild",
+             "After OFFSETS_LOST: commit for the group what the log shows to have settled. All daemons must "
+             "be down");
+    partition(rebuild)->description("of events: the one that stopped [all]");
+    auto& reconcile = verb(app_, "reconcile",
+                           "Account for every event and every endpoint that it matched, from the log alone; "
+                           "exit 1 if one is missing, 4 if the log no longer holds the span (--log)");
+    reconcile.add_option("--since", line_.since, "published at or after [the oldest event that is retained]");
+    reconcile.add_option("--until", line_.until, "published before [now]");
+    reconcile.add_option("--tenant", line_.tenant, "of one tenant");
+    reconcile.add_option("--limit", line_.limit, "list at most so many of what is missing")
+        ->check(CLI::Range(0, 1'000'000))
+        ->capture_default_str();
+  }
+
   // --- parts of verbs
 
   CLI::App& group(CLI::App& parent, const std::string& name, const std::string& help) {
@@ -149,9 +164,8 @@ class Verbs {
     return verb.add_option("--partitions", line_.partitions, "of events, parked, attempts and dead-letters")
         ->check(CLI::Range(1, 10'000));
   }
-  void partition(CLI::App& verb) {
-    verb.add_option("--partition", line_.partition, "of events: the one that stopped")
-        ->required()
+  CLI::Option* partition(CLI::App& verb) {
+    return verb.add_option("--partition", line_.partition, "of events: the one that stopped")
         ->check(CLI::Range(0, 10'000));
   }
   void id(CLI::App& verb, const std::string& help) {

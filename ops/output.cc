@@ -52,7 +52,9 @@ int exit_code_of(const Error& error) {
       "SECRET_MISSING",     "KEY_FILE_MISSING",      "KEY_FILE_PERMISSIONS",   "KEY_FILE_INVALID",
       "KEY_FILE_UNREADABLE"};
   if (std::find(kWrong.begin(), kWrong.end(), error.code) != kWrong.end()) return kWrongUse;
-  return error.errc == Errc::unavailable ? kUnreachable : kFailed;
+  if (error.code == "BEYOND_RETENTION") return kBeyondRetention;
+  const bool here = error.code == "STOPPED" || error.code == "NO_ROOM";
+  return error.errc == Errc::unavailable && !here ? kUnreachable : kFailed;
 }
 
 tl::unexpected<Error> wrong_use(std::string message, std::string suggestion) {

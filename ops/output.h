@@ -12,7 +12,7 @@
 // control characters are replaced.
 namespace postrider::ops {
 
-inline constexpr int kDone = 0, kFailed = 1, kWrongUse = 2, kUnreachable = 3;
+inline constexpr int kDone = 0, kFailed = 1, kWrongUse = 2, kUnreachable = 3, kBeyondRetention = 4;
 int exit_code_of(const Error& error);
 // WRONG_USE: the command line asks for what cannot be.
 tl::unexpected<Error> wrong_use(std::string message, std::string suggestion);

@@ -184,6 +184,10 @@ Partition EmbeddedLog::partitions() const {
   return parts_->about.partitions;
 }
 
+std::optional<Offset> EmbeddedLog::committed(Partition partition) const {
+  return parts_->writer->committed(partition);
+}
+
 void EmbeddedLog::use_cipher(RecordCipher& cipher) {
   parts_->storage->set_cipher(&cipher);
 }

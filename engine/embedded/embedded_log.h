@@ -2,6 +2,7 @@
 #include <array>
 #include <functional>
 #include <memory>
+#include <optional>
 #include <string>
 
 #include "engine/core/ids.h"
@@ -58,6 +59,8 @@ class EmbeddedLog {
 
   LogIdentity identity() const;
   Partition partitions() const;
+  // The group's, as far as it is durable; nullopt: none.
+  std::optional<Offset> committed(Partition partition) const;
 
   // For a cipher whose keys stand on this very log: before the first shard, and before any use of `events`.
   void use_cipher(RecordCipher& cipher);

@@ -151,8 +151,8 @@ std::optional<Error> Ownership::refusal(const OwnedPartition& partition) const {
     return Error{Errc::conflict, "OFFSETS_LOST",
                  name + ": an earlier owner had committed " + std::to_string(*mark.committed) +
                      ", the group now has " + (now.committed ? std::to_string(*now.committed) : "nothing"),
-                 "`postrider-ops topics restore-offsets --partition " + std::to_string(partition.number) +
-                     "` commits the offset that the mark names"};
+                 "stop the daemons; `postrider-ops offsets rebuild --partition " +
+                     std::to_string(partition.number) + "` commits what the log shows to have settled"};
   }
   return std::nullopt;
 }

@@ -1,5 +1,6 @@
 #include "engine/kafka/group_offsets.h"
 
+#include <cstring>
 #include <thread>
 
 #include "engine/kafka/client.h"
@@ -78,11 +79,14 @@ Result<std::optional<Offset>> group_offset(const KafkaConfig& config, Partition 
   return offset < 0 ? std::nullopt : std::optional(offset);
 }
 
-Result<void> set_group_offset(const KafkaConfig& config, Partition partition, Offset offset) {
+Result<void> set_group_offset(const KafkaConfig& config, Partition partition, Offset offset,
+                              const std::string& metadata) {
   auto client = open(config);
   if (!client) return fail(client.error());
   const auto list = one(config, partition);
   list->elems[0].offset = offset;
+  list->elems[0].metadata = strdup(metadata.c_str());  // the list's: it frees it
+  list->elems[0].metadata_size = metadata.size();
   // Of a group that was never there, the coordinator is only now chosen: that passes.
   const auto deadline = kafka::steady_now() + kPatience;
   auto err = alter(**client, config, *list);

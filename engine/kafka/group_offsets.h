@@ -1,5 +1,6 @@
 #pragma once
 #include <optional>
+#include <string>
 
 #include "engine/kafka/kafka_config.h"
 
@@ -12,6 +13,8 @@ Result<std::optional<Offset>> group_offset(const KafkaConfig& config, Partition 
 
 // GROUP_IN_USE (conflict): the group has members, and takes commits from them alone. That is so until every
 // daemon is down and, being static members, their session has run out.
-Result<void> set_group_offset(const KafkaConfig& config, Partition partition, Offset offset);
+// `metadata`: as an owner commits it (Watermark::bitmap).
+Result<void> set_group_offset(const KafkaConfig& config, Partition partition, Offset offset,
+                              const std::string& metadata = {});
 
 }  // namespace postrider

@@ -197,33 +197,33 @@ TEST_F(OnKafka, TopicsGrowAndNeverShrink) {
   EXPECT_EQ(run(topics_grow, with).code, 1);
 }
 
-TEST_F(OnKafka, RestoreOffsetsCommitsWhatTheNewestMarkNames) {
+TEST_F(OnKafka, OffsetsRebuildCommitsWhatTheNewestMarkVouchesFor) {
   make_events();
-  EXPECT_EQ(run(topics_restore_offsets, line("topics restore-offsets")).error.code, "NOTHING_TO_RESTORE");
+  EXPECT_EQ(run(offsets_rebuild, line("offsets rebuild")).lines[0]["changed"], false) << "there is no mark";
   append_mark(3);
   append_mark(5);
   const auto set = set_group_offset(config(), kPartition, 2);
   ASSERT_TRUE(set) << set.error().message;
-  auto shy = line("topics restore-offsets");
+  auto shy = line("offsets rebuild");
   shy.yes = false;
-  EXPECT_EQ(run(topics_restore_offsets, shy).code, 2);
+  EXPECT_EQ(run(offsets_rebuild, shy).code, 2);
   EXPECT_EQ(group_offset(config(), kPartition).value(), 2);
 
-  const auto restored = run(topics_restore_offsets, line("topics restore-offsets"));
+  const auto restored = run(offsets_rebuild, line("offsets rebuild"));
   EXPECT_EQ(restored.code, 0) << restored.error.message;
   EXPECT_EQ(restored.lines[0]["changed"], true);
   EXPECT_EQ(group_offset(config(), kPartition).value(), 5);
   EXPECT_FALSE(group_offset(config(), 0).value()) << "of one partition alone";
 
   ASSERT_TRUE(set_group_offset(config(), kPartition, 7));
-  EXPECT_EQ(run(topics_restore_offsets, line("topics restore-offsets")).lines[0]["changed"], false);
+  EXPECT_EQ(run(offsets_rebuild, line("offsets rebuild")).lines[0]["changed"], false);
   EXPECT_EQ(group_offset(config(), kPartition).value(), 7) << "never backwards";
 }
 
-TEST_F(OnKafka, RestoreOffsetsSeesThatTheSourceItselfIsShorter) {
+TEST_F(OnKafka, OffsetsRebuildSeesThatTheSourceItselfIsShorter) {
   make_events();
   append_mark(50);
-  const auto answer = run(topics_restore_offsets, line("topics restore-offsets"));
+  const auto answer = run(offsets_rebuild, line("offsets rebuild"));
   EXPECT_EQ(answer.code, 1);
   EXPECT_EQ(answer.error.code, "SOURCE_REPLACED");
 }
@@ -272,7 +272,7 @@ TEST_F(OnKafka, TheGroupsOffsetsAreItsMembersWhileThereAreAny) {
   append_mark(5);
   Member member(config());
   ASSERT_TRUE(member.assigned());
-  const auto answer = run(topics_restore_offsets, line("topics restore-offsets"));
+  const auto answer = run(offsets_rebuild, line("offsets rebuild"));
   EXPECT_EQ(answer.code, 1);
   EXPECT_EQ(answer.error.code, "GROUP_IN_USE") << answer.error.message;
 }

@@ -214,10 +214,10 @@ TEST_F(OnEmbeddedLog, AcceptSourceWritesAMarkThatAsksForNothing) {
 }
 
 TEST_F(OnEmbeddedLog, RestoreOffsetsIsForKafka) {
-  auto with = line("topics restore-offsets");
+  auto with = line("offsets rebuild");
   with.partition = 0;
   with.yes = true;
-  EXPECT_EQ(run(topics_restore_offsets, with).code, 2);
+  EXPECT_EQ(run(offsets_rebuild, with).code, 2);
 }
 
 TEST_F(OnEmbeddedLog, CheckReadsTheLogThrough) {

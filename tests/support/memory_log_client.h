@@ -23,7 +23,7 @@ class MemoryLogClient : public LogClient {
   Result<Extent> extent(Topic topic, Partition partition) override {
     const std::lock_guard lock(mutex_);
     const auto& log = logs_[{topic, partition}];
-    return Extent{0, static_cast<Offset>(log.size())};
+    return Extent{begins_[{topic, partition}], static_cast<Offset>(log.size())};
   }
 
   Result<Offset> offset_at(Topic topic, Partition partition, LogTime time) override {
@@ -39,7 +39,8 @@ class MemoryLogClient : public LogClient {
     {
       const std::lock_guard lock(mutex_);
       const auto& log = logs_[{topic, partition}];
-      for (auto at = from; at < to && at < static_cast<Offset>(log.size()); ++at)
+      for (auto at = std::max(from, begins_[{topic, partition}]);
+           at < to && at < static_cast<Offset>(log.size()); ++at)
         if (!removed_.contains({topic, partition, at})) records.push_back(log[static_cast<std::size_t>(at)]);
     }
     scanning_ = true;
@@ -89,6 +90,9 @@ class MemoryLogClient : public LogClient {
   void remove(Topic topic, Partition partition, Offset offset) {
     removed_[{topic, partition, offset}] = true;
   }
+  void trim(Topic topic, Partition partition, Offset begin) {
+    begins_[{topic, partition}] = begin;
+  }  // retention
   std::vector<Record> all(Topic topic) {
     const std::lock_guard lock(mutex_);
     std::vector<Record> records;
@@ -105,6 +109,7 @@ class MemoryLogClient : public LogClient {
   static inline thread_local bool scanning_ = false;
   std::map<std::pair<Topic, Partition>, std::vector<Record>> logs_;
   std::map<std::tuple<Topic, Partition, Offset>, bool> removed_;
+  std::map<std::pair<Topic, Partition>, Offset> begins_;
 };
 
 }  // namespace postrider::test

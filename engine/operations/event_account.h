@@ -1,0 +1,45 @@
+#pragma once
+#include <cstdint>
+#include <string_view>
+#include <vector>
+
+#include "engine/core/ids.h"
+#include "engine/operations/fact_rows.h"
+
+namespace postrider {
+
+// What the facts of one delivery come to, as delivery.h folds them: delivered > cancelled > dead > parked.
+struct DeliveryAccount {
+  Hash128 delivery;
+  bool delivered = false, cancelled = false, dead = false, parked = false;
+  std::int64_t gave_up_at = 0;  // of an attempt after which a dead letter follows; 0: there was none
+};
+
+// What the facts of one event come to.
+struct EventAccount {
+  bool no_match = false, repeat = false, set_aside = false, bad_letter = false, lost_at_source = false;
+  Offset first = 0;                         // repeat: of which
+  std::int64_t aside_at = 0;                // set_aside: when
+  Offset registry_version = 0;              // that it was last routed under; 0: no fact says so
+  std::uint32_t fan_out = 0;                // then
+  std::vector<DeliveryAccount> deliveries;  // by id
+
+  void clear();
+  void apply(const FactRow& row);  // in the order of by_event()
+  bool knows(const Hash128& delivery) const;
+};
+
+// Why an event, or a delivery of it, is not accounted for.
+enum class Gap {
+  no_fact,             // nothing on the log speaks of it
+  fewer_than_fan_out,  // facts speak of fewer deliveries than it was routed to
+  matched_after_all,   // a fact says that nothing matched
+  no_dead_letter,      // its last attempt gave it up
+  not_parked,          // its last attempt failed
+  aside_without_letter,
+  repeat_of_later,
+  repeat_of_another,
+};
+std::string_view sentence_of(Gap gap);
+
+}  // namespace postrider
