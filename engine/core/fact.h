@@ -75,7 +75,8 @@ struct CancelledFact {
   bool operator==(const CancelledFact&) const = default;
 };
 
-// Events that owe nothing: offsets of one partition, first and last of each run.
+// Events that owe nothing under that version, or nothing more (read again after a crash): offsets of one
+// partition, first and last of each run.
 struct NoMatchFact {
   Stamp stamp;
   Partition partition = 0;

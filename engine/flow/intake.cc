@@ -210,7 +210,8 @@ void Intake::make_deliveries(OwnedPartition& partition, const Record& record, Ev
   view_.put_index(active->webhook_id, active->event.id, active->position, ids);
   active->unrecorded = active->active;
   if (active->active == 0) {
-    ownership_.settled(partition, record.offset);
+    // Whoever reads the log alone sees what it was routed to now, though nothing is left of it to do.
+    settle_.no_match(partition, record.offset, active->registry_version);
     return;
   }
   partition.unsettled[record.offset] = active;

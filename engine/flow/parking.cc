@@ -163,6 +163,11 @@ ActiveDelivery& Parking::add(const ParkedState& state, std::shared_ptr<ActiveEve
 std::shared_ptr<ActiveEvent> Parking::event_of(const OwnedPartition& partition, const ParkedState& state) {
   if (auto active = active_.event_at(state.delivery.position);
       active && active->generation == partition.generation) {
+    if (state.registry_version > active->registry_version) {
+      // This one was routed anew after a crash; its sibling, parked before, was not.
+      active->registry_version = state.registry_version;
+      active->fan_out = state.fan_out;
+    }
     return active;
   }
   auto sealed = view_.claim(state.delivery.position);

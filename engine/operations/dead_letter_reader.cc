@@ -3,6 +3,7 @@
 #include <cstring>
 
 #include "engine/core/registry.h"
+#include "engine/operations/delivery_digest.h"
 #include "engine/wire/codec.h"
 
 namespace postrider {
@@ -15,11 +16,6 @@ constexpr std::int64_t kBucketsBefore = 1, kBucketsAfter = 4;
 constexpr std::int64_t kSlackMs = 5 * 60 * 1000;
 // Letters are handed over outside the scan that found them: its callback must not use the log.
 constexpr std::size_t kBatchLetters = 256, kBatchBytes = 8 << 20;
-
-Hash128 digest_of(const DeliveryId& id) {
-  const std::string_view part = id.str();
-  return hash128({&part, 1});
-}
 
 bool is_closed(DeadLetterState state) {
   return state != DeadLetterState::open;

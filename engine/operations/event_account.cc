@@ -9,6 +9,7 @@ namespace {
 using Kind = FactRow::Kind;
 
 void fold(DeliveryAccount& delivery, const FactRow& row) {
+  delivery.registry_version = std::max(delivery.registry_version, row.registry_version);
   switch (row.kind) {
     case Kind::delivered:
       delivery.delivered = true;

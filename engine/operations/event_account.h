@@ -13,6 +13,7 @@ struct DeliveryAccount {
   Hash128 delivery;
   bool delivered = false, cancelled = false, dead = false, parked = false;
   std::int64_t gave_up_at = 0;  // of an attempt after which a dead letter follows; 0: there was none
+  Offset registry_version = 0;  // newest that its event was routed to it under
 };
 
 // What the facts of one event come to.

@@ -5,6 +5,7 @@
 #include <utility>
 #include <variant>
 
+#include "engine/operations/delivery_digest.h"
 #include "engine/wire/codec.h"
 
 namespace postrider {
@@ -14,19 +15,13 @@ using Kind = FactRow::Kind;
 
 // Brokers' clocks differ; a fact may stand under an earlier time than its event.
 constexpr std::int64_t kSlackMs = 60 * 60 * 1000;
-constexpr std::uint64_t kTellEvery = 20'000;
-
-Hash128 digest_of(const std::string& delivery_id) {
-  const std::string_view part = delivery_id;
-  return hash128({&part, 1});
-}
 
 FactRow row_of(Kind kind, const DeliveryRef& delivery, Offset registry_version, std::uint32_t fan_out) {
   FactRow row;
   row.kind = kind;
   row.partition = delivery.position.partition;
   row.offset = delivery.position.offset;
-  row.delivery = digest_of(delivery.id.str());
+  row.delivery = digest_of(delivery.id);
   row.registry_version = registry_version;
   row.fan_out = fan_out;
   return row;

@@ -15,6 +15,7 @@ namespace postrider {
 class FactReader {
  public:
   using Progress = std::function<void(std::uint64_t records)>;  // since it was last called
+  static constexpr std::uint64_t kTellEvery = 20'000;
   FactReader(Desk& desk, std::map<Partition, LogClient::Extent> spans, std::int64_t since_ms,
              Progress progress, const std::atomic<bool>& stop);
 

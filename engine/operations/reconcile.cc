@@ -5,6 +5,7 @@
 #include <utility>
 #include <vector>
 
+#include "engine/operations/delivery_digest.h"
 #include "engine/operations/fact_reader.h"
 #include "engine/operations/registry_history.h"
 #include "engine/wire/cloud_event.h"
@@ -15,12 +16,6 @@ namespace {
 using Extent = LogClient::Extent;
 
 constexpr std::size_t kRepeatsChecked = 1'000'000;
-constexpr std::uint64_t kTellEvery = 20'000;
-
-Hash128 digest_of(const DeliveryId& id) {
-  const std::string_view part = id.str();
-  return hash128({&part, 1});
-}
 
 Hash128 key_of(const Event& event) {
   return repeat_key(event.tenant, event.source, event.id,
@@ -75,8 +70,10 @@ class Judge {
     if (account.set_aside) {
       ++totals.set_aside;
       if (!account.bad_letter && account.aside_at >= letters_since_) owed(Gap::aside_without_letter);
-    } else if (account.repeat && account.deliveries.empty()) {
+    } else if (account.repeat) {
+      // It may have been routed before a lost index knew again what it repeats: what it owes the other owes.
       judge_repeat(account);
+      for (const DeliveryAccount& delivery : account.deliveries) count(delivery);
     } else if (account.deliveries.empty() && !account.no_match) {
       owed(Gap::no_fact);
     } else {
@@ -97,35 +94,38 @@ class Judge {
 
   void judge_deliveries(const EventAccount& account) {
     std::uint64_t known = account.deliveries.size();
+    owed_.clear();
     if (event_ != nullptr && account.registry_version > 0) {
       registry_.route(*event_, account.registry_version, targets_);
       for (const Target* target : targets_) {
         const DeliveryId id = id_of(*target);
-        if (account.knows(digest_of(id))) continue;
+        owed_.push_back(digest_of(id));
+        if (account.knows(owed_.back())) continue;
         ++known;
         owed(account.no_match ? Gap::matched_after_all : Gap::no_fact, target->endpoint, id);
       }
     }
     for (; known < account.fan_out; ++known) owed(Gap::fewer_than_fan_out);
-    for (const DeliveryAccount& delivery : account.deliveries) judge_delivery(delivery);
+    for (const DeliveryAccount& delivery : account.deliveries) judge_delivery(account, delivery);
   }
 
-  void judge_delivery(const DeliveryAccount& delivery) {
+  void judge_delivery(const EventAccount& account, const DeliveryAccount& delivery) {
+    // Its event was read again after a crash, and went elsewhere: its endpoint was gone by then.
+    const bool void_by_now = delivery.registry_version < account.registry_version &&
+                             std::find(owed_.begin(), owed_.end(), delivery.delivery) == owed_.end();
+    if (count(delivery) || void_by_now) return;
+    const auto [endpoint, id] = name_of(delivery.delivery);
+    owed(delivery.gave_up_at > 0 ? Gap::no_dead_letter : Gap::not_parked, endpoint, id);
+  }
+
+  // False: it has neither ended nor is it parked.
+  bool count(const DeliveryAccount& delivery) {
     const bool letter_removed = delivery.gave_up_at > 0 && delivery.gave_up_at < letters_since_;
-    if (delivery.delivered) {
-      ++totals.delivered;
-    } else if (delivery.cancelled) {
-      ++totals.cancelled;
-    } else if (delivery.dead) {
-      ++totals.dead;
-    } else if (delivery.parked) {
-      ++totals.parked;
-    } else if (letter_removed) {
-      ++totals.dead;
-    } else {
-      const auto [endpoint, id] = name_of(delivery.delivery);
-      owed(delivery.gave_up_at > 0 ? Gap::no_dead_letter : Gap::not_parked, endpoint, id);
-    }
+    if (delivery.delivered) return ++totals.delivered;
+    if (delivery.cancelled) return ++totals.cancelled;
+    if (delivery.dead) return ++totals.dead;
+    if (delivery.parked) return ++totals.parked;
+    return letter_removed && ++totals.dead;
   }
 
   // While its event has not settled that is no loss.
@@ -166,6 +166,7 @@ class Judge {
   const std::int64_t letters_since_;
   std::vector<Repeat> repeats_;
   std::vector<const Target*> targets_;
+  std::vector<Hash128> owed_;  // digests of what the event was last routed to
   // Of the event that is looked at.
   const Record* record_ = nullptr;
   const Event* event_ = nullptr;  // nullptr: undecodable
@@ -287,10 +288,10 @@ class Reconcile {
       account.clear();
       wrong = collect(partition, record.offset, account);
       if (wrong) judge.look_at(record, committed_[partition], account);
-      if (++records % kTellEvery == 0) progress(kTellEvery);
+      if (++records % FactReader::kTellEvery == 0) progress(FactReader::kTellEvery);
       return wrong && !stop_;
     });
-    progress(records % kTellEvery);
+    progress(records % FactReader::kTellEvery);
     if (!done) return done;
     if (!wrong) return wrong;
     account.clear();

@@ -245,6 +245,19 @@ TEST_F(Reconciling, FindsAnEventThatIsCalledARepeatOfItself) {
   expect_missing(offset, nullptr, Gap::repeat_of_later);
 }
 
+TEST_F(Reconciling, OwesNothingForARepeatThatWasRoutedBeforeItWasKnownAsOne) {
+  delivered("e1");
+  const Offset again = publish("e1");
+  attempted(ref(again, "e1", shop), Verdict::Kind::success);
+  EXPECT_EQ(totals().unaccounted, 1u);
+  RepeatFact fact;
+  fact.partition = kPartition;
+  fact.repeats = {{again, 0, WebhookId()}};
+  told(fact);
+  EXPECT_EQ(totals().unaccounted, 0u);
+  EXPECT_EQ(totals().delivered, 3u);
+}
+
 TEST_F(Reconciling, FindsWhatWasSetAsideWithoutItsDeadLetter) {
   const Offset offset = publish("e1", "order.created", "not a tenant");
   SetAsideFact fact;
@@ -262,6 +275,21 @@ TEST_F(Reconciling, OwesAnEndpointNothingThatCameLater) {
   attempted(ref(offset, "e1", shop), Verdict::Kind::success, 3);
   EXPECT_EQ(totals().unaccounted, 1u);
   EXPECT_EQ(missing[0].endpoint, EndpointId("late"));
+}
+
+TEST_F(Reconciling, OwesNothingToAnEndpointThatWasGoneWhenTheEventWasReadAgain) {
+  const Offset offset = publish("e1");
+  attempted(ref(offset, "e1", shop), Verdict::Kind::success);
+  attempted(ref(offset, "e1", orders), Verdict::Kind::retry);
+  EXPECT_EQ(totals().unaccounted, 1u);
+  declare(orders, "order.*", true);
+  EXPECT_EQ(totals().unaccounted, 1u) << "not routed anew";
+  NoMatchFact nothing_more;
+  nothing_more.partition = kPartition;
+  nothing_more.offsets = {{offset, offset}};
+  nothing_more.registry_version = version();
+  told(nothing_more);
+  EXPECT_EQ(totals().unaccounted, 0u);
 }
 
 TEST_F(Reconciling, OwesADeletedEndpointWhatItWasRoutedBefore) {

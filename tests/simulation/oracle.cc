@@ -160,6 +160,11 @@ void Oracle::see_def(const Record& record) {
   auto fact = wire::decode_registry(kEnvironment, record.value.value_or(""));
   if (!fact || !std::holds_alternative<EndpointDef>(*fact)) return;
   const EndpointDef& def = std::get<EndpointDef>(*fact);
+  time_.note([&] {
+    return "endpoints 0@" + std::to_string(record.offset) + " " + record.key + " revision " +
+           std::to_string(def.revision) + (def.deleted ? ", deleted" : " at " + def.url) +
+           (wire::is_restated(record.headers) ? ", restated" : "");
+  });
   if (lives_.contains(def.incarnation) || def.deleted) return;
   const auto known = endpoints.find({def.tenant, def.id});
   const auto url = parse_url(def.url);
@@ -415,6 +420,12 @@ void Oracle::judge_signature(const Arrival& arrival, const EndpointHistory& endp
 
 void Oracle::on_arrival(const Arrival& arrival) {
   ++arrivals_;
+  time_.note([&] {
+    return arrival.host + " hears of " + arrival.header("webhook-id") + " from process " +
+           std::to_string(arrival.from->number) + ", stamped " +
+           std::to_string(std::stoll("0" + arrival.header("webhook-timestamp")) - Timeline::kBorn / 1000) +
+           " s";
+  });
   const auto name = hosts_.find(arrival.host);
   if (name == hosts_.end()) broken("something arrived at " + arrival.host + ", which nobody declared");
   const EndpointHistory& endpoint = endpoints.at(name->second);

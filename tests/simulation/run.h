@@ -68,6 +68,7 @@ class Run {
   void every(std::int64_t least, std::int64_t most, std::function<void()> what);
   void calm_moods();
   void compare_rebuilt();
+  void reconcile_log(bool at_the_end);
   void say_state(Node& node);
 
   const Scenario scenario_;

@@ -1,0 +1,15 @@
+#pragma once
+#include "engine/core/bytes.h"
+#include "engine/core/ids.h"
+
+namespace postrider {
+
+// What stands for a delivery id where millions are held.
+inline Hash128 digest_of(std::string_view delivery_id) {
+  return hash128({&delivery_id, 1});
+}
+inline Hash128 digest_of(const DeliveryId& id) {
+  return digest_of(std::string_view(id.str()));
+}
+
+}  // namespace postrider
