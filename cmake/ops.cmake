@@ -27,4 +27,4 @@ target_link_libraries(postrider_ops
           PkgConfig::CURL OpenSSL::Crypto CLI11::CLI11 toml11::toml11 nlohmann_json::nlohmann_json)
 
 add_executable(postrider-ops ${CMAKE_SOURCE_DIR}/ops/ops_main.cc)
-target_link_libraries(postrider-ops PRIVATE postrider_ops)
+target_link_libraries(postrider-ops PRIVATE postrider_ops PkgConfig::TCMALLOC)

@@ -83,16 +83,19 @@ void show_totals(const Output& out, const ReconcileTotals& totals) {
                                    : std::to_string(totals.unaccounted) + " UNACCOUNTED FOR.");
 }
 
-std::function<Result<std::optional<Offset>>(Partition)> committed_of(Session& session) {
-  if (session.log().embedded)
-    return [&session](Partition partition) -> Result<std::optional<Offset>> {
-      return session.log().embedded->committed(partition);
-    };
-  return [&session](Partition partition) -> Result<std::optional<Offset>> {
-    const auto config = kafka_config_of(session.line());
-    if (!config) return fail(config.error());
-    return group_offset(*config, partition);
-  };
+// By partition.
+Result<std::vector<std::optional<Offset>>> committed_of(Session& session, Desk& desk) {
+  const auto partitions = desk.log.partitions(Topic::events);
+  if (!partitions) return fail(partitions.error());
+  if (const auto& embedded = session.log().embedded) {
+    std::vector<std::optional<Offset>> offsets;
+    for (Partition partition = 0; partition < *partitions; ++partition)
+      offsets.push_back(embedded->committed(partition));
+    return offsets;
+  }
+  const auto config = kafka_config_of(session.line());
+  if (!config) return fail(config.error());
+  return group_offsets(*config, *partitions);
 }
 
 }  // namespace
@@ -102,7 +105,12 @@ Result<int> reconcile_log(Session& session) {
   if (!request) return fail(request.error());
   auto desk = session.desk(Events::read_and_written);
   if (!desk) return fail(desk.error());
-  request->committed = committed_of(session);
+  const auto committed = committed_of(session, **desk);
+  if (!committed) return fail(committed.error());
+  request->committed = [&committed](Partition partition) -> Result<std::optional<Offset>> {
+    const auto at = static_cast<std::size_t>(partition);
+    return at < committed->size() ? (*committed)[at] : std::nullopt;
+  };
   const auto& out = session.out();
   std::signal(SIGINT, on_reconcile_signal);
   std::signal(SIGTERM, on_reconcile_signal);

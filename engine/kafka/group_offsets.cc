@@ -25,11 +25,29 @@ Result<std::unique_ptr<Client>> open(const KafkaConfig& config) {
       {{"group.id", config.group()}, {"enable.auto.commit", "false"}, {"auto.offset.reset", "error"}});
 }
 
-PartitionList one(const KafkaConfig& config, Partition partition) {
-  PartitionList list(rd_kafka_topic_partition_list_new(1));
-  rd_kafka_topic_partition_list_add(list.get(), full_name(config.environment, Topic::events).c_str(),
-                                    partition);
+PartitionList list_of(const KafkaConfig& config, Partition first, Partition count) {
+  PartitionList list(rd_kafka_topic_partition_list_new(count));
+  const std::string name = full_name(config.environment, Topic::events);
+  for (Partition i = 0; i < count; ++i)
+    rd_kafka_topic_partition_list_add(list.get(), name.c_str(), first + i);
   return list;
+}
+PartitionList one(const KafkaConfig& config, Partition partition) {
+  return list_of(config, partition, 1);
+}
+
+Result<std::vector<std::optional<Offset>>> committed(const KafkaConfig& config, PartitionList list) {
+  auto client = open(config);
+  if (!client) return fail(client.error());
+  const auto err = rd_kafka_committed((*client)->get(), list.get(), static_cast<int>(kPatience.count()));
+  if (err) return fail(to_error(err, "asking for the group's offsets"));
+  std::vector<std::optional<Offset>> offsets;
+  for (int i = 0; i < list->cnt; ++i) {
+    const auto& each = list->elems[i];
+    if (each.err) return fail(to_error(each.err, "asking for the group's offsets"));
+    offsets.push_back(each.offset < 0 ? std::nullopt : std::optional(each.offset));
+  }
+  return offsets;
 }
 
 rd_kafka_resp_err_t alter(const Client& client, const KafkaConfig& config,
@@ -69,14 +87,13 @@ Error members_left() {
 }  // namespace
 
 Result<std::optional<Offset>> group_offset(const KafkaConfig& config, Partition partition) {
-  auto client = open(config);
-  if (!client) return fail(client.error());
-  const auto list = one(config, partition);
-  auto err = rd_kafka_committed((*client)->get(), list.get(), static_cast<int>(kPatience.count()));
-  if (!err) err = list->elems[0].err;
-  if (err) return fail(to_error(err, "asking for the group's offset"));
-  const Offset offset = list->elems[0].offset;
-  return offset < 0 ? std::nullopt : std::optional(offset);
+  auto offsets = committed(config, one(config, partition));
+  if (!offsets) return fail(offsets.error());
+  return offsets->front();
+}
+
+Result<std::vector<std::optional<Offset>>> group_offsets(const KafkaConfig& config, Partition partitions) {
+  return committed(config, list_of(config, 0, partitions));
 }
 
 Result<void> set_group_offset(const KafkaConfig& config, Partition partition, Offset offset,

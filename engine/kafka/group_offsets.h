@@ -1,14 +1,15 @@
 #pragma once
 #include <optional>
 #include <string>
+#include <vector>
 
 #include "engine/kafka/kafka_config.h"
 
-// The committed offsets of Postrider's consumer group, for tools: read and set from outside, one partition of
-// `events` at a time. Blocking.
+// The committed offsets of Postrider's consumer group, for tools: read and set from outside. Blocking.
 namespace postrider {
 
-// nullopt: the group has committed none there.
+// Of partitions 0 to `partitions` - 1. nullopt: the group has committed none there.
+Result<std::vector<std::optional<Offset>>> group_offsets(const KafkaConfig& config, Partition partitions);
 Result<std::optional<Offset>> group_offset(const KafkaConfig& config, Partition partition);
 
 // GROUP_IN_USE (conflict): the group has members, and takes commits from them alone. That is so until every

@@ -62,7 +62,9 @@ class Reader {
     std::array<rd_kafka_message_t*, 500> messages{};
     auto deadline = steady_now() + kPatience;
     for (Offset next = from; next < to;) {
-      const auto got = rd_kafka_consume_batch_queue(&queue, 100, messages.data(), messages.size());
+      // It waits for as many as it was asked for: no more than there are.
+      const auto size = std::min(messages.size(), static_cast<std::size_t>(to - next));
+      const auto got = rd_kafka_consume_batch_queue(&queue, 100, messages.data(), size);
       std::vector<Message> batch;
       for (ssize_t i = 0; i < got; ++i) batch.emplace_back(messages[static_cast<std::size_t>(i)]);
       for (const Message& message : batch) {

@@ -238,14 +238,15 @@ class Reconcile {
       span->end = std::max(span->begin, span->end);
       spans_[partition] = *span;
       all_ += static_cast<std::uint64_t>(span->end - span->begin);
-      if (auto first = oldest_of(Topic::events, partition, *span); !first) return fail(first.error());
+      if (request_.since == 0)
+        if (auto first = find_oldest(partition, *span); !first) return first;
     }
     return {};
   }
 
-  // The append time of the first event of the span: facts are no older.
-  Result<void> oldest_of(Topic topic, Partition partition, const Extent& span) {
-    return desk_.log.scan(topic, partition, span.begin, span.end, [this](const Record& record) {
+  // When the first event of the span was appended: facts are no older.
+  Result<void> find_oldest(Partition partition, const Extent& span) {
+    return desk_.log.scan(Topic::events, partition, span.begin, span.end, [this](const Record& record) {
       const auto at = to_ms(record.appended);
       oldest_ = oldest_ == 0 ? at : std::min(oldest_, at);
       return false;

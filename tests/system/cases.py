@@ -180,6 +180,10 @@ class OnEitherLog:
         until(lambda: wanted <= receiver.delivered(), 180, "every event")
         self.assertEqual(receiver.ids() - wanted, set(), "nothing that was not published")
         self.assertTrue(all(arrival["verified"] for arrival in receiver.arrivals))
+        daemon.stop()
+        code, totals, missing = daemon.reconcile()
+        self.assertEqual((code, missing), (0, []), totals)
+        self.assertEqual((totals["events"] - totals["repeats"], totals["delivered"]), (events, events))
         repeats = receiver.count() - len(wanted) - sum(1 for one in wanted if zlib.crc32(one.encode()) % 7 == 0)
         print(f"\n{events} events, {kills} kills, lost 0, repeats {repeats}", flush=True)
 

@@ -246,6 +246,13 @@ ca_file = "{self.authority.ca}"
         env = {"TEST_SECRET": SECRET}
         return run_tool("postrider-ops", "--api", self.api, "--token-file", self.token_file, *words, env=env, **more)
 
+    def reconcile(self, *words):
+        """Reads the log alone: on the embedded one the daemon must be stopped. Exit code and totals."""
+        done = run_tool("postrider-ops", "--log", self.log, "--environment", self.environment, "--keys",
+                        f"file:{self.key}", "reconcile", "--json", *words)
+        lines = [json.loads(line) for line in done.out.splitlines()]
+        return done.code, lines[-1] if lines else done.err, lines[:-1]
+
     def apply(self, endpoints):
         """endpoints: name → (url, {key: TOML value})."""
         text = f'environment = "{self.environment}"\n'
