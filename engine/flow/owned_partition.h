@@ -78,6 +78,7 @@ struct OwnedPartition {
   SteadyTime commit_sent{};
   Offset committed = -1;  // acknowledged
   std::uint64_t settled_since_commit = 0;
+  bool mark_names_offset = false;  // the newest mark of this assignment
   SteadyTime next_mark{};
 
   // --- drain

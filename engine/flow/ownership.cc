@@ -175,6 +175,7 @@ void Ownership::write_mark(OwnedPartition& partition) {
   mark.instance = context_.config.instance;
   mark.committed =
       partition.committed >= 0 ? std::optional<Offset>(partition.committed) : partition.assignment.committed;
+  partition.mark_names_offset = mark.committed.has_value();
   mark.events_end = std::max(partition.assignment.events_end, partition.next_event);
   NewRecord record{.topic = Topic::parked,
                    .partition = partition.number,
@@ -470,6 +471,8 @@ void Ownership::on_committed(Partition number, Offset offset, SteadyTime sent_at
   partition->commit_under_way = false;
   if (!acknowledged) return;
   partition->committed = offset;
+  // The first offset of a new partition is soon named, or its loss would go unnoticed for a minute.
+  if (offset > 0 && !partition->mark_names_offset) partition->next_mark = context_.steady();
   if (partition->superseded_at && sent_at >= *partition->superseded_at) {
     // We are the owner all the same: the mark was a former one's, landing late. Ours goes after it.
     partition->superseded_at.reset();

@@ -307,6 +307,22 @@ TEST(Owner, WhoseGroupLostItsOffsetsStopsAndNamesTheCommand) {
   EXPECT_FALSE(readiness.ready());
 }
 
+TEST(Owner, NamesTheFirstOffsetThatItCommitsAtOnce) {
+  World world;
+  world.begin();
+  world.declare("main");
+  world.publish("e1");
+  ASSERT_TRUE(world.run_until([&] { return world.committed() == 1; }));
+  world.run(seconds(1));
+  std::optional<OwnerMark> newest;
+  for (const auto& [offset, record] : world.cluster.records[{Topic::parked, 0}]) {
+    if (record.key != kOwnerKey) continue;
+    newest = std::get<OwnerMark>(*wire::decode_parked(kEnvironment, record.value.value_or("")));
+  }
+  ASSERT_TRUE(newest);
+  EXPECT_EQ(newest->committed, 1);
+}
+
 TEST(Owner, SettlesNothingTwiceThatTheBitmapNames) {
   World world;
   world.begin();

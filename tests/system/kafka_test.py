@@ -6,6 +6,16 @@ import unittest
 
 from cases import OnEitherLog, Whole
 from kit import Broker, run_tool, until
+from outside_test import PYTHON, install
+
+# An operator's mistake; false while the group has members.
+FORGET_GROUP = """
+import sys
+from confluent_kafka.admin import AdminClient
+address, group = sys.argv[1:]
+admin = AdminClient({"bootstrap.servers": address})  # held: a future of one that is gone never comes
+admin.delete_consumer_groups([group], request_timeout=10)[group].result(30)
+"""
 
 
 class OnKafka(OnEitherLog, Whole):
@@ -109,6 +119,39 @@ class OnKafka(OnEitherLog, Whole):
         daemon.start()
         until(lambda: len(receiver.of(webhook_id)) == 2, 60, "the replay")
         self.assertTrue(receiver.of(webhook_id)[1]["verified"])
+
+    def test_lost_offsets_stop_the_partition_and_are_rebuilt_from_the_log(self):
+        daemon = self.started()
+        receiver = self.receiver()
+        daemon.apply({"main": (receiver.url, {})})
+        self.publish(daemon, "--file", daemon.publish_many(200, "offsets"))
+        until(lambda: len(receiver.ids()) == 200, 60, "all of them")
+        time.sleep(4)  # its commit, and the mark that names it
+        self.assertEqual(daemon.stop(), 0)
+        group = f"{self.environment}.postrider"
+        install()
+        forget = [PYTHON, "-c", FORGET_GROUP, self.broker.address, group]
+        until(lambda: subprocess.run(forget, capture_output=True).returncode == 0, 90, "the group without members")
+        daemon.start(ready=False)
+        complaint = until(lambda: self.complaint(daemon, "OFFSETS_LOST", "offsets rebuild"), 60, "the complaint")
+        self.assertIn("offsets rebuild", complaint)
+        self.assertEqual(receiver.count(), 200)
+        daemon.stop()
+        words = ("postrider-ops", "--log", self.log, "--environment", self.environment, "offsets", "rebuild", "--yes")
+        done = until(lambda: (ran := run_tool(*words)).code == 0 and ran, 60, "the group without members")
+        self.assertIn("has committed 200", done.out)
+        daemon.start()
+        self.publish(daemon, "--tenant", "acme", "--type", "order.created", "--id", "after")
+        until(lambda: len(receiver.ids()) == 201, 60, "what came after")
+        self.assertEqual(receiver.count(), 201, "nothing was sent again")
+
+    @staticmethod
+    def complaint(daemon, *words):
+        try:
+            status, text = daemon.get("/readyz")
+        except OSError:
+            return None
+        return text if status == 503 and any(word in text for word in words) else None
 
     def test_missing_topics_are_named_with_the_command_that_makes_them(self):
         daemon = self.daemon("none", log=f"kafka://{self.broker.address}", environment="nowhere")
