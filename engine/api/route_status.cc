@@ -17,7 +17,8 @@ void Routes::get_readyz(CallPtr call) {
                        {"registry_fresh", readiness->registry_fresh},
                        {"store_open", readiness->store_open},
                        {"consuming", readiness->consuming},
-                       {"complaints", readiness->complaints}};
+                       {"complaints", readiness->complaints},
+                       {"notes", readiness->notes}};
     call->answer(json_answer(readiness->ready() ? 200 : 503, body));
   });
 }

@@ -5,6 +5,7 @@
 #include <span>
 #include <string>
 #include <string_view>
+#include <utility>
 
 // Encodings and digests: pure functions of their arguments (libcrypto's SHA-256 among them).
 namespace postrider {
@@ -24,6 +25,10 @@ struct Hash128 {
   std::array<unsigned char, 16> bytes{};
   auto operator<=>(const Hash128&) const = default;
   std::string_view view() const { return {reinterpret_cast<const char*>(bytes.data()), bytes.size()}; }
+  template <class H>
+  friend H AbslHashValue(H h, const Hash128& hash) {
+    return H::combine(std::move(h), hash.bytes);
+  }
 };
 Hash128 hash128(std::span<const std::string_view> parts);
 

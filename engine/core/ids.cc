@@ -54,8 +54,8 @@ bool is_environment_name(std::string_view text) {
          std::all_of(text.begin(), text.end(), [](char c) { return is_lower(c) || is_digit(c) || c == '-'; });
 }
 
-// The next three formats are stored and sent. Changing an input, its order or its spelling makes every event
-// in flight a stranger to its own history: tests/core/ids_test.cc pins them.
+// The next five formats are stored, and some are sent. Changing an input, its order or its spelling makes
+// every event in flight a stranger to its own history: tests/core/ids_test.cc pins them.
 
 WebhookId webhook_id(const TenantId& tenant, std::string_view source, std::string_view event_id) {
   const std::array<std::string_view, 3> parts{tenant.str(), source, event_id};
@@ -95,6 +95,11 @@ std::optional<Partition> partition_of(std::string_view delivery_id) {
 Hash128 repeat_key(const TenantId& tenant, std::string_view source, std::string_view event_id,
                    std::string_view target, const ReplayJobId& job) {
   const std::array<std::string_view, 5> parts{tenant.str(), source, event_id, target, job.str()};
+  return hash128(parts);
+}
+
+Hash128 proof_key(const WebhookId& webhook, const ReplayJobId& job) {
+  const std::array<std::string_view, 2> parts{webhook.str(), job.str()};
   return hash128(parts);
 }
 

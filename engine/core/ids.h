@@ -74,6 +74,10 @@ std::optional<Partition> partition_of(std::string_view delivery_id);
 Hash128 repeat_key(const TenantId& tenant, std::string_view source, std::string_view event_id,
                    std::string_view target, const ReplayJobId& job);
 
+// The same as far as a fact of one of its deliveries tells it. Two events under one such key may still differ
+// in their target.
+Hash128 proof_key(const WebhookId& webhook, const ReplayJobId& job);
+
 // "inc_…", "rpl_…", "log_…", "sec_…" from 128 random bits. `prefix` with or without its '_'.
 std::string random_id(std::string_view prefix, std::uint64_t high, std::uint64_t low);
 

@@ -66,4 +66,8 @@ bool SettledAbove::contains(Offset offset) const {
   return (static_cast<unsigned char>(bits_[bit / 8]) >> (bit % 8) & 1) != 0;
 }
 
+bool SettledAbove::empty() const {
+  return bits_.find_first_not_of('\0') == std::string::npos;
+}
+
 }  // namespace postrider

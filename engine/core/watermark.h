@@ -45,6 +45,7 @@ class SettledAbove {
   SettledAbove(Offset committed, std::string_view metadata);  // what cannot be read counts as empty
   // False below the commit too: what is asked is whether a re-read event may be skipped.
   bool contains(Offset offset) const;
+  bool empty() const;
 
  private:
   Offset base_ = 0;

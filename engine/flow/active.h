@@ -30,6 +30,7 @@ struct ActiveEvent {
   Offset registry_version = 0;  // that it was routed under
   // Counted deliveries whose end or parking is not on the log yet: at 0 the offset settles.
   std::uint32_t unrecorded = 0;
+  std::optional<Hash128> first_key;       // its place in the index of first positions, once it has settled
   bool claimed = false;                   // its claim check stands in the view
   bool has_payload = true;                // false: nowhere to be found any more
   std::size_t bytes = 0;                  // charged to the byte budget

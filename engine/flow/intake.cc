@@ -8,29 +8,35 @@
 namespace postrider::flow {
 namespace {
 
-constexpr Millis kSealedAgain{500};
+constexpr Millis kLaterAgain{500};
 constexpr Millis kUnknownKeyWait = std::chrono::minutes(10);
 constexpr std::size_t kEventOverhead = 1024;
+constexpr std::uint64_t kLookToken = std::uint64_t{1} << 63;
+constexpr std::size_t kLooksMax = 500;
+constexpr Millis kFetchAgain{500};
+constexpr Millis kFetchFor{10000};
 
 std::size_t size_of(const Record& record) {
   return (record.value ? record.value->size() : 0) + kEventOverhead;
 }
 
-std::string target_word(const Event& event) {
-  return event.target ? format_target(*event.target) : std::string();
+Hash128 first_key(const Event& event) {
+  return repeat_key(event.tenant, event.source, event.id,
+                    event.target ? format_target(*event.target) : std::string(), event.replay_job);
 }
 
 }  // namespace
 
 Intake::Intake(Context& context, RegistryView& registry, Ownership& ownership, Dispatch& dispatch,
-               Settle& settle, View& view, ActiveTable& active)
+               Settle& settle, View& view, ActiveTable& active, Firsts& firsts)
     : context_(context),
       registry_(registry),
       ownership_(ownership),
       dispatch_(dispatch),
       settle_(settle),
       view_(view),
-      active_(active) {}
+      active_(active),
+      firsts_(firsts) {}
 
 // Only what was asked for by begin(): a record of an earlier assignment, read on from where that one had
 // come, would make the watermark pass what lies before it.
@@ -43,8 +49,9 @@ void Intake::on_event(Record record) {
 
 void Intake::pump(SteadyTime now) {
   if (!registry_.fresh(now)) return;
-  retry_sealed(now);
-  while (!queue_.empty()) {
+  retry_later(now);
+  go_on_with_looked_at(now);
+  while (!queue_.empty() && looks_.size() < kLooksMax) {
     // What was parked or has ended must not begin anew: without a view that cannot be told.
     if (view_.broken()) return;
     Record record = std::move(queue_.front());
@@ -63,17 +70,23 @@ void Intake::pump(SteadyTime now) {
   }
 }
 
-void Intake::retry_sealed(SteadyTime now) {
-  if (sealed_.empty() || now < next_sealed_) return;
-  next_sealed_ = now + kSealedAgain;
-  for (auto& [record, since] : std::exchange(sealed_, {})) {
+void Intake::retry_later(SteadyTime now) {
+  if (later_.empty() || now < next_later_ || view_.broken()) return;
+  next_later_ = now + kLaterAgain;
+  for (auto& [record, since] : std::exchange(later_, {})) {
     OwnedPartition* partition = ownership_.find(record.partition);
     if (partition && partition->phase == OwnedPartition::Phase::running) take(*partition, record, since);
   }
 }
 
 void Intake::drop(const OwnedPartition& partition) {
-  std::erase_if(sealed_, [&](const Sealed& waiting) { return waiting.record.partition == partition.number; });
+  std::erase_if(looks_, [&](const auto& entry) {
+    const Record& record = entry.second.record;
+    if (record.partition != partition.number) return false;
+    waiting_bytes_ -= size_of(record);
+    return true;
+  });
+  std::erase_if(later_, [&](const Later& waiting) { return waiting.record.partition == partition.number; });
   std::erase_if(queue_, [&](const Record& record) {
     if (record.partition != partition.number) return false;
     waiting_bytes_ -= size_of(record);
@@ -81,14 +94,23 @@ void Intake::drop(const OwnedPartition& partition) {
   });
 }
 
-void Intake::take(OwnedPartition& partition, Record& record, SteadyTime since) {
+void Intake::take(OwnedPartition& partition, Record& record, SteadyTime since, bool looked) {
   std::optional<Event> event = decode(partition, record, since);
   if (!event) return;
-  if (is_repeat(partition, record, *event)) return;
+  const Hash128 key = first_key(*event);
+  if (firsts_.wanted()) {
+    firsts_.taken(partition, record);
+    if (is_repeat(partition, record, *event, key)) return;
+    if (!looked && look_at_first(partition, record, *event, key, since)) return;
+    if (view_.broken()) {  // whether it is a repeat could not be told
+      later_.push_back({std::move(record), since});
+      return;
+    }
+  }
   const std::vector<const Endpoint*> endpoints = registry_.registry().route(*event);
   if (!endpoints.empty()) {
-    note_first(partition, record, *event);
-    make_deliveries(partition, record, *std::move(event), endpoints);
+    if (!firsts_.covers_window(partition)) context_.ports.observer.perhaps_repeat(event->tenant);
+    make_deliveries(partition, record, *std::move(event), endpoints, key);
     return;
   }
   if (!event->target) {
@@ -120,6 +142,20 @@ void Intake::cancel(OwnedPartition& partition, const Record& record, const Event
   settle_.cancelled(partition, fact);
 }
 
+// A replay carries its dead letter's payload unopened.
+Result<Event> Intake::open_sealed(const Event& replay) {
+  auto bytes = context_.ports.keys.open(
+      {context_.config.environment, replay.tenant, format_target(*replay.target), "dead_letter"},
+      replay.data);
+  if (!bytes) return fail(bytes.error());
+  auto inner = wire::parse_protobuf(bytes->reveal());
+  if (!inner) return inner;
+  inner->target = replay.target;
+  inner->replay_job = replay.replay_job;
+  inner->tenant = replay.tenant;
+  return inner;
+}
+
 std::optional<Event> Intake::decode(OwnedPartition& partition, Record& record, SteadyTime since) {
   auto decoded = wire::decode_kafka(record.key, record.headers, record.value.value_or(""),
                                     context_.config.tenant_from_key);
@@ -129,29 +165,23 @@ std::optional<Event> Intake::decode(OwnedPartition& partition, Record& record, S
   }
   Event event = std::move(decoded->event);
   if (decoded->sealed) {
-    // A replay carries its dead letter's payload unopened.
-    auto bytes = context_.ports.keys.open(
-        {context_.config.environment, event.tenant, format_target(*event.target), "dead_letter"}, event.data);
-    if (!bytes && bytes.error().errc == Errc::unavailable) {
+    auto inner = open_sealed(event);
+    if (!inner && inner.error().errc == Errc::unavailable) {
       // A key service that is away comes back; a key that nobody has ever written would wait for ever.
-      const bool unknown_key = bytes.error().code == "KEY_NOT_YET";
+      const bool unknown_key = inner.error().code == "KEY_NOT_YET";
       if (!unknown_key || context_.steady() - since < kUnknownKeyWait) {
-        sealed_.push_back({std::move(record), since});
+        later_.push_back({std::move(record), since});
         return std::nullopt;
       }
     }
-    if (!bytes && bytes.error().errc == Errc::denied) {
+    if (!inner && inner.error().errc == Errc::denied) {
       cancel(partition, record, event, CancelReason::tenant_erased);
       return std::nullopt;
     }
-    auto inner = bytes ? wire::parse_protobuf(bytes->reveal()) : Result<Event>(fail(bytes.error()));
     if (!inner) {
       settle_.set_aside(partition, record, DeadReason::undecodable);
       return std::nullopt;
     }
-    inner->target = event.target;
-    inner->replay_job = event.replay_job;
-    inner->tenant = event.tenant;
     event = *std::move(inner);
   }
   if (auto bad = check(event, context_.config.environment)) {
@@ -163,10 +193,9 @@ std::optional<Event> Intake::decode(OwnedPartition& partition, Record& record, S
 
 // An event is never a repeat of itself: the index keeps first positions, so that one read again after a crash
 // is delivered (DESIGN §4).
-bool Intake::is_repeat(OwnedPartition& partition, const Record& record, const Event& event) {
-  if (context_.config.repeat_window <= Millis(0)) return false;
-  const Hash128 key = repeat_key(event.tenant, event.source, event.id, target_word(event), event.replay_job);
-  const auto first = view_.first_position(partition.number, key);
+bool Intake::is_repeat(OwnedPartition& partition, const Record& record, const Event& event,
+                       const Hash128& key) {
+  const auto first = firsts_.find(partition, key);
   if (!first || first->offset >= record.offset) return false;
   if (record.appended - first->appended >= context_.config.repeat_window) return false;
   context_.ports.observer.repeat(event.tenant);
@@ -174,14 +203,87 @@ bool Intake::is_repeat(OwnedPartition& partition, const Record& record, const Ev
   return true;
 }
 
-void Intake::note_first(OwnedPartition& partition, const Record& record, const Event& event) {
-  if (context_.config.repeat_window <= Millis(0)) return;
-  const Hash128 key = repeat_key(event.tenant, event.source, event.id, target_word(event), event.replay_job);
-  view_.put_first_position(partition.number, key, {record.offset, record.appended});
+// --- first positions that are only proven: what stands there is compared
+
+bool Intake::is_look(std::uint64_t token) {
+  return (token & kLookToken) != 0;
+}
+
+bool Intake::look_at_first(OwnedPartition& partition, Record& record, const Event& event, const Hash128& key,
+                           SteadyTime since) {
+  const WebhookId webhook = webhook_id(event.tenant, event.source, event.id);
+  const auto at = firsts_.hint(partition, webhook, event.replay_job, record.offset);
+  if (!at) return false;
+  const std::uint64_t token = kLookToken | ++last_look_;
+  waiting_bytes_ += size_of(record);
+  const Position first{partition.number, *at};
+  const SteadyTime until = context_.steady() + kFetchFor;
+  looks_.emplace(token, Look{std::move(record), since, key, first, until, std::nullopt, false, std::nullopt});
+  context_.ports.log.fetch(first, token);
+  return true;
+}
+
+void Intake::on_fetched(std::uint64_t token, const Result<Record>& record) {
+  const auto found = looks_.find(token);
+  if (found == looks_.end()) return;
+  Look& look = found->second;
+  if (!record && record.error().errc != Errc::not_found) {
+    look.again_at = context_.steady() + kFetchAgain;
+    return;
+  }
+  look.answered = any_answered_ = true;
+  if (record && key_of(*record) == look.key) look.same = record->appended;
+}
+
+void Intake::go_on_with_looked_at(SteadyTime now) {
+  for (auto& [token, look] : looks_) {
+    if (now >= look.until) look.answered = any_answered_ = true;
+    if (look.answered || !look.again_at || now < *look.again_at) continue;
+    look.again_at.reset();
+    context_.ports.log.fetch(look.first, token);
+  }
+  if (!any_answered_ || view_.broken()) return;
+  any_answered_ = false;
+  std::vector<Look> answered;
+  std::erase_if(looks_, [&](auto& entry) {
+    if (!entry.second.answered) return false;
+    waiting_bytes_ -= size_of(entry.second.record);
+    answered.push_back(std::move(entry.second));
+    return true;
+  });
+  for (Look& look : answered) {
+    OwnedPartition* partition = ownership_.find(look.record.partition);
+    if (!partition || partition->phase != OwnedPartition::Phase::running) continue;
+    if (look.same) firsts_.confirmed(*partition, look.key, {look.first.offset, *look.same});
+    take(*partition, look.record, look.since, true);
+  }
+}
+
+SteadyTime Intake::next_wake(SteadyTime now) const {
+  SteadyTime next = now + kFetchFor;
+  for (const auto& [token, look] : looks_) {
+    next = std::min(next, look.again_at.value_or(look.until));
+  }
+  return next;
+}
+
+std::optional<Hash128> Intake::key_of(const Record& record) {
+  auto decoded = wire::decode_kafka(record.key, record.headers, record.value.value_or(""),
+                                    context_.config.tenant_from_key);
+  if (!decoded) return std::nullopt;
+  Event event = std::move(decoded->event);
+  if (decoded->sealed) {
+    if (!event.target) return std::nullopt;
+    auto inner = open_sealed(event);
+    if (!inner) return std::nullopt;
+    event = *std::move(inner);
+  }
+  if (check(event, context_.config.environment)) return std::nullopt;
+  return first_key(event);
 }
 
 void Intake::make_deliveries(OwnedPartition& partition, const Record& record, Event event,
-                             const std::vector<const Endpoint*>& endpoints) {
+                             const std::vector<const Endpoint*>& endpoints, const Hash128& key) {
   auto active = std::make_shared<ActiveEvent>();
   active->position = {record.partition, record.offset};
   active->generation = partition.generation;
@@ -191,6 +293,10 @@ void Intake::make_deliveries(OwnedPartition& partition, const Record& record, Ev
   active->registry_version = registry_.version();
   active->bytes = event.data.size() + kEventOverhead;
   active->event = std::move(event);
+  if (firsts_.wanted()) {
+    active->first_key = key;
+    Firsts::routed(partition, key, {record.offset, record.appended});
+  }
   context_.ports.observer.event_taken(active->event.tenant, active->fan_out);
 
   // Read again after a takeover: what is parked or has ended already is not begun anew.
@@ -210,6 +316,7 @@ void Intake::make_deliveries(OwnedPartition& partition, const Record& record, Ev
   view_.put_index(active->webhook_id, active->event.id, active->position, ids);
   active->unrecorded = active->active;
   if (active->active == 0) {
+    firsts_.settled(partition, *active);  // its deliveries have ended or are parked
     // Whoever reads the log alone sees what it was routed to now, though nothing is left of it to do.
     settle_.no_match(partition, record.offset, active->registry_version);
     return;

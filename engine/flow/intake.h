@@ -1,10 +1,12 @@
 #pragma once
 #include <deque>
+#include <map>
 #include <memory>
 #include <vector>
 
 #include "engine/flow/active.h"
 #include "engine/flow/dispatch.h"
+#include "engine/flow/firsts.h"
 #include "engine/flow/ownership.h"
 #include "engine/flow/registry_view.h"
 #include "engine/flow/settle.h"
@@ -17,26 +19,37 @@ namespace postrider::flow {
 class Intake {
  public:
   Intake(Context& context, RegistryView& registry, Ownership& ownership, Dispatch& dispatch, Settle& settle,
-         View& view, ActiveTable& active);
+         View& view, ActiveTable& active, Firsts& firsts);
 
   void on_event(Record record);
   // Works off what came, as long as the registry is fresh.
   void pump(SteadyTime now);
   void drop(const OwnedPartition& partition);
-  std::size_t waiting() const { return queue_.size() + sealed_.size(); }
+  void on_fetched(std::uint64_t token, const Result<Record>& record);
+  // Whether that answer is ours: of a first position that is looked at.
+  static bool is_look(std::uint64_t token);
+  SteadyTime next_wake(SteadyTime now) const;
+  std::size_t waiting() const { return queue_.size() + later_.size() + looks_.size(); }
   std::size_t waiting_bytes() const { return waiting_bytes_; }
 
  private:
-  // `since`: when it was first taken.
-  void take(OwnedPartition& partition, Record& record, SteadyTime since);
+  // `since`: when it was first taken. `looked`: what stands at its first position, if there may be one, was
+  // looked at.
+  void take(OwnedPartition& partition, Record& record, SteadyTime since, bool looked = false);
   // nullopt: settled otherwise, or waiting for its key.
   std::optional<Event> decode(OwnedPartition& partition, Record& record, SteadyTime since);
-  bool is_repeat(OwnedPartition& partition, const Record& record, const Event& event);
-  void note_first(OwnedPartition& partition, const Record& record, const Event& event);
+  Result<Event> open_sealed(const Event& replay);
+  bool is_repeat(OwnedPartition& partition, const Record& record, const Event& event, const Hash128& key);
+  // True: the record waits until what stands at a proven position was fetched.
+  bool look_at_first(OwnedPartition& partition, Record& record, const Event& event, const Hash128& key,
+                     SteadyTime since);
+  void go_on_with_looked_at(SteadyTime now);
+  // The key in the index of what stands there; nullopt: no event of ours, or it cannot be opened now.
+  std::optional<Hash128> key_of(const Record& record);
   void make_deliveries(OwnedPartition& partition, const Record& record, Event event,
-                       const std::vector<const Endpoint*>& endpoints);
+                       const std::vector<const Endpoint*>& endpoints, const Hash128& key);
   void cancel(OwnedPartition& partition, const Record& record, const Event& event, CancelReason reason);
-  void retry_sealed(SteadyTime now);
+  void retry_later(SteadyTime now);
 
   Context& context_;
   RegistryView& registry_;
@@ -45,14 +58,28 @@ class Intake {
   Settle& settle_;
   View& view_;
   ActiveTable& active_;
+  Firsts& firsts_;
   std::deque<Record> queue_;
   std::size_t waiting_bytes_ = 0;
-  struct Sealed {
+  struct Later {
     Record record;
     SteadyTime since;
   };
-  std::vector<Sealed> sealed_;  // replays whose key is not here yet
-  SteadyTime next_sealed_{};
+  std::vector<Later> later_;  // replays whose key is not here yet, and what came while the view failed
+  SteadyTime next_later_{};
+  struct Look {
+    Record record;
+    SteadyTime since;
+    Hash128 key;
+    Position first;
+    SteadyTime until;             // then it is delivered: perhaps a repeat
+    std::optional<LogTime> same;  // it is the same event, appended then
+    bool answered = false;
+    std::optional<SteadyTime> again_at;  // the log did not answer
+  };
+  std::map<std::uint64_t, Look> looks_;  // by token: in the order of their records
+  std::uint64_t last_look_ = 0;
+  bool any_answered_ = false;
 };
 
 }  // namespace postrider::flow

@@ -72,6 +72,23 @@ struct OwnedPartition {
   // Not settled, by offset: the head is parked under pressure. The table of deliveries owns them.
   std::map<Offset, std::weak_ptr<ActiveEvent>> unsettled;
 
+  // --- first positions (flow/firsts.h)
+  struct FirstPositions {
+    // Routed and not settled yet: what is in the view has settled.
+    absl::flat_hash_map<Hash128, View::First> unsettled;
+    View::Coverage coverage;
+    bool moved = false;  // the coverage, since the view has it
+    Offset start = 0;    // where this assignment began: from there on events are indexed as they settle
+    LogTime started{};
+    LogTime taken{};  // append time of the newest event that was taken
+    // Once all below this offset has settled, the coverage's time may move on.
+    std::optional<std::pair<Offset, LogTime>> sample;
+    enum class Stage { scanning, waiting_for_end, reading } stage = Stage::scanning;
+    std::string scanned;  // id of the last parked delivery that was looked at
+    SteadyTime scanned_at{}, asked_at{};
+    bool told = false;  // that the window is covered
+  } firsts;
+
   // --- commits and lease
   std::optional<SteadyTime> lease_until;
   bool commit_under_way = false;

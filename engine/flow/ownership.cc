@@ -457,6 +457,11 @@ void Ownership::settled(OwnedPartition& partition, Offset offset) {
   ++partition.settled_since_commit;
 }
 
+void Ownership::settled(OwnedPartition& partition, const ActiveEvent& event) {
+  on_settled(partition, event);
+  settled(partition, event.position.offset);
+}
+
 void Ownership::commit(OwnedPartition& partition, SteadyTime now) {
   partition.commit_under_way = true;
   partition.commit_sent = now;

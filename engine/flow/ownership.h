@@ -39,6 +39,7 @@ class Ownership {
 
   void received(OwnedPartition& partition, Offset offset);
   void settled(OwnedPartition& partition, Offset offset);
+  void settled(OwnedPartition& partition, const ActiveEvent& event);
 
   // `parked` records of ours, so that the tail can tell what is whose. Answered once, with the stamp it had.
   void append_parked(OwnedPartition& partition, const ParkedState& state, Appender::Answer answer);
@@ -47,6 +48,8 @@ class Ownership {
   // Hooks of the shard: a partition begins to run; nothing of it may be kept any more.
   std::function<void(OwnedPartition&)> on_running = [](OwnedPartition&) {};
   std::function<void(OwnedPartition&)> on_dropped = [](OwnedPartition&) {};
+  std::function<void(OwnedPartition&, const ActiveEvent&)> on_settled = [](OwnedPartition&,
+                                                                           const ActiveEvent&) {};
   // Whether anything of that partition is still being sent or recorded.
   std::function<bool(const OwnedPartition&)> is_busy = [](const OwnedPartition&) { return false; };
   // The drain's time is over: what is still in flight becomes an ambiguous attempt.

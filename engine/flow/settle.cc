@@ -439,7 +439,7 @@ void Settle::release(OwnedPartition& partition, ActiveDelivery& delivery) {
     partition.tail_moved = true;
   }
   if (delivery.counted && --event.unrecorded == 0) {
-    ownership_.settled(partition, event.position.offset);
+    ownership_.settled(partition, event);
   }
   active_.remove(delivery.serial);
 }

@@ -25,16 +25,24 @@ Shard::Shard(Ports ports, ShardConfig config)
       ownership_(context_, appender_, view_, active_, registry_),
       settle_(context_, appender_, ownership_, view_, active_),
       dispatch_(context_, registry_, ownership_, settle_, active_),
-      intake_(context_, registry_, ownership_, dispatch_, settle_, view_, active_),
+      firsts_(context_, ownership_, view_),
+      intake_(context_, registry_, ownership_, dispatch_, settle_, view_, active_, firsts_),
       parking_(context_, registry_, ownership_, dispatch_, settle_, view_, active_),
       commands_(context_, appender_, registry_, dispatch_, view_, active_) {
   connect_parts();
 }
 
 void Shard::connect_parts() {
-  ownership_.on_running = [this](OwnedPartition& partition) { parking_.start(partition); };
+  ownership_.on_running = [this](OwnedPartition& partition) {
+    parking_.start(partition);
+    firsts_.start(partition);
+  };
+  ownership_.on_settled = [this](OwnedPartition& partition, const ActiveEvent& event) {
+    firsts_.settled(partition, event);
+  };
   ownership_.on_dropped = [this](OwnedPartition& partition) {
     parking_.drop(partition);
+    firsts_.drop(partition);
     intake_.drop(partition);
     settle_.drop(partition);
     for (std::uint64_t serial : active_.of_partition(partition.number)) active_.remove(serial);
@@ -68,6 +76,7 @@ void Shard::step() {
   ownership_.tick(now);
   intake_.pump(now);
   parking_.tick(now);
+  firsts_.tick(now, !crowded_ && !draining_);
   dispatch_.pump(now);
   context_.ports.transport.start(*this);
   settle_.flush_batches();
@@ -76,6 +85,7 @@ void Shard::step() {
   appender_.pump();
   apply_pressure(now);
   ownership_.note_positions();
+  firsts_.note_coverage();
   (void)view_.flush();
   tell(now);
   dispatch_.turn_ends(context_.steady());
@@ -88,7 +98,7 @@ SteadyTime Shard::next_wake() {
   if (registry_.fresh(now) && !draining_) {
     if (dispatch_.in_flight() < context_.config.in_flight_max)
       next = std::min(next, dispatch_.next_wake(now));
-    next = std::min(next, parking_.next_wake(now));
+    next = std::min({next, parking_.next_wake(now), firsts_.next_wake(now), intake_.next_wake(now)});
   }
   return next;
 }
@@ -125,9 +135,10 @@ void Shard::apply_pressure(SteadyTime now) {
   for (OwnedPartition* partition : ownership_.all()) {
     window_full |= partition->watermark.unsettled() >= config.window_max;
   }
+  const bool pause = dispatch_.wants_pause(now);
   const bool hold = draining_ || window_full || bytes() >= config.bytes_max || view_.broken() ||
-                    !registry_.fresh(now) || intake_.waiting() >= kIntakeWaitingMax ||
-                    dispatch_.wants_pause(now);
+                    !registry_.fresh(now) || intake_.waiting() >= kIntakeWaitingMax || pause;
+  crowded_ = pause || bytes() >= config.bytes_max / 2;
   if (hold != held_) {
     held_ = hold;
     context_.ports.log.hold(hold);
@@ -172,6 +183,8 @@ void Shard::on_event(Record record) {
 void Shard::on_tail(Record record) {
   if (record.topic == Topic::parked) {
     ownership_.on_tail(record);
+  } else if (record.topic == Topic::attempts) {
+    firsts_.on_tail(record);
   } else {
     registry_.on_tail(record);
   }
@@ -185,11 +198,13 @@ void Shard::on_committed(Partition partition, Offset offset, SteadyTime sent_at,
   ownership_.on_committed(partition, offset, sent_at, acknowledged);
 }
 
-void Shard::on_end(Topic topic, Partition, Offset end, SteadyTime asked_at) {
+void Shard::on_end(Topic topic, Partition partition, Offset end, SteadyTime asked_at) {
+  if (topic == Topic::attempts) return firsts_.on_end(partition, end, asked_at);
   registry_.on_end(topic, end, asked_at);
 }
 
 void Shard::on_fetched(std::uint64_t token, Result<Record> record) {
+  if (Intake::is_look(token)) return intake_.on_fetched(token, record);
   parking_.on_fetched(token, record);
 }
 
@@ -227,6 +242,9 @@ void Shard::tell(SteadyTime now) {
     gauges.unsettled += partition->watermark.unsettled();
     gauges.parked += partition->parked;
     ++gauges.partitions;
+    if (!firsts_.wanted() || partition->phase != OwnedPartition::Phase::running) continue;
+    gauges.repeat_index.push_back(
+        {partition->number, firsts_.covered(*partition).count(), firsts_.covers_window(*partition)});
   }
   gauges.in_flight = dispatch_.in_flight();
   gauges.queued = dispatch_.queued();
@@ -265,6 +283,7 @@ Readiness Shard::readiness() {
   if (!joined_) ready.complaints.emplace_back("not consuming yet");
   if (draining_) ready.complaints.emplace_back("draining");
   for (const std::string& complaint : ownership_.complaints()) ready.complaints.push_back(complaint);
+  if (auto note = firsts_.wanted() ? firsts_.note() : std::nullopt) ready.notes.push_back(*std::move(note));
   return ready;
 }
 

@@ -11,6 +11,7 @@
 #include "engine/flow/commands.h"
 #include "engine/flow/context.h"
 #include "engine/flow/dispatch.h"
+#include "engine/flow/firsts.h"
 #include "engine/flow/intake.h"
 #include "engine/flow/ownership.h"
 #include "engine/flow/parking.h"
@@ -71,6 +72,7 @@ class Shard : public LogListener, public TransportListener, public ResolverListe
   Ownership ownership_;
   Settle settle_;
   Dispatch dispatch_;
+  Firsts firsts_;
   Intake intake_;
   Parking parking_;
   Commands commands_;
@@ -80,6 +82,7 @@ class Shard : public LogListener, public TransportListener, public ResolverListe
   bool joined_ = false;
   bool assigned_once_ = false;
   bool held_ = false;
+  bool crowded_ = false;  // memory or time is short: nothing that can wait is begun
   bool draining_ = false;
   SteadyTime next_pressure_{};
   SteadyTime next_tell_{};

@@ -52,6 +52,9 @@ std::string held_prefix(Partition partition, const Incarnation& incarnation) {
 std::string claim_key(Position position) {
   return be32(position.partition) + be64(position.offset);
 }
+std::string first_key(Partition partition, const Hash128& key) {
+  return be32(partition).append(key.view());
+}
 constexpr std::size_t kIdsInARow = 500;
 constexpr std::size_t kIdsFoundMax = 10000;
 
@@ -346,8 +349,7 @@ std::vector<DeliveryId> View::deliveries_of(std::string_view webhook_or_event_id
 
 // --- repeats
 
-std::optional<View::First> View::first_position(Partition partition, const Hash128& key) {
-  const std::string row = be32(partition) + std::string(key.view());
+std::optional<View::First> View::first_row(const std::string& row) {
   if (auto fresh = fresh_first_.find(row); fresh != fresh_first_.end()) return fresh->second;
   auto bytes = get(Family::repeats, row);
   if (!bytes || bytes->size() != 24) return std::nullopt;
@@ -355,11 +357,57 @@ std::optional<View::First> View::first_position(Partition partition, const Hash1
   return First{read64(value.substr(8)), from_ms<LogTime>(read64(value.substr(16)))};
 }
 
-void View::put_first_position(Partition partition, const Hash128& key, First first) {
-  std::string row = be32(partition) + std::string(key.view());
+void View::put_first_row(std::string row, First first) {
   fresh_first_[row] = first;
   put_ttl(Family::repeats, std::move(row), to_ms(first.appended) + context_.config.repeat_window.count(),
           be64(first.offset) + be64(to_ms(first.appended)));
+}
+
+std::optional<View::First> View::first_position(Partition partition, const Hash128& key) {
+  return first_row(first_key(partition, key));
+}
+
+void View::put_first_position(Partition partition, const Hash128& key, First first) {
+  put_first_row(first_key(partition, key), first);
+}
+
+std::optional<View::First> View::proven_position(Partition partition, const Hash128& proof_key) {
+  return first_row(first_key(partition, proof_key) + 'p');
+}
+
+void View::put_proven_position(Partition partition, const Hash128& proof_key, First proven) {
+  put_first_row(first_key(partition, proof_key) + 'p', proven);
+}
+
+std::vector<ParkedState> View::parked_behind(Partition partition, std::string& after_id, std::size_t limit) {
+  std::vector<ParkedState> states;
+  std::size_t seen = 0;
+  const std::string from = after_id.empty() ? be32(partition) : be32(partition) + after_id + '\0';
+  scan(Family::parked, from, after(be32(partition)), [&](std::string_view key, std::string_view value) {
+    after_id = key.substr(4);
+    auto fact = wire::decode_parked(context_.config.environment, value);
+    if (fact && std::holds_alternative<ParkedState>(*fact))
+      states.push_back(std::get<ParkedState>(*std::move(fact)));
+    return ++seen < limit;
+  });
+  if (seen < limit) after_id.clear();
+  return states;
+}
+
+std::optional<View::Coverage> View::coverage(Partition partition) {
+  (void)flush();
+  auto bytes = get(Family::meta, "firsts" + be32(partition));
+  if (!bytes || bytes->size() != 48) return std::nullopt;
+  const auto number = [&](std::size_t index) { return read64(std::string_view(*bytes).substr(index * 8)); };
+  const auto time = [&](std::size_t index) { return from_ms<LogTime>(number(index)); };
+  return Coverage{number(0), time(1), time(2), number(3), time(4), time(5)};
+}
+
+void View::put_coverage(Partition partition, const Coverage& coverage) {
+  batch_.put(Family::meta, "firsts" + be32(partition),
+             be64(coverage.next) + be64(to_ms(coverage.time)) + be64(to_ms(coverage.since)) +
+                 be64(coverage.read_to) + be64(to_ms(coverage.older_since)) +
+                 be64(to_ms(coverage.older_until)));
 }
 
 // --- positions
@@ -395,6 +443,7 @@ bool View::wipe(Partition partition) {
   const std::string prefix = be32(partition);
   batch_.erase(Family::meta, "tail" + prefix);
   batch_.erase(Family::meta, "mark" + prefix);
+  batch_.erase(Family::meta, "firsts" + prefix);
   if (!flush()) return false;
   for (Family family : {Family::parked, Family::due, Family::held, Family::claims, Family::repeats}) {
     if (auto done = context_.ports.store.erase_range(family, prefix, after(prefix)); !done) {

@@ -32,8 +32,11 @@ namespace postrider::flow {
 //            "w" webhook-id 0 partition(4) offset(8) 1 delivery id    → ttl(8) that id and \n
 //            "e" event id 0 webhook-id           → ttl(8)
 //   repeats  partition(4) key(16)                → ttl(8) offset(8) append time ms(8)
+//            partition(4) proof key(16) "p"      → ttl(8) offset(8) its proof's append time ms(8)
 //   meta     "tail" partition(4)                 → next offset(8) append time ms(8) count(8)
 //            "mark" partition(4)                 → ParkedRecord: the newest owner mark seen
+//            "firsts" partition(4)               → Coverage: next(8) time ms(8) since ms(8) read to(8)
+//                                                  older since ms(8) older until ms(8)
 //            "probe"                             → nothing: written to see whether the disk takes writes
 //            again "log"                               → identity of the log this is a view of
 // FOR EVER: a change of a key or a value is a new format version (engine/rocks refuses older ones).
@@ -103,6 +106,23 @@ class View {
   };
   std::optional<First> first_position(Partition partition, const Hash128& key);
   void put_first_position(Partition partition, const Hash128& key, First first);
+  // Of events that `attempts` or `parked` prove to have been routed: `appended` is the proof's, not before
+  // the event's. What stands at that offset of `events` tells whether it is the same event.
+  std::optional<First> proven_position(Partition partition, const Hash128& proof_key);
+  void put_proven_position(Partition partition, const Hash128& proof_key, First proven);
+  // Parked deliveries in the order of their ids, those behind `after`; `after` is moved on. At most `limit`.
+  std::vector<ParkedState> parked_behind(Partition partition, std::string& after, std::size_t limit);
+  // Which events the first positions are complete for.
+  struct Coverage {
+    Offset next = 0;      // all that were routed, appended from `since` on, and lie below this offset
+    LogTime time{};       // events from `next` on were appended at this time or later
+    LogTime since{};      // 0: as far back as the log goes
+    Offset read_to = -1;  // `attempts` was read back to this offset for it; -1: not begun
+    LogTime older_since{}, older_until{};  // another span before: it is whole again once since <= until
+    bool operator==(const Coverage&) const = default;
+  };
+  std::optional<Coverage> coverage(Partition partition);
+  void put_coverage(Partition partition, const Coverage& coverage);
 
   // --- positions
   struct Tail {
@@ -129,6 +149,8 @@ class View {
 
   Context& context_;
   StoreBatch batch_;
+  std::optional<First> first_row(const std::string& row);
+  void put_first_row(std::string row, First first);
   std::map<std::string, First> fresh_first_;  // put since the last flush
   std::optional<Error> broken_;
 };

@@ -2,6 +2,7 @@
 #include <cstdint>
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include "engine/core/fact.h"
 #include "engine/core/health.h"
@@ -19,6 +20,13 @@ struct AttemptReport {
   std::optional<DeadReason> dead;
 };
 
+// How much of the repeat window one partition's index of first positions covers.
+struct RepeatIndexGauge {
+  Partition partition = 0;
+  std::int64_t covered_ms = 0;
+  bool complete = false;  // the whole window, or all that the log has
+};
+
 // Gauges of one shard, set whole each second.
 struct ShardGauges {
   std::uint64_t unsettled = 0, in_flight = 0, queued = 0, parked = 0, held = 0;
@@ -26,6 +34,8 @@ struct ShardGauges {
   std::int64_t oldest_due_ms = 0;  // how late the oldest due delivery is; 0: none is late
   std::uint64_t lag = 0;           // events not yet polled or not settled
   std::uint64_t breakers_open = 0, endpoints = 0, partitions = 0;
+  std::vector<RepeatIndexGauge>
+      repeat_index;  // of the owned ones that run; empty: repeats are not looked for
 };
 
 // What flow tells the world. Called on the shard's thread; must not block. Receives nothing secret: no
@@ -41,6 +51,8 @@ class Observer {
   virtual void event_taken(const TenantId& tenant, std::uint32_t fan_out) = 0;  // routed
   virtual void no_match(const TenantId& tenant) = 0;
   virtual void repeat(const TenantId& tenant) = 0;
+  // Routed while the index of first positions did not cover the whole window: perhaps a repeat.
+  virtual void perhaps_repeat(const TenantId& tenant) = 0;
   virtual void parked(bool attempted) = 0;
   virtual void cancelled(const CancelledFact& fact) = 0;
   // level: "info", "warn", "error". `operation` is a snake_case word: "partition_assigned", "offsets_lost", …

@@ -57,6 +57,7 @@ struct Readiness {
   bool log_reachable = false, registry_read = false, registry_fresh = false, store_open = false,
        consuming = false;               // or waiting for an assignment
   std::vector<std::string> complaints;  // sentences; empty: ready
+  std::vector<std::string> notes;       // sentences on what is not as usual, and costs no readiness
   bool ready() const { return complaints.empty(); }
 };
 

@@ -6,6 +6,7 @@
 
 #include <algorithm>
 #include <fstream>
+#include <utility>
 
 namespace postrider::telemetry {
 namespace {
@@ -126,7 +127,12 @@ ShardMetrics::ShardMetrics(Registry& r, int shard)
       endpoints_(of_shard(r, shard, "postrider_endpoints", "Endpoints known.")),
       partitions_(of_shard(r, shard, "postrider_partitions", "Partitions owned.")),
       heartbeat_(of_shard(r, shard, "postrider_heartbeat_timestamp_seconds",
-                          "When the shard last told its gauges.")) {}
+                          "When the shard last told its gauges.")),
+      repeat_index_incomplete_(
+          of_shard(r, shard, "postrider_repeat_index_incomplete_partitions",
+                   "Partitions whose index of first positions does not cover all of repeat_window yet.")),
+      repeat_index_(gauges(r, "postrider_repeat_index_covered_seconds",
+                           "How far back the index of first positions of a partition is whole.")) {}
 
 void ShardMetrics::set(const ShardGauges& now, std::int64_t unix_ms) {
   const auto set = [](Gauge& gauge, auto value) { gauge.Set(static_cast<double>(value)); };
@@ -143,12 +149,35 @@ void ShardMetrics::set(const ShardGauges& now, std::int64_t unix_ms) {
   set(endpoints_, now.endpoints);
   set(partitions_, now.partitions);
   heartbeat_.Set(static_cast<double>(unix_ms) / 1000);
+  set_repeat_index(now.repeat_index);
+}
+
+// A partition that went to another instance is no longer ours to speak of.
+void ShardMetrics::set_repeat_index(const std::vector<RepeatIndexGauge>& now) {
+  std::map<Partition, Gauge*> before = std::exchange(repeat_index_of_, {});
+  double incomplete = 0;
+  for (const RepeatIndexGauge& one : now) {
+    const auto known = before.find(one.partition);
+    Gauge* const gauge = known != before.end()
+                             ? known->second
+                             : &repeat_index_.Add({{"partition", std::to_string(one.partition)}});
+    if (known != before.end()) before.erase(known);
+    gauge->Set(static_cast<double>(one.covered_ms) / 1000);
+    repeat_index_of_[one.partition] = gauge;
+    if (!one.complete) ++incomplete;
+  }
+  for (const auto& [partition, gauge] : before) repeat_index_.Remove(gauge);
+  repeat_index_incomplete_.Set(incomplete);
 }
 
 Metrics::Metrics(const std::string& environment, const std::string& version)
     : events_routed(events(registry_, "routed")),
       events_no_match(events(registry_, "no_match")),
       events_repeat(events(registry_, "repeat")),
+      events_perhaps_repeat(
+          counters(registry_, "postrider_events_perhaps_repeat_total",
+                   "Events routed while the index of first positions did not cover the whole window.")
+              .Add({})),
       fan_out(
           counters(registry_, "postrider_fan_out_total", "Deliveries that events were routed to.").Add({})),
       parked_attempted(parked(registry_, "true")),

@@ -33,8 +33,12 @@ class ShardMetrics {
   void set(const ShardGauges& gauges, std::int64_t unix_ms);
 
  private:
+  void set_repeat_index(const std::vector<RepeatIndexGauge>& now);
+
   prometheus::Gauge &unsettled_, &in_flight_, &queued_, &parked_, &held_, &bytes_, &unacknowledged_,
-      &oldest_due_, &lag_, &breakers_open_, &endpoints_, &partitions_, &heartbeat_;
+      &oldest_due_, &lag_, &breakers_open_, &endpoints_, &partitions_, &heartbeat_, &repeat_index_incomplete_;
+  prometheus::Family<prometheus::Gauge>& repeat_index_;
+  std::map<Partition, prometheus::Gauge*> repeat_index_of_;  // of the partitions that we own
 };
 
 class Metrics {
@@ -54,9 +58,9 @@ class Metrics {
   prometheus::Registry registry_;
 
  public:  // counted directly
-  prometheus::Counter &events_routed, &events_no_match, &events_repeat, &fan_out, &parked_attempted,
-      &parked_unattempted, &state_delivered, &state_parked, &state_dead, &state_cancelled, &breakers_opened,
-      &notes_warn, &notes_error;
+  prometheus::Counter &events_routed, &events_no_match, &events_repeat, &events_perhaps_repeat, &fan_out,
+      &parked_attempted, &parked_unattempted, &state_delivered, &state_parked, &state_dead, &state_cancelled,
+      &breakers_opened, &notes_warn, &notes_error;
   std::array<prometheus::Counter*, kCancelReasons> cancelled{};
 
  private:

@@ -87,6 +87,10 @@ TEST_F(ApiTest, TellsHealthReadinessAndMetrics) {
   EXPECT_EQ(call("GET", "/healthz").json().value("status", ""), "ok");
   EXPECT_EQ(call("GET", "/metrics").body, "postrider_up 1\n");
   EXPECT_TRUE(call("GET", "/readyz").json().value("ready", false));
+  service_.notes = {"a repeat may be delivered"};
+  const auto noted = call("GET", "/readyz");
+  EXPECT_EQ(noted.status, 200) << "a note costs no readiness";
+  EXPECT_EQ(noted.json()["notes"][0], "a repeat may be delivered");
   service_.unavailable = true;
   const auto reply = call("GET", "/readyz");
   EXPECT_EQ(reply.status, 503);

@@ -119,6 +119,7 @@ class FakeService : public Service {
     readiness.log_reachable = readiness.registry_read = readiness.store_open = readiness.consuming =
         !unavailable;
     if (unavailable) readiness.complaints = {"the log is away"};
+    readiness.notes = notes;
     later(answer, Result<Readiness>(std::move(readiness)));
   }
 
@@ -152,6 +153,7 @@ class FakeService : public Service {
   std::vector<std::string> tokens{hash_of("secret-token")};
   std::atomic<int> token_checks{0};
   std::atomic<bool> unavailable{false};
+  std::vector<std::string> notes;  // of readiness; set before it is asked
 
  private:
   static tl::unexpected<Error> away() {

@@ -111,6 +111,8 @@ void TestLog::fetch(Position position, std::uint64_t token) {
   auto at = log.find(position.offset);
   Result<Record> found = fail(Errc::not_found, "NOT_FOUND", "no such record", "");
   if (at != log.end()) found = at->second;
+  if (!fetches_answered) found = fail(Errc::unavailable, "LOG_UNAVAILABLE", "no leader", "wait");
+  if (fetches_lost) return;
   answers_.push_back([token, found](LogListener& listener) { listener.on_fetched(token, found); });
 }
 
@@ -165,6 +167,8 @@ bool TestLog::quiet() const {
 // --- the store
 
 Result<std::optional<std::string>> TestStore::get(Family family, std::string_view key) {
+  if (unreadable && family == Family::repeats)
+    return fail(Errc::unavailable, "VIEW_UNREADABLE", "input/output error", "look at the disk");
   auto& of = rows[family];
   auto at = of.find(key);
   if (at == of.end()) return std::optional<std::string>();

@@ -81,7 +81,10 @@ class TestLog : public Log {
   bool can_append(std::size_t) const override { return pending_.size() < append_max; }
   void append(NewRecord record, std::uint64_t token) override;
   void commit(Partition partition, Offset next, std::string metadata) override;
-  void tail(Topic topic, Partition partition, Offset from) override { tails_[{topic, partition}] = from; }
+  void tail(Topic topic, Partition partition, Offset from) override {
+    tails_[{topic, partition}] = from;
+    tailed[topic].push_back(from);
+  }
   void untail(Topic topic, Partition partition) override { tails_.erase({topic, partition}); }
   void ask_end(Topic topic, Partition partition) override;
   void fetch(Position position, std::uint64_t token) override;
@@ -101,6 +104,9 @@ class TestLog : public Log {
   bool acknowledge = true;
   bool commits_succeed = true;
   bool ends_answered = true;
+  bool fetches_answered = true;                 // false: `events` has no leader
+  bool fetches_lost = false;                    // and nobody says so
+  std::map<Topic, std::vector<Offset>> tailed;  // where each tail began
   std::size_t append_max = 100000;
 
  private:
@@ -123,7 +129,8 @@ class TestStore : public Store {
   void set_log_time(LogTime) override {}
 
   std::map<Family, std::map<std::string, std::string, std::less<>>> rows;
-  bool full = false;  // writes fail as on a full disk
+  bool full = false;        // writes fail as on a full disk
+  bool unreadable = false;  // reads of first positions fail
 };
 
 // Receivers by host. What arrives is kept whole.
@@ -225,6 +232,7 @@ class TestObserver : public Observer {
   void event_taken(const TenantId&, std::uint32_t) override { ++events; }
   void no_match(const TenantId&) override { ++no_matches; }
   void repeat(const TenantId&) override { ++repeats; }
+  void perhaps_repeat(const TenantId&) override { ++perhaps_repeats; }
   void parked(bool) override { ++parked_unattempted; }
   void cancelled(const CancelledFact& fact) override { cancels.push_back(fact); }
   void note(std::string_view level, std::string_view operation, std::string_view message,
@@ -237,7 +245,7 @@ class TestObserver : public Observer {
   std::vector<std::string> notes;  // "error partition_stopped …"
   std::vector<std::string> changes;
   bool breaker_open = false;
-  int events = 0, no_matches = 0, repeats = 0, parked_unattempted = 0;
+  int events = 0, no_matches = 0, repeats = 0, perhaps_repeats = 0, parked_unattempted = 0;
   ShardGauges last;
   bool noted(std::string_view operation) const;
 };

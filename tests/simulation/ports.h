@@ -184,11 +184,16 @@ class SimObserver final : public Observer {
   void event_taken(const TenantId&, std::uint32_t) override {}
   void no_match(const TenantId&) override {}
   void repeat(const TenantId&) override {}
+  void perhaps_repeat(const TenantId&) override {}
   void parked(bool) override {}
   void cancelled(const CancelledFact& fact) override;
   void note(std::string_view level, std::string_view operation, std::string_view message,
             const Error*) override;
-  void gauges(const ShardGauges& gauges) override { last = gauges; }
+  void gauges(const ShardGauges& gauges) override {
+    last = gauges;
+    on_gauges(gauges);
+  }
+  std::function<void(const ShardGauges&)> on_gauges = [](const ShardGauges&) {};
   ShardGauges last;
   std::set<std::string> operations;  // of notes
 

@@ -8,7 +8,7 @@ import time
 import unittest
 import zlib
 
-from kit import SECRET, Authority, Daemon, Receiver, scratch, until
+from kit import SECRET, Authority, Daemon, Receiver, metric, scratch, until
 
 
 class Whole(unittest.TestCase):
@@ -48,6 +48,28 @@ class Whole(unittest.TestCase):
 
 class OnEitherLog:
     """Mixed into a Whole with started()."""
+
+    def test_repeats_are_known_after_a_lost_view(self):
+        daemon = self.started()
+        receiver = self.receiver()
+        daemon.apply({"main": (receiver.url, {})})
+        numbers = lambda name: metric(daemon.get("/metrics")[1], name)
+
+        def publish(name):
+            return self.publish(daemon, "--tenant", "acme", "--type", "order.created", "--id", name, "--source", "/shop",
+                                "--data", "-", stdin="{}")[0]["webhook_id"]
+        known = publish("known")
+        until(lambda: known in receiver.delivered() and numbers("postrider_unsettled_events") == 0, 30, "its settling")
+        daemon.stop()
+        shutil.rmtree(daemon.data / "view")
+        daemon.start()
+        until(lambda: numbers("postrider_partitions") > 0 and json.loads(daemon.get("/readyz")[1])["notes"] == [], 60,
+              "the index")
+        self.assertEqual(publish("known"), known)
+        until(lambda: 'postrider_events_total{result="repeat"} 1' in daemon.get("/metrics")[1], 30, "the repeat")
+        last = publish("last")
+        until(lambda: last in receiver.delivered(), 30, "what came after it")
+        self.assertEqual(len(receiver.of(known)), 1)
 
     def test_fan_out_signed_and_typed(self):
         daemon = self.started()

@@ -268,6 +268,21 @@ TEST_F(TelemetryTest, GaugesAreOfTheirShard) {
   EXPECT_NEAR(metric(R"(postrider_heartbeat_timestamp_seconds{shard="0"})"), 1'769'860'800.123, 1.0);
 }
 
+TEST_F(TelemetryTest, TheIndexOfFirstPositionsIsToldOfThePartitionsThatAreOurs) {
+  ShardGauges gauges;
+  gauges.repeat_index = {{0, 86'400'000, true}, {3, 5'500, false}};
+  telemetry_->observer().gauges(gauges);
+  telemetry_->observer().perhaps_repeat(TenantId("acme"));
+  EXPECT_EQ(metric(R"(postrider_repeat_index_covered_seconds{partition="0"})"), 86'400);
+  EXPECT_EQ(metric(R"(postrider_repeat_index_covered_seconds{partition="3"})"), 5.5);
+  EXPECT_EQ(metric(R"(postrider_repeat_index_incomplete_partitions{shard="0"})"), 1);
+  EXPECT_EQ(metric("postrider_events_perhaps_repeat_total"), 1);
+  gauges.repeat_index = {{3, 86'400'000, true}};
+  telemetry_->observer().gauges(gauges);
+  EXPECT_EQ(telemetry_->metrics_text().find(R"(covered_seconds{partition="0"})"), std::string::npos);
+  EXPECT_EQ(metric(R"(postrider_repeat_index_incomplete_partitions{shard="0"})"), 0);
+}
+
 TEST_F(TelemetryTest, TheProcessAndItsOwnersGaugesAreTold) {
   telemetry_->set_gauge("view_bytes", "Bytes of the view.", 12);
   telemetry_->set_gauge("view_bytes", "Bytes of the view.", 13);
