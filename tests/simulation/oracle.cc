@@ -13,6 +13,7 @@ namespace {
 
 // A fault may show some time after it: a session's length and a message's.
 constexpr std::int64_t kExcusesFor = 60'000;
+constexpr std::int64_t kLookedAtFor = 8'000;
 constexpr std::int64_t kConnectsWithinS = 4;  // Hosts::connect_ms_max, and roundings
 
 std::string at(Position position) {
@@ -174,6 +175,39 @@ void Oracle::see_def(const Record& record) {
   }
 }
 
+void Oracle::on_repeat_index(const Process& process, const std::vector<RepeatIndexGauge>& index) {
+  for (Partition partition = 0; partition < kafka_.partitions; ++partition) {
+    const bool whole = std::any_of(index.begin(), index.end(), [&](const RepeatIndexGauge& one) {
+      return one.partition == partition && one.complete;
+    });
+    Whole& known = whole_[partition];
+    if (whole && known.process != process.number) known = {process.number, time_.now};
+    if (!whole && known.process == process.number) known = {};
+  }
+}
+
+// Published after the index was whole, it must not be delivered when an earlier one of its kind was.
+void Oracle::judge_repeat(const Kafka::Slot& slot, const AttemptFact& fact) {
+  const Position position = fact.delivery.position;
+  const EventSeen& seen = *event(position);
+  const Whole& whole = whole_[position.partition];
+  if (slot.late || slot.origin != whole.process || whole.since >= seen.landed) return;
+  // It waits for what stands at the first position for a while only.
+  if (payloads_may_be_lost || time_.now - seen.landed > kLookedAtFor) return;
+  const Publication& published = *publication(position);
+  if (published.target) return;  // sealed: without its key it cannot be compared
+  for (const Position& first : by_webhook_[fact.delivery.webhook_id]) {
+    if (first.partition != position.partition || first.offset >= position.offset) continue;
+    const EventSeen& earlier = *event(first);
+    if (publication(first)->target || earlier.delivered_at == 0 || earlier.delivered_at >= seen.landed)
+      continue;
+    if (seen.appended - earlier.appended >= repeat_window) continue;
+    broken("event " + at(position) + " is delivered, a repeat of " + at(first) + ", by process " +
+           std::to_string(slot.origin) + ", whose index of first positions is whole since " +
+           std::to_string(time_.now - whole.since) + " ms");
+  }
+}
+
 void Oracle::see_attempts(const Kafka::Slot& slot) {
   auto decoded = wire::decode_attempts(kEnvironment, slot.record.value.value_or(""));
   if (!decoded) broken("a record of attempts is unreadable");
@@ -181,8 +215,11 @@ void Oracle::see_attempts(const Kafka::Slot& slot) {
     DeliverySeen& seen = delivery(fact->delivery);
     if (!seen.attempts.insert(fact->stamp).second) return;  // landed twice
     seen.charged = std::max(seen.charged, fact->number);
+    if (seen.attempts.size() == 1) judge_repeat(slot, *fact);
     if (fact->verdict == Verdict::Kind::success) {
       seen.success = true;
+      EventSeen& delivered = *event(fact->delivery.position);
+      if (delivered.delivered_at == 0 && !slot.late) delivered.delivered_at = time_.now;
       const Life* life = life_of(seen.incarnation);
       if (life && !life->endpoint->uncertain) {
         const auto arrived = arrived_.find({fact->delivery.webhook_id, life->number});
@@ -227,6 +264,7 @@ void Oracle::see_attempts(const Kafka::Slot& slot) {
         broken("event " + at(position) + " is called a repeat of one that is too old");
       }
       event(position)->repeat = true;
+      event(position)->repeat_of = one.first;
     }
   } else if (auto* aside = std::get_if<SetAsideFact>(&*decoded)) {
     const Publication* published = publication(aside->position);
@@ -247,6 +285,7 @@ void Oracle::see_parked(const Kafka::Slot& slot) {
   const Record& record = slot.record;
   if (record.key == kOwnerKey) {
     epochs_[record.partition] = record.offset;
+    whole_[record.partition] = {};  // what was said before is of another assignment
     time_.note([&] {
       return "parked " + at({record.partition, record.offset}) + " mark of process " +
              std::to_string(slot.origin);
@@ -535,6 +574,10 @@ std::optional<std::string> Oracle::owed() {
     for (Offset offset = 0; offset < static_cast<Offset>(log.size()); ++offset) {
       const EventSeen& seen = log[static_cast<std::size_t>(offset)];
       if (auto what = unaccounted({partition, offset}, seen.settled_at, true); !what.empty()) return what;
+      if (seen.repeat && seen.deliveries.empty() && event({partition, seen.repeat_of})->deliveries.empty()) {
+        return "event " + at({partition, offset}) + " is called a repeat of " +
+               at({partition, seen.repeat_of}) + ", of which nobody was sent anything";
+      }
     }
   }
   for (const auto& [id, seen] : deliveries_) {

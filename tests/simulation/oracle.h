@@ -68,6 +68,8 @@ class Oracle {
   void on_commit(const Process& process, Partition partition, Offset from, Offset to, SteadyTime sent_at);
   void on_arrival(const Arrival& arrival);
   void on_in_flight(const Process& process, const std::string& host, int count);
+  // What a process says of its indexes of first positions: whoever says that one is whole delivers no repeat.
+  void on_repeat_index(const Process& process, const std::vector<RepeatIndexGauge>& index);
   // All faults are healed: nothing may be owed. nullopt: it is so; else what is.
   std::optional<std::string> owed();
 
@@ -100,7 +102,9 @@ class Oracle {
     LogTime appended{};
     std::int64_t landed = 0;
     bool no_match = false, set_aside = false, repeat = false, lost = false, dead_letter = false;
-    std::int64_t settled_at = 0;  // when the commit passed it
+    std::int64_t settled_at = 0;    // when the commit passed it
+    std::int64_t delivered_at = 0;  // when a success was told in time
+    Offset repeat_of = -1;
     std::set<std::string> deliveries;
   };
   struct Life {
@@ -126,6 +130,7 @@ class Oracle {
   void see_parked(const Kafka::Slot& slot);
   void see_dead_letter(const Record& record);
   void see_seal(const Kafka::Slot& slot);
+  void judge_repeat(const Kafka::Slot& slot, const AttemptFact& fact);
   std::string unaccounted(Position position, std::int64_t until, bool at_the_end);
   void judge_time(const Arrival& arrival, std::int64_t seconds) const;
   void judge_signature(const Arrival& arrival, const EndpointHistory& endpoint,
@@ -145,6 +150,12 @@ class Oracle {
   std::map<std::pair<Partition, std::pair<int, std::uint64_t>>, std::int64_t>
       leased_at_;  // newest commit sent
   std::set<std::string> keys_seen_;
+  // Since when, by whom: the newest owner's word alone counts.
+  struct Whole {
+    int process = -1;
+    std::int64_t since = 0;
+  };
+  std::map<Partition, Whole> whole_;
   std::vector<std::int64_t> excuses_;
   std::uint64_t commits_ = 0, arrivals_ = 0, repeats_ = 0;
 

@@ -186,6 +186,9 @@ void Run::start(Node& node) {
   node.line = std::make_unique<SimTransport>(hosts_, node.clock, process);
   node.log = std::make_unique<SimLog>(time_, draw_, kafka_, group_, process);
   node.observer = std::make_unique<SimObserver>(time_, process);
+  node.observer->on_gauges = [this, &process](const ShardGauges& gauges) {
+    oracle_.on_repeat_index(process, gauges.repeat_index);
+  };
   flow::ShardConfig config;
   config.environment = kEnvironment;
   config.instance = "ins_" + std::to_string(process.number);
