@@ -17,6 +17,7 @@
 #include "engine/curl/cares_resolver.h"
 #include "engine/curl/curl_transport.h"
 #include "engine/daemon/assembly.h"
+#include "engine/daemon/decode_mark_file.h"
 #include "engine/daemon/error_text.h"
 #include "engine/daemon/first_start.h"
 #include "engine/daemon/loop.h"
@@ -86,6 +87,29 @@ void make_first_token(Service& service, const flow::RegistryView& registry, cons
   });
 }
 
+// A record that kills whoever decodes it is set aside after the third time.
+std::unique_ptr<DecodeMarkFile> open_decode_mark(const std::string& data, const LogIdentity& log,
+                                                 telemetry::Telemetry& telemetry) {
+  auto mark = DecodeMarkFile::open(data + "/decoding", log);
+  if (!mark) {
+    telemetry.log("warn", "decode_mark_off", mark.error());
+    return nullptr;
+  }
+  if ((*mark)->was_garbled())
+    telemetry.log("warn", "decode_mark_garbled",
+                  data + "/decoding was torn: written anew, its count is lost");
+  if (const auto& death = (*mark)->last_death()) {
+    telemetry.log("error", "died_decoding",
+                  "the last process died by signal " + std::to_string(death->signal) +
+                      " while it decoded offset " + std::to_string(death->position.offset) +
+                      " of partition " + std::to_string(death->position.partition) + ": " +
+                      std::to_string(death->deaths) + " of " + std::to_string(DecodeMarkFile::kDeathsMax) +
+                      " times, after which the record is set aside");
+  }
+  (*mark)->watch_signals();
+  return *std::move(mark);
+}
+
 int run(const Config& config) {
   const int signals = take_signals();
   raise_file_limit();
@@ -115,7 +139,9 @@ int run(const Config& config) {
   if (!resolver) return refuse(resolver.error());
   crypto::TenantKeys keys(config.environment, **keys_service, clock);
 
-  flow::Ports ports{*log->shard, **transport, **resolver, **store, clock, random, keys, telemetry.observer()};
+  const auto decode_mark = open_decode_mark((*data)->path(), log->identity, telemetry);
+  flow::Ports ports{*log->shard, **transport, **resolver,           **store,          clock,
+                    random,      keys,        telemetry.observer(), decode_mark.get()};
   flow::Shard shard(ports, shard_settings);
 
   Mailbox mailbox;

@@ -17,7 +17,7 @@ std::optional<DeadLetterState> state_of(const std::string& word) {
 
 std::string all_reasons() {
   std::string all;
-  for (int i = 0; i <= static_cast<int>(DeadReason::bad_attribute); ++i)
+  for (int i = 0; i <= static_cast<int>(DeadReason::crashed_decoder); ++i)
     all += (i ? ", " : "") + std::string(reason_of(static_cast<DeadReason>(i)));
   return all;
 }

@@ -19,7 +19,7 @@ constexpr std::array kReasons{DeadReason::attempts_exhausted, DeadReason::expire
                               DeadReason::payload_lost,       DeadReason::undecodable,
                               DeadReason::oversize,           DeadReason::no_tenant,
                               DeadReason::bad_tenant,         DeadReason::foreign_environment,
-                              DeadReason::bad_attribute};
+                              DeadReason::bad_attribute,      DeadReason::crashed_decoder};
 
 bool is_final(std::int32_t status) {
   return status >= 200;
@@ -119,6 +119,8 @@ std::string_view reason_of(DeadReason reason) {
       return reason_of(BadEvent::foreign_environment);
     case DeadReason::bad_attribute:
       return reason_of(BadEvent::bad_attribute);
+    case DeadReason::crashed_decoder:
+      return "crashed_decoder";
   }
   return "undecodable";
 }
@@ -167,6 +169,7 @@ Category category_of(DeadReason reason) {
     case DeadReason::bad_tenant:
     case DeadReason::foreign_environment:
     case DeadReason::bad_attribute:
+    case DeadReason::crashed_decoder:
       return Category::bad_event;
   }
   return Category::ours;

@@ -8,6 +8,7 @@
 #include "engine/core/time.h"
 #include "engine/flow/log_time.h"
 #include "engine/ports/clock.h"
+#include "engine/ports/decode_mark.h"
 #include "engine/ports/keys.h"
 #include "engine/ports/log.h"
 #include "engine/ports/observer.h"
@@ -28,6 +29,7 @@ struct Ports {
   Random& random;
   Keys& keys;
   Observer& observer;
+  DecodeMark* decode_mark = nullptr;  // nullptr: none is kept
 };
 
 struct ShardConfig {

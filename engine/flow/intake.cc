@@ -20,6 +20,22 @@ std::size_t size_of(const Record& record) {
   return (record.value ? record.value->size() : 0) + kEventOverhead;
 }
 
+// While it lives, that record is being decoded.
+class Marked {
+ public:
+  Marked(DecodeMark* mark, Position position) : mark_(mark) {
+    if (mark_) mark_->begin(position);
+  }
+  ~Marked() {
+    if (mark_) mark_->end();
+  }
+  Marked(const Marked&) = delete;
+  Marked& operator=(const Marked&) = delete;
+
+ private:
+  DecodeMark* const mark_;
+};
+
 Hash128 first_key(const Event& event) {
   return repeat_key(event.tenant, event.source, event.id,
                     event.target ? format_target(*event.target) : std::string(), event.replay_job);
@@ -157,6 +173,17 @@ Result<Event> Intake::open_sealed(const Event& replay) {
 }
 
 std::optional<Event> Intake::decode(OwnedPartition& partition, Record& record, SteadyTime since) {
+  const Position position{record.partition, record.offset};
+  if (context_.ports.decode_mark && context_.ports.decode_mark->is_suspect(position)) {
+    context_.ports.observer.note("error", "record_suspect",
+                                 "the record at offset " + std::to_string(record.offset) + " of partition " +
+                                     std::to_string(record.partition) +
+                                     " has killed the process three times: it is set aside undecoded",
+                                 nullptr);
+    settle_.set_aside(partition, record, DeadReason::crashed_decoder);
+    return std::nullopt;
+  }
+  const Marked marked(context_.ports.decode_mark, position);
   auto decoded = wire::decode_kafka(record.key, record.headers, record.value.value_or(""),
                                     context_.config.tenant_from_key);
   if (!decoded || (decoded->sealed && !decoded->event.target)) {

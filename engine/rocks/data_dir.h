@@ -15,6 +15,7 @@ namespace postrider::rocks {
 //   DIR/environment  the environment's name
 //   DIR/instance     "ins_" + 22 of base 62: Kafka's group.instance.id. Copy no data directory to a second
 //   host. DIR/view         RocksStore's
+//   DIR/decoding    which record is being decoded (engine/daemon/decode_mark_file.h)
 // Errors of open: DATA_LOCKED (conflict), DATA_OTHER_ENVIRONMENT and DATA_PERMISSIONS (denied), DISK_FULL
 // (overloaded), DATA_UNREADABLE (unavailable).
 class DataDir {

@@ -21,7 +21,7 @@ namespace postrider::telemetry {
 
 inline constexpr std::size_t kVerdicts = 4;        // Verdict::Kind
 inline constexpr std::size_t kAttemptErrors = 12;  // AttemptError
-inline constexpr std::size_t kDeadReasons = 15;    // DeadReason
+inline constexpr std::size_t kDeadReasons = 16;    // DeadReason
 inline constexpr std::size_t kCancelReasons = 4;   // CancelReason
 // A stopped endpoint beyond these is counted in postrider_endpoints_stopped, and has no series of its own.
 inline constexpr std::size_t kStoppedSeriesMax = 500;

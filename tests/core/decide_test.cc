@@ -266,7 +266,8 @@ const std::vector<ReasonRow> kReasons{
     {DeadReason::no_tenant, "no_tenant", Category::bad_event},
     {DeadReason::bad_tenant, "bad_tenant", Category::bad_event},
     {DeadReason::foreign_environment, "foreign_environment", Category::bad_event},
-    {DeadReason::bad_attribute, "bad_attribute", Category::bad_event}};
+    {DeadReason::bad_attribute, "bad_attribute", Category::bad_event},
+    {DeadReason::crashed_decoder, "crashed_decoder", Category::bad_event}};
 
 TEST(DeadReason, IsSpelledForEverAndComesBack) {
   for (const ReasonRow& row : kReasons) {

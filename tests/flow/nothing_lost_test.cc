@@ -345,5 +345,23 @@ TEST(NothingLost, OneAnswerTokenResetsRevokeTheOlderOnesBeforeTheyAnswer) {
   EXPECT_FALSE(*done);
 }
 
+TEST(NothingLost, ARecordThatKilledUsThreeTimesIsSetAsideUndecodedAndThePartitionGoesOn) {
+  World world;
+  world.begin();
+  world.declare("main");
+  world.one().decode_mark.suspects.insert({0, 1});
+  for (const char* id : {"e0", "e1", "e2"}) world.publish(id);
+  ASSERT_TRUE(world.run_until([&] { return world.committed() == 3; }));
+  EXPECT_EQ(world.transport.arrivals.size(), 2u);
+  EXPECT_EQ(world.one().decode_mark.begun, (std::vector<Position>{{0, 0}, {0, 2}}));
+  EXPECT_EQ(world.one().decode_mark.standing, 0);
+  ASSERT_EQ(world.dead_letters().size(), 1u);
+  const DeadLetter letter = world.dead_letters().front();
+  EXPECT_EQ(letter.reason, DeadReason::crashed_decoder);
+  EXPECT_EQ(letter.delivery.position, (Position{0, 1}));
+  EXPECT_NE(letter.sealed_payload.find("ce_id: e1"), std::string::npos) << "raw, sealed";
+  EXPECT_TRUE(world.one().observer.noted("record_suspect"));
+}
+
 }  // namespace
 }  // namespace postrider::world

@@ -384,7 +384,7 @@ void Instance::start() {
   line = std::make_unique<TestLine>(transport);
   log = std::make_unique<TestLog>(cluster);
   shard = std::make_unique<flow::Shard>(
-      flow::Ports{*log, *line, *resolver, store, clock, random, *keys, observer}, config);
+      flow::Ports{*log, *line, *resolver, store, clock, random, *keys, observer, &decode_mark}, config);
   shard->start();
 }
 

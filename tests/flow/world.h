@@ -222,6 +222,20 @@ class TestKeys : public Keys {
   int made_ = 0;
 };
 
+// Remembers what was marked.
+class TestDecodeMark : public DecodeMark {
+ public:
+  void begin(Position position) override {
+    begun.push_back(position);
+    ++standing;
+  }
+  void end() override { --standing; }
+  bool is_suspect(Position position) const override { return suspects.contains(position); }
+  std::vector<Position> begun;
+  std::set<Position> suspects;
+  int standing = 0;
+};
+
 class TestObserver : public Observer {
  public:
   void attempt(const AttemptReport& report) override { attempts.push_back(report.fact); }
@@ -265,6 +279,7 @@ struct Instance {
   TestRandom random{7};
   TestStore store;
   TestObserver observer;
+  TestDecodeMark decode_mark;
   std::unique_ptr<TestResolver> resolver;
   std::unique_ptr<TestKeys> keys;
   std::unique_ptr<TestLine> line;

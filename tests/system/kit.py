@@ -198,10 +198,10 @@ ca_file = "{self.authority.ca}"
 {tables}
 """)
 
-    def start(self, ready=True):
+    def start(self, ready=True, env=None):
         with open(self.errors, "ab") as errors:
             self.process = subprocess.Popen([BUILD / "postriderd", "--config", str(self.config)], stderr=errors,
-                                            stdout=subprocess.DEVNULL)
+                                            stdout=subprocess.DEVNULL, env={**os.environ, **(env or {})})
         if ready:
             self.wait_ready()
         return self

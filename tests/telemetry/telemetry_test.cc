@@ -215,7 +215,7 @@ TEST_F(TelemetryTest, AttemptsAreCountedByVerdictCauseAndTime) {
 }
 
 TEST_F(TelemetryTest, EveryDeadReasonHasItsSeries) {
-  for (int i = 0; i <= static_cast<int>(DeadReason::bad_attribute); ++i) {
+  for (int i = 0; i <= static_cast<int>(DeadReason::crashed_decoder); ++i) {
     DeadLetter letter;
     letter.reason = static_cast<DeadReason>(i);
     telemetry_->observer().dead_letter(letter);
@@ -223,7 +223,7 @@ TEST_F(TelemetryTest, EveryDeadReasonHasItsSeries) {
   EXPECT_EQ(metric(R"(postrider_dead_letters_total{category="our_failure",reason="payload_lost"})"), 1)
       << telemetry_->metrics_text();
   EXPECT_EQ(metric(R"(postrider_dead_letters_total{category="bad_event",reason="bad_attribute"})"), 1);
-  EXPECT_EQ(metric(R"(postrider_deliveries_total{state="dead"})"), 15);
+  EXPECT_EQ(metric(R"(postrider_deliveries_total{state="dead"})"), 16);
 }
 
 TEST_F(TelemetryTest, EventsParkingAndCancellationsAreCounted) {
