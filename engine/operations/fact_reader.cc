@@ -14,7 +14,7 @@ namespace {
 using Kind = FactRow::Kind;
 
 // Brokers' clocks differ; a fact may stand under an earlier time than its event.
-constexpr std::int64_t kSlackMs = 60 * 60 * 1000;
+constexpr std::int64_t kBrokersDifferMs = 60 * 60 * 1000;
 
 FactRow row_of(Kind kind, const DeliveryRef& delivery, Offset registry_version, std::uint32_t fan_out) {
   FactRow row;
@@ -64,7 +64,7 @@ std::uint64_t FactReader::records() const {
 Result<LogClient::Extent> FactReader::extent_of(Topic topic, Partition partition, bool since) const {
   auto extent = desk_.log.extent(topic, partition);
   if (!extent || !since) return extent;
-  const auto from = desk_.log.offset_at(topic, partition, from_ms<LogTime>(since_ms_ - kSlackMs));
+  const auto from = desk_.log.offset_at(topic, partition, from_ms<LogTime>(since_ms_ - kBrokersDifferMs));
   if (!from) return fail(from.error());
   extent->begin = std::clamp(*from, extent->begin, extent->end);
   return extent;
