@@ -35,6 +35,9 @@ class Firsts {
   // An event below that offset that may be the first of its kind: what stands there tells.
   std::optional<Offset> hint(const OwnedPartition& partition, const WebhookId& webhook,
                              const ReplayJobId& job, Offset below);
+  static bool is_unsettled(const OwnedPartition& partition, const Hash128& key) {
+    return partition.firsts.unsettled.contains(key);
+  }
   static void routed(OwnedPartition& partition, const Hash128& key, View::First first);
   void confirmed(const OwnedPartition& partition, const Hash128& key, View::First first);
   void settled(OwnedPartition& partition, const ActiveEvent& event);

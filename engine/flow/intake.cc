@@ -226,8 +226,19 @@ bool Intake::is_repeat(OwnedPartition& partition, const Record& record, const Ev
   if (!first || first->offset >= record.offset) return false;
   if (record.appended - first->appended >= context_.config.repeat_window) return false;
   context_.ports.observer.repeat(event.tenant);
-  settle_.repeat(partition, {record.offset, first->offset, webhook_id(event.tenant, event.source, event.id)});
+  RepeatFact::Repeat repeat{record.offset, first->offset, webhook_id(event.tenant, event.source, event.id)};
+  // Until the first has settled it may be read again, and then match nothing: so may this one.
+  if (Firsts::is_unsettled(partition, key))
+    partition.firsts.repeats[first->offset].push_back(std::move(repeat));
+  else
+    settle_.repeat(partition, std::move(repeat));
   return true;
+}
+
+void Intake::first_settled(OwnedPartition& partition, Offset first) {
+  auto repeats = partition.firsts.repeats.extract(first);
+  if (repeats.empty()) return;
+  for (auto& repeat : repeats.mapped()) settle_.repeat(partition, std::move(repeat));
 }
 
 // --- first positions that are only proven: what stands there is compared

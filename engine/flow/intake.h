@@ -25,6 +25,8 @@ class Intake {
   // Works off what came, as long as the registry is fresh.
   void pump(SteadyTime now);
   void drop(const OwnedPartition& partition);
+  // An event that was routed has settled: what repeats it may.
+  void first_settled(OwnedPartition& partition, Offset first);
   void on_fetched(std::uint64_t token, const Result<Record>& record);
   // Whether that answer is ours: of a first position that is looked at.
   static bool is_look(std::uint64_t token);

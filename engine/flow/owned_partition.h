@@ -76,6 +76,8 @@ struct OwnedPartition {
   struct FirstPositions {
     // Routed and not settled yet: what is in the view has settled.
     absl::flat_hash_map<Hash128, View::First> unsettled;
+    // Repeats of those, by the offset of their first: they settle after it.
+    absl::flat_hash_map<Offset, std::vector<RepeatFact::Repeat>> repeats;
     View::Coverage coverage;
     bool moved = false;  // the coverage, since the view has it
     Offset start = 0;    // where this assignment began: from there on events are indexed as they settle

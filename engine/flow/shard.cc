@@ -39,6 +39,7 @@ void Shard::connect_parts() {
   };
   ownership_.on_settled = [this](OwnedPartition& partition, const ActiveEvent& event) {
     firsts_.settled(partition, event);
+    intake_.first_settled(partition, event.position.offset);
   };
   ownership_.on_dropped = [this](OwnedPartition& partition) {
     parking_.drop(partition);

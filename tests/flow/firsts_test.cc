@@ -181,6 +181,23 @@ TEST(Firsts, AreNoneWhereAnEventReadAgainMatchesNothingAnyMore) {
   EXPECT_EQ(arrived(world, "e1"), 2u) << "the first was routed to nobody in the end";
 }
 
+// Else a crash would leave nothing of it, if the first then matches nothing.
+TEST(Firsts, SettleBeforeWhatRepeatsThem) {
+  World world;
+  world.begin();
+  world.declare("main");
+  world.transport.answer = [](const std::string&, int) -> std::optional<Outcome> { return std::nullopt; };
+  world.publish("e1");
+  ASSERT_TRUE(world.run_until([&] { return world.transport.arrivals.size() == 1; }));
+  world.publish("e1");
+  world.run(seconds(3));
+  EXPECT_EQ(world.committed(), 0);
+  EXPECT_EQ(world.cluster.commits[0].metadata, "") << "the repeat has not settled either";
+  ASSERT_TRUE(world.run_until([&] { return world.committed() == 2; }, minutes(1)))
+      << "the first has timed out, and is parked";
+  EXPECT_EQ(world.one().observer.repeats, 1);
+}
+
 TEST(Firsts, AreNotProvenByAnAttemptThatFailed) {
   World world;
   world.begin();
