@@ -32,6 +32,7 @@ struct OwnedPartition {
   std::uint64_t generation = 0;  // of this assignment: what an older one started is told by it
   Phase phase = Phase::opening;
   Assignment assignment;
+  SteadyTime assigned_at{}, running_since{};
   std::optional<OwnerMark> last_mark;  // the newest before ours
   LogTime view_as_of{};                // of the view's position at assignment
   bool view_at_hand = false;
@@ -93,6 +94,8 @@ struct OwnedPartition {
 
   // --- commits and lease
   std::optional<SteadyTime> lease_until;
+  std::optional<SteadyTime> acknowledged_at;  // the newest acknowledgement of a commit
+  SteadyTime settled_at{};                    // the newest offset; or the first to wait, when none did
   bool commit_under_way = false;
   SteadyTime commit_sent{};
   Offset committed = -1;  // acknowledged

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <utility>
 
+#include "engine/flow/stalls.h"
 #include "engine/wire/codec.h"
 
 namespace postrider::flow {
@@ -57,6 +58,8 @@ bool Ownership::may_append(const Appender::Owner& owner, SteadyTime now) {
 std::vector<std::string> Ownership::complaints() const {
   std::vector<std::string> sentences;
   for (const auto& [partition, sentence] : complaints_) sentences.push_back(sentence);
+  for (const auto& [number, partition] : owned_)
+    if (auto stall = stall_of(*partition, context_.steady())) sentences.push_back(*std::move(stall));
   return sentences;
 }
 
@@ -74,6 +77,7 @@ void Ownership::on_assigned(std::span<const Assignment> assigned) {
     partition->number = assignment.partition;
     partition->generation = ++generations_;
     partition->assignment = assignment;
+    partition->assigned_at = context_.steady();
     OwnedPartition& added = *partition;
     owned_[assignment.partition] = std::move(partition);
     open(added);
@@ -221,6 +225,7 @@ void Ownership::run(OwnedPartition& partition) {
   partition.next_event = from;
   partition.settled_above = SettledAbove(assignment.committed.value_or(from), assignment.metadata);
   partition.phase = OwnedPartition::Phase::running;
+  partition.running_since = context_.steady();
   partition.next_mark = context_.steady() + kMarkEvery;
   commit(partition, context_.steady());  // its acknowledgement starts the lease
   context_.ports.log.begin(partition.number, from);
@@ -447,12 +452,14 @@ void Ownership::note_positions() {
 // --- settling and committing
 
 void Ownership::received(OwnedPartition& partition, Offset offset) {
+  if (partition.watermark.unsettled() == 0) partition.settled_at = context_.steady();
   partition.watermark.received(offset);
   partition.next_event = offset + 1;
 }
 
 void Ownership::settled(OwnedPartition& partition, Offset offset) {
   partition.watermark.settled(offset);
+  partition.settled_at = context_.steady();
   partition.unsettled.erase(offset);
   ++partition.settled_since_commit;
 }
@@ -475,6 +482,7 @@ void Ownership::on_committed(Partition number, Offset offset, SteadyTime sent_at
   if (!partition) return;
   partition->commit_under_way = false;
   if (!acknowledged) return;
+  partition->acknowledged_at = context_.steady();
   partition->committed = offset;
   // The first offset of a new partition is soon named, or its loss would go unnoticed for a minute.
   if (offset > 0 && !partition->mark_names_offset) partition->next_mark = context_.steady();

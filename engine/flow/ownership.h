@@ -58,7 +58,7 @@ class Ownership {
   // The log's identity; empty before the registry was read.
   LogIdentity identity() const;
 
-  // Partitions that were refused, in plain words.
+  // Partitions that were refused, or in which something has stopped, in plain words.
   std::vector<std::string> complaints() const;
   void drain_all();
   bool empty() const { return owned_.empty(); }

@@ -323,6 +323,58 @@ TEST(Owner, NamesTheFirstOffsetThatItCommitsAtOnce) {
   EXPECT_EQ(newest->committed, 1);
 }
 
+std::string complaints(World& world) {
+  std::string all;
+  world.one().shard->service().readiness([&](Result<Readiness> ready) {
+    for (const std::string& one : ready->complaints) all += one + "\n";
+  });
+  return all;
+}
+
+TEST(Stall, OfCommitsIsNamedWithinHalfAMinute) {
+  World world;
+  world.begin();
+  world.run(seconds(5));
+  EXPECT_EQ(complaints(world), "");
+  world.one().log->commits_succeed = false;
+  world.run(seconds(30));
+  EXPECT_NE(complaints(world).find("acknowledged no commit"), std::string::npos);
+  world.one().log->commits_succeed = true;
+  world.run(seconds(5));
+  EXPECT_EQ(complaints(world), "");
+}
+
+TEST(Stall, OfSettlingIsNamedWithItsOffset) {
+  World world;
+  world.begin();
+  world.declare("main", [](EndpointSpec& spec) { spec.retry = *parse_retry_policy({}); });
+  world.transport.answer = [](const std::string&, int) { return answered(400); };
+  world.publish("e1");
+  ASSERT_TRUE(world.run_until([&] { return world.dead_letters().size() == 1; }));
+  world.one().keys->away = true;  // what is replayed cannot be opened
+  world.replay_dead_letter();
+  world.run(seconds(20));
+  EXPECT_EQ(complaints(world), "");
+  world.run(seconds(10));
+  EXPECT_NE(complaints(world).find("nothing has settled for"), std::string::npos);
+  EXPECT_NE(complaints(world).find("offset 1 is the first"), std::string::npos);
+  world.one().keys->away = false;
+  world.run(seconds(5));
+  EXPECT_EQ(complaints(world), "");
+}
+
+TEST(Stall, OfATakeoverIsNamed) {
+  World world;
+  world.begin();
+  world.one().log->acknowledge = false;
+  world.one().restart();
+  ASSERT_TRUE(world.run_until([&] { return world.one().log->joined; }, seconds(10)));
+  world.one().log->acknowledge = false;
+  world.one().log->assign({0});
+  world.run(seconds(30));
+  EXPECT_NE(complaints(world).find("is not read yet"), std::string::npos);
+}
+
 TEST(Owner, SettlesNothingTwiceThatTheBitmapNames) {
   World world;
   world.begin();
