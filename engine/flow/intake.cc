@@ -17,7 +17,7 @@ constexpr Millis kFetchAgain{500};
 constexpr Millis kFetchFor{10000};
 
 std::size_t size_of(const Record& record) {
-  return (record.value ? record.value->size() : 0) + kEventOverhead;
+  return 2 * (record.value ? record.value->size() : 0) + kEventOverhead;  // as its event will be counted
 }
 
 // While it lives, that record is being decoded.
@@ -329,7 +329,7 @@ void Intake::make_deliveries(OwnedPartition& partition, const Record& record, Ev
   active->webhook_id = webhook_id(event.tenant, event.source, event.id);
   active->fan_out = static_cast<std::uint32_t>(endpoints.size());
   active->registry_version = registry_.version();
-  active->bytes = event.data.size() + kEventOverhead;
+  active->bytes = 2 * event.data.size() + kEventOverhead;  // it and the body that goes out
   active->event = std::move(event);
   if (firsts_.wanted()) {
     active->first_key = key;

@@ -87,8 +87,10 @@ void Parking::load_due(OwnedPartition& partition, SteadyTime now) {
 
 bool Parking::bring_back(OwnedPartition& partition, const View::Due& row, SteadyTime now) {
   if (active_.has_parked(row.id) || loading_ids_.contains(row.id)) return true;
+  // What is being fetched may be as large as an event is at most.
+  const std::size_t bytes = active_.bytes() + loading_.size() * 2 * kEventDataBytesMax;
   if (active_.size() + loading_.size() >= context_.config.due_loaded_max + 2 * context_.config.window_max ||
-      loading_.size() >= kFetchesMax || active_.bytes() >= context_.config.bytes_max) {
+      loading_.size() >= kFetchesMax || bytes >= context_.config.bytes_max) {
     return false;
   }
   auto state = view_.parked(row.id);
@@ -196,7 +198,7 @@ std::shared_ptr<ActiveEvent> Parking::make_event(const OwnedPartition& partition
   made->webhook_id = state.delivery.webhook_id;
   made->fan_out = state.fan_out;
   made->registry_version = state.registry_version;
-  made->bytes = made->event.data.size() + 1024;
+  made->bytes = 2 * made->event.data.size() + 1024;
   return made;
 }
 

@@ -150,9 +150,13 @@ void Shard::apply_pressure(SteadyTime now) {
   for (OwnedPartition* partition : ownership_.all()) {
     if (!bytes_short && partition->watermark.unsettled() < config.window_max * 9 / 10) continue;
     std::vector<std::shared_ptr<ActiveEvent>> head;  // kept alive while they are parked
+    std::size_t parked_bytes = 0;                    // each is sealed and copied into the view's batch
     for (const auto& [offset, event] : partition->unsettled) {
-      if (auto alive = event.lock()) head.push_back(std::move(alive));
-      if (head.size() >= kParkedPerPressure) break;
+      if (auto alive = event.lock()) {
+        parked_bytes += alive->bytes;
+        head.push_back(std::move(alive));
+      }
+      if (head.size() >= kParkedPerPressure || parked_bytes >= config.bytes_max / 16) break;
     }
     for (const auto& event : head) dispatch_.park_queued(*event, kPressureWait);
   }
@@ -179,6 +183,10 @@ void Shard::on_revoked(std::span<const Partition> revoked, bool lost) {
 
 void Shard::on_event(Record record) {
   intake_.on_event(std::move(record));
+  if (held_ || bytes() < context_.config.bytes_max) return;
+  // One poll brings many: the rest waits where it is.
+  held_ = true;
+  context_.ports.log.hold(true);
 }
 
 void Shard::on_tail(Record record) {

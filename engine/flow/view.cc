@@ -56,6 +56,7 @@ std::string first_key(Partition partition, const Hash128& key) {
   return be32(partition).append(key.view());
 }
 constexpr std::size_t kIdsInARow = 500;
+constexpr std::size_t kBatchedClaimsMax = std::size_t{8} << 20;
 constexpr std::size_t kIdsFoundMax = 10000;
 
 std::string index_prefix(char kind, std::string_view id) {
@@ -83,6 +84,7 @@ Result<void> View::flush(bool sync) {
   }
   broken_.reset();
   batch_.ops.clear();
+  batched_claims_ = 0;
   fresh_first_.clear();
   return {};
 }
@@ -214,8 +216,13 @@ std::map<Incarnation, std::uint64_t> View::held_counts(Partition partition) {
 // --- claim checks
 
 void View::put_claim(Position position, const DeliveryId& id, std::string_view sealed, std::int64_t expiry) {
-  if (!sealed.empty()) put_ttl(Family::claims, claim_key(position), expiry, sealed);
+  if (!sealed.empty()) {
+    put_ttl(Family::claims, claim_key(position), expiry, sealed);
+    batched_claims_ += sealed.size();
+  }
   put_ttl(Family::claims, claim_key(position) + id.str(), expiry, "");
+  // Rows may stand ahead of positions: payloads do not wait for the end of the step in memory.
+  if (batched_claims_ >= kBatchedClaimsMax) (void)flush();
 }
 
 std::optional<std::string> View::claim(Position position) {

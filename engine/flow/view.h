@@ -149,6 +149,7 @@ class View {
 
   Context& context_;
   StoreBatch batch_;
+  std::size_t batched_claims_ = 0;  // bytes of payloads in it
   std::optional<First> first_row(const std::string& row);
   void put_first_row(std::string row, First first);
   std::map<std::string, First> fresh_first_;  // put since the last flush

@@ -35,17 +35,23 @@ void fold(DeliveryAccount& delivery, const FactRow& row) {
 
 void EventAccount::clear() {
   auto kept = std::move(deliveries);
+  auto kept_routings = std::move(routings);
   kept.clear();
+  kept_routings.clear();
   *this = {};
   deliveries = std::move(kept);
+  routings = std::move(kept_routings);
 }
 
 void EventAccount::apply(const FactRow& row) {
-  if (row.registry_version > registry_version) {
-    registry_version = row.registry_version;
-    fan_out = 0;
+  if (row.registry_version > 0) {
+    auto at = routings.begin();
+    while (at != routings.end() && at->registry_version < row.registry_version) ++at;
+    if (at == routings.end() || at->registry_version != row.registry_version)
+      at = routings.insert(at, Routing{row.registry_version, row.epoch, 0});
+    at->epoch = std::min(at->epoch, row.epoch);
+    at->fan_out = std::max(at->fan_out, row.fan_out);
   }
-  if (row.registry_version == registry_version) fan_out = std::max(fan_out, row.fan_out);
   switch (row.kind) {
     case Kind::no_match:
       no_match = true;
@@ -70,6 +76,13 @@ void EventAccount::apply(const FactRow& row) {
   if (deliveries.empty() || deliveries.back().delivery != row.delivery)
     deliveries.push_back({.delivery = row.delivery});
   fold(deliveries.back(), row);
+}
+
+EventAccount::Routing EventAccount::last_routing() const {
+  Routing last;
+  for (const Routing& routing : routings)
+    if (routing.epoch >= last.epoch) last = routing;
+  return last;
 }
 
 bool EventAccount::knows(const Hash128& delivery) const {

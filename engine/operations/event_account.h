@@ -19,10 +19,17 @@ struct DeliveryAccount {
 // What the facts of one event come to.
 struct EventAccount {
   bool no_match = false, repeat = false, set_aside = false, bad_letter = false, lost_at_source = false;
-  Offset first = 0;                         // repeat: of which
-  std::int64_t aside_at = 0;                // set_aside: when
-  Offset registry_version = 0;              // that it was last routed under; 0: no fact says so
-  std::uint32_t fan_out = 0;                // then
+  Offset first = 0;           // repeat: of which
+  std::int64_t aside_at = 0;  // set_aside: when
+  // How it was routed: more than once when it was read again after a crash, and not always under a newer
+  // version: the next owner's registry may be a moment behind.
+  struct Routing {
+    Offset registry_version = 0;
+    Offset epoch = 0;  // of the first owner whose facts name it
+    std::uint32_t fan_out = 0;
+  };
+  std::vector<Routing> routings;            // by version; none: no fact says
+  Routing last_routing() const;             // by epoch
   std::vector<DeliveryAccount> deliveries;  // by id
 
   void clear();

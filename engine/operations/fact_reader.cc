@@ -16,14 +16,17 @@ using Kind = FactRow::Kind;
 // Brokers' clocks differ; a fact may stand under an earlier time than its event.
 constexpr std::int64_t kBrokersDifferMs = 60 * 60 * 1000;
 
-FactRow row_of(Kind kind, const DeliveryRef& delivery, Offset registry_version, std::uint32_t fan_out) {
+template <class Fact>
+FactRow row_of(Kind kind, const Fact& fact) {
+  const DeliveryRef& delivery = fact.delivery;
   FactRow row;
   row.kind = kind;
+  row.epoch = fact.stamp.epoch;
   row.partition = delivery.position.partition;
   row.offset = delivery.position.offset;
   row.delivery = digest_of(delivery.id);
-  row.registry_version = registry_version;
-  row.fan_out = fan_out;
+  row.registry_version = fact.registry_version;
+  row.fan_out = fact.fan_out;
   return row;
 }
 
@@ -137,7 +140,7 @@ Result<void> FactReader::take_word(const Record& record, FactSorter& words) {
     const auto fact = wire::decode_parked(desk_.environment, *record.value);
     const auto* state = fact ? std::get_if<ParkedState>(&*fact) : nullptr;
     if (state == nullptr) return {};
-    row = row_of(Kind::parked, state->delivery, state->registry_version, state->fan_out);
+    row = row_of(Kind::parked, *state);
   }
   row.delivery = digest_of(record.key);
   row.at = record.offset;
@@ -168,16 +171,12 @@ Result<void> FactReader::take_attempts(const Record& record, FactSorter& rows) {
   if (const auto* attempt = std::get_if<AttemptFact>(&*fact)) {
     const bool delivered = attempt->verdict == Verdict::Kind::success;
     const bool dead = attempt->verdict == Verdict::Kind::dead;
-    auto row = row_of(delivered ? Kind::delivered
-                      : dead    ? Kind::gave_up
-                                : Kind::retried,
-                      attempt->delivery, attempt->registry_version, attempt->fan_out);
+    auto row = row_of(delivered ? Kind::delivered : dead ? Kind::gave_up : Kind::retried, *attempt);
     row.at = attempt->at;
     return add(rows, row);
   }
   if (const auto* cancelled = std::get_if<CancelledFact>(&*fact)) {
-    return add(rows,
-               row_of(Kind::cancelled, cancelled->delivery, cancelled->registry_version, cancelled->fan_out));
+    return add(rows, row_of(Kind::cancelled, *cancelled));
   }
   if (const auto* aside = std::get_if<SetAsideFact>(&*fact)) {
     auto row = row_of(Kind::set_aside, aside->position);
@@ -187,6 +186,7 @@ Result<void> FactReader::take_attempts(const Record& record, FactSorter& rows) {
   if (const auto* none = std::get_if<NoMatchFact>(&*fact)) {
     auto row = row_of(Kind::no_match, Position{none->partition, 0});
     row.registry_version = none->registry_version;
+    row.epoch = none->stamp.epoch;
     for (const auto& [first, last] : none->offsets)
       if (auto done = add_range(rows, row, first, last); !done) return done;
   } else if (const auto* repeats = std::get_if<RepeatFact>(&*fact)) {
@@ -228,7 +228,7 @@ Result<void> FactReader::take_letter(const Record& record, FactSorter& rows) {
   if (letter == nullptr) return {};
   if (category_of(letter->reason) == Category::bad_event)
     return add(rows, row_of(Kind::bad_letter, letter->delivery.position));
-  return add(rows, row_of(Kind::dead_letter, letter->delivery, letter->registry_version, letter->fan_out));
+  return add(rows, row_of(Kind::dead_letter, *letter));
 }
 
 }  // namespace postrider

@@ -29,6 +29,7 @@ struct FactRow {
   Offset offset = 0;  // of the event, in `partition`
   Offset at = 0;      // by kind
   Offset registry_version = 0;
+  Offset epoch = 0;  // its writer's
   Hash128 delivery;  // of its id; of the event as a whole: zeros
   Partition partition = 0;
   std::uint32_t fan_out = 0;

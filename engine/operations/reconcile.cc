@@ -93,27 +93,56 @@ class Judge {
   }
 
   void judge_deliveries(const EventAccount& account) {
+    const EventAccount::Routing routing = choose_routing(account);
+    route(routing);
     std::uint64_t known = account.deliveries.size();
-    owed_.clear();
-    if (event_ != nullptr && account.registry_version > 0) {
-      registry_.route(*event_, account.registry_version, targets_);
-      for (const Target* target : targets_) {
-        const DeliveryId id = id_of(*target);
-        owed_.push_back(digest_of(id));
-        if (account.knows(owed_.back())) continue;
-        ++known;
-        owed(account.no_match ? Gap::matched_after_all : Gap::no_fact, target->endpoint, id);
-      }
+    for (std::size_t i = 0; i < owed_.size(); ++i) {
+      if (account.knows(owed_[i])) continue;
+      ++known;
+      owed(account.no_match ? Gap::matched_after_all : Gap::no_fact, targets_[i]->endpoint,
+           id_of(*targets_[i]));
     }
-    for (; known < account.fan_out; ++known) owed(Gap::fewer_than_fan_out);
-    for (const DeliveryAccount& delivery : account.deliveries) judge_delivery(account, delivery);
+    for (; known < routing.fan_out; ++known) owed(Gap::fewer_than_fan_out);
+    for (const DeliveryAccount& delivery : account.deliveries) judge_delivery(routing, delivery);
   }
 
-  void judge_delivery(const EventAccount& account, const DeliveryAccount& delivery) {
-    // Its event was read again after a crash, and went elsewhere: its endpoint was gone by then.
-    const bool void_by_now = delivery.registry_version < account.registry_version &&
-                             std::find(owed_.begin(), owed_.end(), delivery.delivery) == owed_.end();
-    if (count(delivery) || void_by_now) return;
+  // What that routing owed: into targets_, and owed_ by digest.
+  void route(const EventAccount::Routing& routing) {
+    owed_.clear();
+    targets_.clear();
+    if (event_ == nullptr || routing.registry_version == 0) return;
+    registry_.route(*event_, routing.registry_version, targets_);
+    for (const Target* target : targets_) owed_.push_back(digest_of(id_of(*target)));
+  }
+
+  // The last one; but which that was the facts do not always say: where it is not complete and another is,
+  // it is the other.
+  EventAccount::Routing choose_routing(const EventAccount& account) {
+    const EventAccount::Routing last = account.last_routing();
+    if (account.routings.size() < 2 || is_complete(account, last)) return last;
+    for (const auto& routing : account.routings)
+      if (is_complete(account, routing)) return routing;
+    return last;
+  }
+
+  bool is_complete(const EventAccount& account, const EventAccount::Routing& routing) {
+    route(routing);
+    const auto stands = [&](const DeliveryAccount& one) {
+      return one.delivered || one.cancelled || one.dead || one.parked || is_void(routing, one);
+    };
+    return routing.fan_out <= account.deliveries.size() &&
+           std::all_of(owed_.begin(), owed_.end(), [&](const auto& id) { return account.knows(id); }) &&
+           std::all_of(account.deliveries.begin(), account.deliveries.end(), stands);
+  }
+
+  // Of another routing, before a crash or after it, and not of this one.
+  bool is_void(const EventAccount::Routing& routing, const DeliveryAccount& delivery) const {
+    return delivery.registry_version != routing.registry_version &&
+           std::find(owed_.begin(), owed_.end(), delivery.delivery) == owed_.end();
+  }
+
+  void judge_delivery(const EventAccount::Routing& routing, const DeliveryAccount& delivery) {
+    if (count(delivery) || is_void(routing, delivery)) return;
     const auto [endpoint, id] = name_of(delivery.delivery);
     owed(delivery.gave_up_at > 0 ? Gap::no_dead_letter : Gap::not_parked, endpoint, id);
   }

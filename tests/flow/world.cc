@@ -64,7 +64,9 @@ void TestLog::assign(std::vector<Partition> partitions) {
       assignment.metadata = at->second.metadata;
     }
     const auto& events = cluster_.records[{Topic::events, partition}];
-    assignment.events_begin = events.empty() ? cluster_.end(Topic::events, partition) : events.begin()->first;
+    if (!cluster_.backlog)
+      assignment.events_begin =
+          events.empty() ? cluster_.end(Topic::events, partition) : events.begin()->first;
     assignment.events_end = cluster_.end(Topic::events, partition);
     assignment.parked_end = cluster_.end(Topic::parked, partition);
     assigned.push_back(assignment);
@@ -111,6 +113,7 @@ void TestLog::fetch(Position position, std::uint64_t token) {
   auto at = log.find(position.offset);
   Result<Record> found = fail(Errc::not_found, "NOT_FOUND", "no such record", "");
   if (at != log.end()) found = at->second;
+  if (cluster_.backlog) found = cluster_.backlog(position.partition, position.offset);
   if (!fetches_answered) found = fail(Errc::unavailable, "LOG_UNAVAILABLE", "no leader", "wait");
   if (fetches_lost) return;
   answers_.push_back([token, found](LogListener& listener) { listener.on_fetched(token, found); });
@@ -141,6 +144,14 @@ std::size_t TestLog::poll(LogListener& listener, std::size_t max_records) {
   if (held_) return calls;
   const auto positions = positions_;
   for (const auto& [partition, from] : positions) {
+    if (cluster_.backlog) {
+      const Offset end = cluster_.end(Topic::events, partition);
+      for (Offset at = from; at < end && calls < max_records && !held_; ++at, ++calls) {
+        positions_[partition] = at + 1;
+        listener.on_event(cluster_.backlog(partition, at));
+      }
+      continue;
+    }
     const auto& log = cluster_.records[{Topic::events, partition}];
     for (auto at = log.lower_bound(from);
          at != log.end() && calls < max_records && positions_.contains(partition); ++at, ++calls) {

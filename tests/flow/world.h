@@ -62,6 +62,8 @@ class Cluster {
   std::map<Key, std::map<Offset, Record>> records;
   std::map<Key, Offset> ends;
   std::map<Partition, Commit> commits;
+  // Events that no memory holds: made when they are read, up to ends[{events, partition}].
+  std::function<Record(Partition, Offset)> backlog;
   std::function<Appended::Status(const NewRecord&)> fate = [](const NewRecord&) {
     return Appended::Status::acknowledged;
   };

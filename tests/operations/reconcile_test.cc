@@ -271,10 +271,9 @@ TEST_F(Reconciling, OwesAnEndpointNothingThatCameLater) {
   const Offset offset = delivered("e1");
   declare({EndpointId("late"), Incarnation("inc_late")}, "*");
   EXPECT_EQ(totals().unaccounted, 0u);
-  // Read again after a crash, it was routed to the new one too.
+  // Read again after a crash, it was routed to the new one too; of the two routings one is whole.
   attempted(ref(offset, "e1", shop), Verdict::Kind::success, 3);
-  EXPECT_EQ(totals().unaccounted, 1u);
-  EXPECT_EQ(missing[0].endpoint, EndpointId("late"));
+  EXPECT_EQ(totals().unaccounted, 0u);
 }
 
 TEST_F(Reconciling, OwesNothingToAnEndpointThatWasGoneWhenTheEventWasReadAgain) {
@@ -288,6 +287,7 @@ TEST_F(Reconciling, OwesNothingToAnEndpointThatWasGoneWhenTheEventWasReadAgain) 
   nothing_more.partition = kPartition;
   nothing_more.offsets = {{offset, offset}};
   nothing_more.registry_version = version();
+  nothing_more.stamp = {2, 1};
   told(nothing_more);
   EXPECT_EQ(totals().unaccounted, 0u);
 }
