@@ -13,6 +13,8 @@ REFUSED = {"LOG_DAMAGED", "LOG_VERSION_UNKNOWN", "ENVIRONMENT_MISMATCH", "LOG_UN
 def cut_acknowledged(log, chance):
     """The end of the newest write-ahead log, which was acknowledged."""
     wal = embedded_files.newest_wal(log)
+    if wal is None:
+        return None
     size = wal.stat().st_size
     with open(wal, "r+b") as file:
         file.truncate(size - chance.randint(1, min(size, 2000)))

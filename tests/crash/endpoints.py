@@ -40,18 +40,17 @@ class Endpoint:
     def delays(self):
         return [float(word[:-1]) * {"s": 1, "h": 3600}[word[-1]] for word in self.retry]
 
-    def answer(self, event_id, n):
-        """To the n-th attempt of that event."""
+    def answer(self, event_id, n, mended=False):
+        """To the n-th attempt of that event. `mended`: once all faults are healed, only what it means to refuse or to
+        sleep on; else a breaker would try what never succeeds every five minutes, one at a time."""
         chance = draw(event_id, self.tenant, self.id)
         if self.character == "flaky" and chance % 4 == 0:
             return 503 if n <= 1 + chance // 4 % 3 else 200
         if self.is_refused(event_id):
             return 400
-        if self.character == "hopeless" and chance % 6 == 0:
-            return 503
         if self.sleeps(event_id):
             return 503
-        return 200
+        return 503 if self.character == "hopeless" and chance % 6 == 0 and not mended else 200
 
     def is_refused(self, event_id):
         return self.character == "refusing" and draw(event_id, self.tenant, self.id) % 6 == 0

@@ -61,6 +61,15 @@ class Faults:
                 return
             time.sleep(min(left, 0.05))
 
+    def life(self, short, long):
+        """Time to do something, or hardly any: then only by chance. A slow machine is waited for, within a bound."""
+        if self.chance.random() < 0.5:
+            return self.pause(*short)
+        goal, end = len(self.world.records.arrivals) + 30, time.monotonic() + 15
+        while len(self.world.records.arrivals) < goal and time.monotonic() < end:
+            self.pause(0.05, 0.05)
+        self.pause(*long)
+
     def tend(self):
         for one in self.world.instances:
             if one.wanted and not one.alive:
@@ -71,11 +80,19 @@ class Faults:
 
     def must_be_excused(self, one):
         said = one.last_error()
+        if one.process.returncode < 0:
+            # A crash of its own. The run goes on, and has failed.
+            self.world.fault("crash", one.name).end()
+            return self.world.blame(f"crashed (signal {-one.process.returncode}) during {self.under_way()}: "
+                                    f"{one.last_words()}")
         lately = [fault.kind for fault in self.world.faults
                   if fault.ended is None or time.monotonic() - fault.ended < EXCUSED]
         if said not in AWAY or not any(kind.startswith(KAFKA_FAULTS) or "disk" in kind for kind in lately):
             raise EngineFault(f"{one.name} ended by itself with {one.process.returncode}, {said}: "
                               f"{one.errors.read_text()[-1500:]}")
+
+    def under_way(self):
+        return [fault.kind for fault in self.world.faults if fault.ended is None]
 
     def all_well(self):
         """Heals everything, and waits until every daemon says that it is ready."""
@@ -301,6 +318,7 @@ class Faults:
                     return True
                 if status not in (409, 503):
                     raise EngineFault(f"{verb} of {endpoint.key}: {status} {answer}")
+            self.heal()  # what it waits for may be a fault that is over
             self.tend()
             return False
         until(done, 180, f"{verb} of {endpoint.key}")

@@ -159,6 +159,9 @@ class Instance(Daemon):
 
     # --- its log
 
+    def last_words(self):
+        return self.errors.read_text(errors="replace").splitlines()[-1][:300]
+
     def last_error(self):
         """The code of its last words, if it refused to start."""
         try:

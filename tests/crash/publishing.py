@@ -86,13 +86,12 @@ class OverHttp(Publishing):
     def post(self):
         connection = None
         while not self.stopping.is_set():
-            event = self.take()
-            if event is None:
-                continue
             connection = connection or self.connected()
             if connection is None:
-                self.waiting.put(event)  # never sent: not even a may-be
                 time.sleep(0.05)
+                continue
+            event = self.take()
+            if event is None:
                 continue
             self.ledger.tried(event)
             try:

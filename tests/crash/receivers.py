@@ -37,7 +37,7 @@ class Host:
         self.reactor, self.number, self.records = reactor, number, records
         self.endpoints = {one.key: one for one in endpoints if one.host == number}
         self.failing = set()  # keys of endpoints that answer 503 to everything for a while
-        self.state = ANSWERS
+        self.state, self.mended = ANSWERS, False
         self.port = free_port()
         self.context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         self.context.load_cert_chain(authority.cert, authority.key)
@@ -97,7 +97,7 @@ class Host:
             return False
         key = arrival.tenant, arrival.endpoint
         fails = self.state == FAILS or key in self.failing
-        status = 503 if fails else self.endpoints[key].answer(arrival.event, arrival.n)
+        status = 503 if fails else self.endpoints[key].answer(arrival.event, arrival.n, self.mended)
         arrival.status, arrival.ended = status, time.monotonic()
         if status == 200:
             self.records.accepted.add((arrival.event, *key))

@@ -20,8 +20,9 @@ def run(world, until):
     log."""
     if not exists():
         return None
-    done = run_tool("postrider-ops", *world.log_words(), "reconcile", "--since", stamp(world.began_wall - 60), "--until",
-                    stamp(until), "--json", timeout=1200)
+    # The embedded log's time is its host's, and that was set forward and back by up to two hours.
+    span = ["--since", stamp(world.began_wall - 3 * 3600), "--until", stamp(until + 3 * 3600)]
+    done = run_tool("postrider-ops", *world.log_words(), "reconcile", *span, "--json", timeout=1200)
     lines = [json.loads(line) for line in done.out.splitlines() if line.startswith("{")]
     if not lines:
         return done.code, [{"error": done.err[-2000:]}], {}
@@ -32,6 +33,8 @@ def disagreements(world, verdict, code, findings, totals):
     """What is surely on the log is a lower bound; what may be there besides, an upper one."""
     if code != 0 or totals.get("unaccounted"):
         yield f"reconcile: exit code {code}, {totals.get('unaccounted')} unaccounted: {findings[:5]}"
+    if totals.get("cancelled") or totals.get("set_aside") or totals.get("in_progress"):
+        yield f"reconcile: nothing was to be cancelled, set aside or in progress: {totals}"
     maybe = [event for event in world.ledger.events.values() if not event.acknowledged_at]
     # A producer's second try is a record of its own, and so may each try of its library's be.
     doubtful = sum(len(world.ledger.of(event)) for event in maybe) + \

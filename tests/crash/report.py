@@ -23,6 +23,8 @@ def summary(world, verdict, reconciled):
              f"kills of daemons {world.kills}, of brokers {world.broker_kills}",
              "other faults: " + faults(world),
              "second judge, reconcile: " + reconciled]
+    if world.not_shown:
+        lines.append(f"{world.not_shown} parked deliveries are not shown under their webhook-id, only under their own id")
     wrong = {name: count[name] for name in ZERO if count[name]}
     lines.append("all else zero" if not wrong else f"WRONG: {wrong}")
     return lines

@@ -50,16 +50,35 @@ def ask(world, path):
 
 
 def held(world, keys):
-    """Those of `keys` that a daemon holds as parked, each asked for by its webhook-id."""
+    """Those of `keys` that a daemon holds as parked. Each is asked for by its webhook-id; one that does not show there
+    (`world.not_shown` counts them) by the delivery id that a daemon's log gave it."""
     wanted = collections.defaultdict(set)
     for key in keys:
         wanted[world.ledger.events[key[0]].webhook_id].add(key)
-    found = set()
+    shown, found = set(), set()
     for webhook_id, some in wanted.items():
-        for one in (ask(world, f"/v1/deliveries/{webhook_id}") or {}).get("deliveries", []):
+        for one in deliveries(world, webhook_id):
             key = one["event_id"], one["tenant"], one["endpoint"]
+            shown.add(key)
             if key in some and one["state"] == "parked":
                 found.add(key)
+    missing = set(keys) - shown
+    world.not_shown = len(missing)
+    names = delivery_ids(world, missing) if missing else {}
+    return found | {key for key, name in names.items() if any(one["state"] == "parked" for one in deliveries(world, name))}
+
+
+def deliveries(world, name):
+    return (ask(world, f"/v1/deliveries/{name}") or {}).get("deliveries", [])
+
+
+def delivery_ids(world, keys):
+    found = {}
+    for one in world.instances:
+        for line in one.lines():
+            key = line.get("correlation_id"), line.get("tenant"), line.get("endpoint")
+            if key in keys and "delivery" in line:
+                found[key] = line["delivery"]
     return found
 
 

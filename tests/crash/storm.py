@@ -17,7 +17,10 @@ KINDS = {
 }
 KINDS["cluster"] = KINDS["kafka"] | {"broker_killed": (3, None), "broker_frozen": (2, None)}
 KILLS = {"kill": 1, "kill_starting": 2}  # what the rest of the kills are made of
-PAUSES = {"embedded": (0.05, 0.5), "kafka": (0.1, 0.8), "cluster": (0.1, 1.2)}
+# Lives too short for a commit, and lives in which something gets done: least and most seconds, and how often.
+SHORT_LIFE, LONG_LIFE = (0.05, 0.5), (0.8, 2.5)
+# These open breakers, which stay open for half a minute and more: only early, so that the end need not wait for them.
+OPENS_BREAKERS = ("host_", "endpoint_fails", "dns_gone", "link_", "clock_")
 
 
 def plan(kind, chance, kills):
@@ -32,6 +35,11 @@ def plan(kind, chance, kills):
         steps.append(name)
         sure += KILLS[name]
     chance.shuffle(steps)
+    early = 2 * len(steps) // 3
+    late = [at for at in range(early, len(steps)) if steps[at].startswith(OPENS_BREAKERS)]
+    free = [at for at in range(early) if not steps[at].startswith(OPENS_BREAKERS)]
+    for one, other in zip(late, chance.sample(free, min(len(late), len(free)))):
+        steps[one], steps[other] = steps[other], steps[one]
     return steps
 
 
@@ -51,13 +59,15 @@ def strike(world, kills, until=lambda: False, say=lambda text: None):
             getattr(faults, name)()
             say(f"{world.kind}: {number}/{len(steps)} {name}, {world.kills} kills, "
                 f"{len(world.ledger.events)} events, {len(world.records.arrivals)} arrivals")
-            faults.pause(*PAUSES[world.kind])
+            faults.life(SHORT_LIFE, LONG_LIFE)
         # The plan's own number is a guess where a daemon was down already.
         while world.kills < kills and not until():
             faults.kill()
-            faults.pause(*PAUSES[world.kind])
+            faults.life(SHORT_LIFE, LONG_LIFE)
     finally:
         world.publishing.stopping.set()
+    for host in world.hosts:
+        host.mended = True
     faults.all_well()
     world.publishing.stop()
     return faults

@@ -1,4 +1,5 @@
 """All that a run has: endpoints and their receivers, producers, daemons, and the faults that struck."""
+import collections
 import itertools
 import time
 
@@ -41,6 +42,8 @@ class World:
         self.ledger, self.records = Ledger(self.endpoints), Records()
         self.hosts = [Host(self.reactor, self.authority, number, self.endpoints, self.records) for number in range(HOSTS)]
         self.faults, self.not_run, self.instances = [], {}, []
+        self.not_shown = 0  # parked deliveries that a look-up by webhook-id left out
+        self.wrong = collections.Counter()  # sentences: what the engine did that it must not
         self.numbers = itertools.count(self.FIRST)
         self.broker = self.proxy = self.publishing = None
         self.broker_kills = 0
@@ -52,6 +55,12 @@ class World:
     def url(self, endpoint):
         name = f"h{endpoint.host}.{HOOKS}" if self.isolated else "localhost"
         return f"https://{name}:{self.hosts[endpoint.host].port}/{endpoint.tenant}/{endpoint.id}"
+
+    def blame(self, sentence):
+        self.wrong[sentence] += 1
+
+    def blamed(self):
+        return [f"{times} times: {sentence}" if times > 1 else sentence for sentence, times in self.wrong.items()]
 
     def fault(self, kind, target=None, detail=None):
         self.faults.append(Fault(kind, target, detail))
