@@ -160,14 +160,14 @@ class Instance(Daemon):
     # --- its log
 
     def last_words(self):
-        return self.errors.read_text(errors="replace").splitlines()[-1][:300]
+        return "\n".join(line[:400] for line in self.errors.read_text(errors="replace").splitlines()[-2:])
 
     def last_error(self):
         """The code of its last words, if it refused to start."""
-        try:
-            return json.loads(self.errors.read_text().splitlines()[-1]).get("code")
-        except (IndexError, ValueError):
-            return None
+        for line in reversed(self.errors.read_text(errors="replace").splitlines()[-4:]):
+            if line.startswith('{"code"'):
+                return json.loads(line)["code"]
+        return None
 
     def said_since(self, log_bytes, operation):
         """When, on the wall clock, it first said that after so many bytes of its log. None: never."""

@@ -143,7 +143,7 @@ class KafkaWorld(World):
             self.join()
         for one in self.instances:
             until(one.is_ready, 180, f"readiness of {one.name}")
-        self.instances[0].wait_token()
+        self.share_token()
         self.apply_endpoints(self.instances[0])
         self.publishing = ToKafka(self.ledger, self.seed, self.per_second, "k", self.log, self.environment).start()
         return self
@@ -160,6 +160,13 @@ class KafkaWorld(World):
             daemon.give_disk(daemon.data)
         self.instances.append(daemon)
         return daemon.start(ready=False)
+
+    def share_token(self):
+        """Whichever daemon joined first has made it."""
+        files = [one.data / "admin.token" for one in self.instances]
+        made = until(lambda: next((file for file in files if file.exists()), None), 60, "admin.token")
+        for one in self.instances:
+            one.token_file = made
 
     def end_daemons(self):
         for one in self.alive:
