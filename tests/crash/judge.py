@@ -4,13 +4,11 @@ import bisect
 import collections
 
 from faults import EXCUSED, LEASE
-from receivers import ANSWERS
 
 NEAR = 15          # seconds: a fact of a success is on the log by then, unless a fault stood in its way
 STAMP_OFF = 60     # seconds that a signature's time may differ from ours
 JITTER = 0.8
 SLACK = 1.0        # seconds between a daemon's last byte and our note of it, on a machine that is busy
-LOG_FAULTS = ("broker", "link", "logdisk", "disk", "zombie", "freeze")
 REASONS = {"client_error", "attempts_exhausted"}
 
 
@@ -18,6 +16,7 @@ class Verdict:
     def __init__(self):
         self.count = collections.Counter()
         self.found = []  # sentences
+        self.worst_early = 0.0  # seconds
 
     def blame(self, what, sentence):
         self.count[what] += 1
@@ -144,7 +143,7 @@ class Judge:
         for fault in self.kills:
             ended = fault.ended or 1e18
             if fault.began <= again.began and again.began - ended <= EXCUSED and \
-                    first.began <= ended and fault.began - first.began <= NEAR:
+                    first.began <= ended + SLACK and fault.began - first.began <= NEAR:
                 return True
         return False
 
@@ -175,6 +174,7 @@ class Judge:
             least = JITTER * delays[min(max(n - disturbed, 0), len(delays) - 1)]
             waited = after.began - (before.ended or before.began)
             if waited < least:
+                self.verdict.worst_early = max(self.verdict.worst_early, least - waited)
                 self.verdict.blame("early", f"{key}: attempt {after.n} {least - waited:.3f} s early, {waited:.3f} s "
                                    f"after the last at {self.at(before)}; faults {self.near(after.began)}")
 

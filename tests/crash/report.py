@@ -18,7 +18,7 @@ def summary(world, verdict, reconciled):
              f"delivered {count['delivered']}, parked {count['parked']}, dead {count['dead']}, lost {count['lost']}",
              f"arrivals {len(world.records.arrivals)}, repeats {count['repeats']} (explained {count['repeats explained']}, "
              f"unexplained {count['repeats unexplained']}), {count['repeats'] / max(1, world.kills):.2f} a kill",
-             f"early attempts {count['early']} (of {count['pauses judged']} pauses judged; {count['pauses not judged']} "
+             f"early attempts {count['early']}, the worst by {verdict.worst_early:.3f} s (of {count['pauses judged']} pauses judged; {count['pauses not judged']} "
              f"lay across a fault), attempts beyond policy {count['beyond policy']}",
              f"kills of daemons {world.kills}, of brokers {world.broker_kills}",
              "other faults: " + faults(world),

@@ -1,5 +1,6 @@
 """Waits until all that is owed has come to an end, and asks what was given up and what is still held."""
 import collections
+import subprocess
 import time
 
 from faults import EngineFault
@@ -50,29 +51,27 @@ def ask(world, path):
 
 
 def held(world, keys):
-    """Those of `keys` that a daemon holds as parked. Each is asked for by its webhook-id; one that does not show there
-    (`world.not_shown` counts them) by the delivery id that a daemon's log gave it."""
-    wanted = collections.defaultdict(set)
-    for key in keys:
-        wanted[world.ledger.events[key[0]].webhook_id].add(key)
-    shown, found = set(), set()
-    for webhook_id, some in wanted.items():
-        for one in deliveries(world, webhook_id):
-            key = one["event_id"], one["tenant"], one["endpoint"]
-            shown.add(key)
-            if key in some and one["state"] == "parked":
-                found.add(key)
-    missing = set(keys) - shown
-    world.not_shown = len(missing)
-    names = delivery_ids(world, missing) if missing else {}
-    return found | {key for key, name in names.items() if any(one["state"] == "parked" for one in deliveries(world, name))}
+    """Those of `keys` that are still parked: as the log has it, where it can be read from outside; else as a daemon
+    says."""
+    on_log = parked_on_log(world)
+    names = delivery_ids(world, keys) if on_log else {}
+    found = {key for key, name in names.items() if name in on_log}
+    return found | shown(world, set(keys) - found)
 
 
-def deliveries(world, name):
-    return (ask(world, f"/v1/deliveries/{name}") or {}).get("deliveries", [])
+def parked_on_log(world):
+    """Delivery ids whose last record in `parked` is no tombstone."""
+    if not world.broker:
+        return set()
+    read = subprocess.run(["kcat", "-C", "-q", "-b", world.broker.address, "-t", f"{world.environment}.postrider.parked",
+                           "-o", "beginning", "-e", "-f", "%k %S\n"], capture_output=True, text=True, timeout=300,
+                          check=True)
+    last = dict(line.split(" ") for line in read.stdout.splitlines())
+    return {key for key, length in last.items() if length != "-1"}
 
 
 def delivery_ids(world, keys):
+    """As daemons' logs name them. A line may be missing: the daemon was killed before it wrote it."""
     found = {}
     for one in world.instances:
         for line in one.lines():
@@ -80,6 +79,28 @@ def delivery_ids(world, keys):
             if key in keys and "delivery" in line:
                 found[key] = line["delivery"]
     return found
+
+
+def shown(world, keys):
+    """Asked for by its webhook-id; what does not show there (`world.not_shown` counts them), by its delivery id."""
+    wanted = collections.defaultdict(set)
+    for key in keys:
+        wanted[world.ledger.events[key[0]].webhook_id].add(key)
+    named, found = set(), set()
+    for webhook_id, some in wanted.items():
+        for one in deliveries(world, webhook_id):
+            key = one["event_id"], one["tenant"], one["endpoint"]
+            named.add(key)
+            if key in some and one["state"] == "parked":
+                found.add(key)
+    missing = keys - named
+    world.not_shown = len(missing)
+    names = delivery_ids(world, missing) if missing else {}
+    return found | {key for key, name in names.items() if any(one["state"] == "parked" for one in deliveries(world, name))}
+
+
+def deliveries(world, name):
+    return (ask(world, f"/v1/deliveries/{name}") or {}).get("deliveries", [])
 
 
 def settle(world, tend, say=lambda text: None):

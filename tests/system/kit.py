@@ -265,7 +265,9 @@ ca_file = "{self.authority.ca}"
         return self.process.returncode if self.process else None
 
     def lines(self):
-        return [json.loads(line) for line in self.errors.read_text().splitlines() if line.startswith("{")]
+        """Of its log. One that was killed may have left half a line."""
+        return [json.loads(line) for line in self.errors.read_text(errors="replace").splitlines()
+                if line.startswith("{") and line.endswith("}")]
 
     def ops(self, *words, **more):
         env = {"TEST_SECRET": SECRET}
