@@ -29,8 +29,9 @@ class Judge:
         """`dead`: (event, tenant, endpoint) → reason; `parked`: the same keys, still held."""
         self.world, self.dead, self.parked = world, dead, parked
         self.arrivals = sorted(arrivals, key=lambda one: one.began)
-        self.by_delivery = collections.defaultdict(list)
+        self.by_delivery, self.first_of = collections.defaultdict(list), {}
         for one in self.arrivals:
+            self.first_of.setdefault(one.sender, one.began)
             self.by_delivery[one.event, one.tenant, one.endpoint].append(one)
         self.faults = sorted(world.faults, key=lambda fault: fault.began)
         self.kills = [fault for fault in self.faults if not fault.kind.startswith(("host", "endpoint", "clock"))]
@@ -140,9 +141,11 @@ class Judge:
 
     def explains(self, first, again):
         """A fault that ended within a minute before, and stood in the way of the first one's facts."""
+        # A daemon that was long in starting repeats when it has started.
+        woke = self.first_of.get(again.sender, again.began)
         for fault in self.kills:
             ended = fault.ended or 1e18
-            if fault.began <= again.began and again.began - ended <= EXCUSED and \
+            if fault.began <= again.began and again.began - max(ended, woke) <= EXCUSED and \
                     first.began <= ended + SLACK and fault.began - first.began <= NEAR:
                 return True
         return False
