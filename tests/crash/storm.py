@@ -6,11 +6,11 @@ from faults import Faults
 
 # kind → (how often beside the kills, what it needs)
 COMMON = {"freeze": (1, None), "leave": (1, None), "view_deleted": (2, None), "view_flipped": (2, None),
-          "disk_full": (1, "disks"), "clock_set": (2, "clock"), "clock_wrong_at_start": (1, "clock"),
+          "disk_full": (1, "disks"), "clock_set": (2, "clock"),
           "dns_gone": (1, "names"), "host_hangs": (1, None), "host_resets": (1, None), "host_fails": (1, None),
           "host_closed": (1, None), "endpoint_fails": (2, None), "endpoint_disabled": (2, None)}
 KINDS = {
-    "embedded": COMMON | {"torn_tail": (3, None), "log_disk_full": (1, "disks")},
+    "embedded": COMMON | {"torn_tail": (3, None), "log_disk_full": (1, "disks"), "clock_wrong_at_start": (1, "clock")},
     "kafka": COMMON | {"zombie": (1, None), "takeover": (1, None), "join": (1, None), "kill_all": (1, None),
                        "broker_killed": (1, None), "link_cut": (1, "links"), "link_silent": (1, "links"),
                        "link_slow": (1, "links")},
