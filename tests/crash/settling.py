@@ -55,8 +55,7 @@ def held(world, keys):
     says."""
     on_log = parked_on_log(world)
     names = delivery_ids(world, keys) if on_log else {}
-    found = {key for key, name in names.items() if name in on_log}
-    return found | shown(world, set(keys) - found)
+    return {key for key, name in names.items() if name in on_log} | shown(world, set(keys) - names.keys())
 
 
 def parked_on_log(world):
