@@ -232,7 +232,8 @@ ca_file = "{self.authority.ca}"
 
     def start(self, ready=True):
         with open(self.errors, "ab") as errors:
-            self.process = subprocess.Popen(self.command(), stderr=errors, stdout=subprocess.DEVNULL, env=self.environ())
+            self.process = subprocess.Popen(self.command(), stderr=errors, stdout=subprocess.DEVNULL, env=self.environ(),
+                                            cwd=self.directory)
         if ready:
             self.wait_ready()
         return self
