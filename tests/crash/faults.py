@@ -18,7 +18,7 @@ LEASE = 0.8 * SESSION
 EXCUSED = 60
 AWAY = {"KAFKA_UNREACHABLE", "IDENTITY_NOT_WRITTEN", "TOPIC_MISSING", "DISK_FULL", "LOG_DISK_FULL", "DATA_UNREADABLE", "LOG_UNUSABLE",
         "LOG_UNREADABLE"}
-KAFKA_FAULTS = ("broker", "link", "dns")  # its names are resolved as customers' are
+KAFKA_FAULTS = ("broker", "link", "dns")  # the brokers' names are asked for too
 
 
 class EngineFault(AssertionError):

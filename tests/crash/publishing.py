@@ -125,7 +125,8 @@ class ToKafka(Publishing):
 
     def __init__(self, ledger, seed, per_second, prefix, log, environment):
         super().__init__(ledger, seed, per_second, prefix)
-        self.command = [BUILD / "postrider-publish", "--to", log, "--environment", environment, "--json", "--file", "-"]
+        self.command = ["setpriv", "--pdeathsig", "KILL", BUILD / "postrider-publish", "--to", log,
+                        "--environment", environment, "--json", "--file", "-"]
 
     def work(self):
         return [self.feed]

@@ -94,6 +94,7 @@ class World:
 class EmbeddedWorld(World):
     """One process, its log and its view on small disks."""
     kind = "embedded"
+    FIRST = 5
 
     def open(self):
         daemon = Instance(self, next(self.numbers))
