@@ -40,18 +40,20 @@ def free_port():
 
 
 class Authority:
-    """A throw-away certificate authority and a certificate for localhost."""
+    """A throw-away certificate authority and a certificate for localhost and `names`. `openssl`: the command, for
+    who wants another clock around it."""
 
-    def __init__(self, directory):
+    def __init__(self, directory, names=(), openssl=("openssl",)):
         self.ca = directory / "ca.pem"
         self.cert, self.key = directory / "cert.pem", directory / "key.pem"
-        run = lambda *words: subprocess.run(["openssl", *words], check=True, capture_output=True, cwd=directory)
-        run("req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-days", "2",
+        run = lambda *words: subprocess.run([*openssl, *words], check=True, capture_output=True, cwd=directory)
+        run("req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-days", "9",
             "-subj", "/CN=test authority", "-keyout", "ca.key", "-out", "ca.pem")
         run("req", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-subj", "/CN=localhost",
             "-keyout", "key.pem", "-out", "cert.csr")
-        (directory / "ext").write_text("subjectAltName=DNS:localhost,IP:127.0.0.1\n")
-        run("x509", "-req", "-in", "cert.csr", "-CA", "ca.pem", "-CAkey", "ca.key", "-CAcreateserial", "-days", "2",
+        also = "".join(f",DNS:{name}" for name in names)
+        (directory / "ext").write_text(f"subjectAltName=DNS:localhost,IP:127.0.0.1{also}\n")
+        run("x509", "-req", "-in", "cert.csr", "-CA", "ca.pem", "-CAkey", "ca.key", "-CAcreateserial", "-days", "9",
             "-extfile", "ext", "-out", "cert.pem")
 
 
@@ -129,23 +131,47 @@ class Receiver:
         self.server.server_close()
 
 
-def verify(headers, body, secret=SECRET):
+def is_signed(headers, body, secret=SECRET):
     key = base64.b64decode(secret.removeprefix("whsec_"))
-    stamp = headers.get("webhook-timestamp", "0")
-    signed = f"{headers.get('webhook-id')}.{stamp}.".encode() + body
+    signed = f"{headers.get('webhook-id')}.{headers.get('webhook-timestamp', '0')}.".encode() + body
     want = "v1," + base64.b64encode(hmac.new(key, signed, hashlib.sha256).digest()).decode()
-    return want in headers.get("webhook-signature", "").split() and abs(time.time() - int(stamp)) <= 300
+    return want in headers.get("webhook-signature", "").split()
+
+
+def verify(headers, body, secret=SECRET):
+    return is_signed(headers, body, secret) and abs(time.time() - int(headers.get("webhook-timestamp", "0"))) <= 300
 
 
 class Broker:
-    """A real Apache Kafka."""
+    """A real Apache Kafka, of one or three nodes. `more` goes to kafka-broker's `start`."""
+    SCRIPT = ROOT / "tests/support/kafka-broker"
 
-    def __init__(self, directory):
-        command = [ROOT / "tests/support/kafka-broker", "start", str(directory)]
+    def __init__(self, directory, nodes=1, more=()):
+        self.directory, self.nodes = directory, nodes
+        command = [self.SCRIPT, "start", str(directory), "--nodes", str(nodes), *more]
         self.process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, stderr=subprocess.DEVNULL)
         self.address = self.process.stdout.readline().strip()
         if not self.address:
             raise AssertionError("the broker did not start")
+
+    def ports(self):
+        """The ports of each node, as kafka-broker drew them."""
+        return [tuple(map(int, line.split())) for line in (self.directory / "ports").read_text().splitlines()]
+
+    def kill(self, node=1):
+        subprocess.run([self.SCRIPT, "kill", str(self.directory), str(node)], check=True, timeout=60)
+
+    def wake(self, node=1):
+        """A broker gives up when its quorum does not take it in within a minute, which a busy machine may need longer
+        for: it is started again, as a supervisor would."""
+        for _ in range(5):
+            if subprocess.run([self.SCRIPT, "wake", str(self.directory), str(node)], timeout=300).returncode == 0:
+                return
+            self.kill(node)
+        raise AssertionError(f"Kafka's node {node} does not start again")
+
+    def signal(self, node, number):
+        os.kill(int((self.directory / f"node-{node}" / "pid").read_text()), number)
 
     def close(self):
         self.process.terminate()
@@ -198,10 +224,16 @@ ca_file = "{self.authority.ca}"
 {tables}
 """)
 
+    def command(self):
+        return [BUILD / "postriderd", "--config", str(self.config)]
+
+    def environ(self):
+        return dict(os.environ)
+
     def start(self, ready=True, env=None):
         with open(self.errors, "ab") as errors:
-            self.process = subprocess.Popen([BUILD / "postriderd", "--config", str(self.config)], stderr=errors,
-                                            stdout=subprocess.DEVNULL, env={**os.environ, **(env or {})})
+            self.process = subprocess.Popen(self.command(), stderr=errors, stdout=subprocess.DEVNULL,
+                                            env={**self.environ(), **(env or {})}, cwd=self.directory)
         if ready:
             self.wait_ready()
         return self
@@ -240,7 +272,9 @@ ca_file = "{self.authority.ca}"
         return self.process.returncode if self.process else None
 
     def lines(self):
-        return [json.loads(line) for line in self.errors.read_text().splitlines() if line.startswith("{")]
+        """Of its log. One that was killed may have left half a line."""
+        return [json.loads(line) for line in self.errors.read_text(errors="replace").splitlines()
+                if line.startswith("{") and line.endswith("}")]
 
     def ops(self, *words, **more):
         env = {"TEST_SECRET": SECRET}
