@@ -370,14 +370,18 @@ std::string Oracle::unaccounted(Position position, std::int64_t until, bool at_t
     int life = 0;
     if (published.target && published.target->endpoint != endpoint.id) continue;
     if (!must(endpoint, *seen, published, until, life)) continue;
+    // A process that had not read the registry may have tried to create it anew: that was ignored, and its
+    // incarnation never lived.
     const Life* known = nullptr;
+    DeliveryId id;
     for (const auto& [incarnation, one] : lives_) {
-      if (one.endpoint == &endpoint && one.number == life) known = &one;
+      if (one.endpoint != &endpoint || one.number != life) continue;
+      if (known != nullptr && deliveries_.contains(id.str())) break;
+      known = &one;
+      id = delivery_id(kIdentity, position, published.webhook, incarnation, published.job);
     }
     if (known == nullptr) continue;
     if (published.target && published.target->incarnation != known->incarnation) continue;
-    const DeliveryId id =
-        delivery_id(kIdentity, position, published.webhook, known->incarnation, published.job);
     const auto found = deliveries_.find(id.str());
     const std::string which = "event " + at(position) + " (" + published.id + ") to " +
                               endpoint.tenant.str() + "/" + endpoint.id.str() + ": " + id.str();
