@@ -48,6 +48,8 @@ struct Settled {
 // what they do account for above it.
 Result<Settled> settled_from(Session& session, Desk& desk, Partition partition, Offset floor,
                              const LogClient::Extent& events) {
+  // What retention has taken meanwhile is told by the next owner, by a fact and an alert.
+  if (floor < events.begin) return Settled{floor, {}};
   ReconcileRequest request;
   request.partition = partition;
   request.from = floor;
@@ -95,9 +97,10 @@ Result<bool> rebuild(Session& session, Desk& desk, const KafkaConfig& config, Pa
     return false;
   }
   const Offset floor = *(*mark)->committed;
-  if (floor > events->end)
+  const Offset seen = std::max(floor, (*mark)->events_end);
+  if (seen > events->end)
     return fail(Errc::conflict, "SOURCE_REPLACED",
-                "the mark names offset " + std::to_string(floor) + ", and `events` ends at " +
+                "the mark names offset " + std::to_string(seen) + ", and `events` ends at " +
                     std::to_string(events->end) + " in " + name,
                 "find out what became of the topic; then see `postrider-ops topics accept-source`");
   if (*before && **before >= floor) {

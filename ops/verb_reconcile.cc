@@ -78,9 +78,13 @@ void show_totals(const Output& out, const ReconcileTotals& totals) {
   say(totals.cancelled, " cancelled", true);
   say(totals.in_progress, " in progress");
   say(totals.beyond_evidence, " of which only a dead letter can have told, and such old ones are removed");
-  say(totals.lost_at_source, " offsets were removed from `events` before they were read");
-  out.line(totals.unaccounted == 0 ? "None is unaccounted for."
-                                   : std::to_string(totals.unaccounted) + " UNACCOUNTED FOR.");
+  say(totals.lost_at_source, " offsets WERE REMOVED from `events` by retention before they were read");
+  if (totals.unaccounted > 0)
+    out.line(std::to_string(totals.unaccounted) + " UNACCOUNTED FOR.");
+  else if (totals.beyond_evidence > 0)
+    out.line("Of the others none is unaccounted for.");
+  else if (totals.lost_at_source == 0)
+    out.line("None is unaccounted for.");
 }
 
 // By partition.
@@ -136,7 +140,8 @@ Result<int> reconcile_log(Session& session) {
     if (!missing.empty()) out.table(missing);
     show_totals(out, *totals);
   }
-  return totals->unaccounted == 0 ? kDone : kFailed;
+  if (totals->unaccounted + totals->lost_at_source > 0) return kFailed;
+  return totals->beyond_evidence > 0 ? kBeyondRetention : kDone;
 }
 
 }  // namespace postrider::ops

@@ -354,7 +354,7 @@ void Ownership::answer(OwnedPartition& partition, OwnedPartition::Foreign word) 
     append_parked(partition, *known, until_acknowledged(partition, word));
     return;
   }
-  if (word.said && has_begun(partition, word.said->delivery.position.offset)) {
+  if (word.said && is_over(partition, word.said->delivery.position.offset)) {
     append_tombstone(partition, word.id, until_acknowledged(partition, word));
     return;
   }
@@ -366,10 +366,10 @@ void Ownership::answer(OwnedPartition& partition, OwnedPartition::Foreign word) 
   }
 }
 
-// What made no delivery of that id by now will make none. An event that was read and still waits (for the key
-// of what it carries) has not begun: who takes over would read a tombstone as its end.
-bool Ownership::has_begun(const OwnedPartition& partition, Offset event) {
-  return event < partition.watermark.next_to_commit() || partition.unsettled.contains(event);
+// What made no delivery of that id by now will make none. Before that a tombstone would be read as its end by
+// who takes over: the event may still wait for the key of what it carries, or be routed otherwise by then.
+bool Ownership::is_over(const OwnedPartition& partition, Offset event) {
+  return event < partition.watermark.next_to_commit();
 }
 
 Appender::Answer Ownership::until_acknowledged(const OwnedPartition& partition,

@@ -77,7 +77,7 @@ class Ownership {
   bool restore_record(OwnedPartition& partition, const Record& record);  // false: the view failed
   void answer_if_foreign(OwnedPartition& partition, const Record& record);
   void answer(OwnedPartition& partition, OwnedPartition::Foreign word);
-  static bool has_begun(const OwnedPartition& partition, Offset event);
+  static bool is_over(const OwnedPartition& partition, Offset event);
   Appender::Answer until_acknowledged(const OwnedPartition& partition, const OwnedPartition::Foreign& word);
   void lost_at_source(OwnedPartition& partition, Offset first, Offset last);
   void append_stamped(OwnedPartition& partition, NewRecord record, Stamp stamp, Appender::Answer answer);

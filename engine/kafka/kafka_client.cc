@@ -68,7 +68,10 @@ class Reader {
       std::vector<Message> batch;
       for (ssize_t i = 0; i < got; ++i) batch.emplace_back(messages[static_cast<std::size_t>(i)]);
       for (const Message& message : batch) {
-        if (message->err == RD_KAFKA_RESP_ERR__PARTITION_EOF) return {};
+        if (message->err == RD_KAFKA_RESP_ERR__PARTITION_EOF) {
+          if (message->offset >= to) return {};
+          continue;  // a new leader that is a moment behind: what was acknowledged comes
+        }
         if (message->err == RD_KAFKA_RESP_ERR__AUTO_OFFSET_RESET)
           return fail(Errc::not_found, "RECORD_GONE",
                       "offset " + std::to_string(next) + " is gone from the topic",

@@ -67,9 +67,6 @@ void EventAccount::apply(const FactRow& row) {
     case Kind::bad_letter:
       bad_letter = true;
       return;
-    case Kind::lost_at_source:
-      lost_at_source = true;
-      return;
     default:
       break;
   }

@@ -18,7 +18,7 @@ struct DeliveryAccount {
 
 // What the facts of one event come to.
 struct EventAccount {
-  bool no_match = false, repeat = false, set_aside = false, bad_letter = false, lost_at_source = false;
+  bool no_match = false, repeat = false, set_aside = false, bad_letter = false;
   Offset first = 0;           // repeat: of which
   std::int64_t aside_at = 0;  // set_aside: when
   // How it was routed: more than once when it was read again after a crash, and not always under a newer

@@ -15,6 +15,8 @@ using Kind = FactRow::Kind;
 
 // Brokers' clocks differ; a fact may stand under an earlier time than its event.
 constexpr std::int64_t kBrokersDifferMs = 60 * 60 * 1000;
+// `topics check` refuses less.
+constexpr std::int64_t kLettersKeptMs = std::int64_t{7} * 24 * 60 * 60 * 1000;
 
 template <class Fact>
 FactRow row_of(Kind kind, const Fact& fact) {
@@ -196,8 +198,11 @@ Result<void> FactReader::take_attempts(const Record& record, FactSorter& rows) {
       if (auto done = add(rows, row); !done) return done;
     }
   } else if (const auto* lost = std::get_if<SourceLostFact>(&*fact)) {
-    return add_range(rows, row_of(Kind::lost_at_source, Position{lost->partition, 0}), lost->first,
-                     lost->last);
+    // Of offsets that are no more, so of no span; two owners may tell of the same.
+    Offset& until = lost_until_[lost->partition];
+    const Offset first = std::max(lost->first, until);
+    lost_ += static_cast<std::uint64_t>(std::max<Offset>(lost->last + 1 - first, 0));
+    until = std::max(until, lost->last + 1);
   }
   return {};
 }
@@ -210,12 +215,15 @@ Result<void> FactReader::read_letters(Partition partition, FactSorter& rows) {
   const auto extent = extent_of(Topic::dead_letters, partition, true);
   if (!extent) return fail(extent.error());
   if (all->begin > 0) {
+    // Letters have been removed: none that was younger than they are kept at the least.
+    std::int64_t since = desk_.now_ms() - kLettersKeptMs;
     auto oldest =
         desk_.log.scan(Topic::dead_letters, partition, all->begin, all->end, [&](const Record& record) {
-          letters_since_ = std::max(letters_since_, to_ms(record.appended));
+          since = std::min(since, to_ms(record.appended));
           return false;
         });
     if (!oldest) return oldest;
+    letters_since_ = std::max(letters_since_, since);
   }
   return scan(Topic::dead_letters, partition, *extent,
               [&](const Record& record) { return take_letter(record, rows); });

@@ -21,8 +21,10 @@ class FactReader {
 
   std::uint64_t records() const;  // to be read, about
   Result<void> read(FactSorter& rows);
-  // When the oldest dead letter that is still there was appended, unix ms; 0: none was ever removed.
+  // Dead letters of before may have been removed, unix ms; 0: none ever was.
   std::int64_t letters_since() const { return letters_since_; }
+  // Offsets that retention took before they were read.
+  std::uint64_t lost_at_source() const { return lost_; }
 
  private:
   using Take = std::function<Result<void>(const Record&)>;
@@ -43,6 +45,8 @@ class FactReader {
   const Progress progress_;
   const std::atomic<bool>& stop_;
   std::int64_t letters_since_ = 0;
+  std::map<Partition, Offset> lost_until_;
+  std::uint64_t lost_ = 0;
 };
 
 }  // namespace postrider

@@ -13,18 +13,17 @@ namespace postrider {
 // What one fact on the log says about one event, or one delivery of it, in few bytes.
 struct FactRow {
   enum class Kind : std::uint8_t {
-    delivered,       // an attempt that succeeded
-    retried,         // an attempt after which it waits
-    gave_up,         // an attempt after which a dead letter follows; `at`: when, unix ms of log time
-    dead_letter,     //
-    cancelled,       //
-    parked,          // `at`: offset on `parked`
-    unparked,        // a tombstone there, which names no event; `at`: offset on `parked`
-    no_match,        //
-    repeat,          // `at`: the position that it repeats
-    set_aside,       // `at`: when
-    bad_letter,      // the dead letter of what was set aside
-    lost_at_source,  //
+    delivered,    // an attempt that succeeded
+    retried,      // an attempt after which it waits
+    gave_up,      // an attempt after which a dead letter follows; `at`: when, unix ms of log time
+    dead_letter,  //
+    cancelled,    //
+    parked,       // `at`: offset on `parked`
+    unparked,     // a tombstone there, which names no event; `at`: offset on `parked`
+    no_match,     //
+    repeat,       // `at`: the position that it repeats
+    set_aside,    // `at`: when
+    bad_letter,   // the dead letter of what was set aside
   };
   Offset offset = 0;  // of the event, in `partition`
   Offset at = 0;      // by kind

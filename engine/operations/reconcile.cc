@@ -119,7 +119,7 @@ class Judge {
   // it is the other.
   EventAccount::Routing choose_routing(const EventAccount& account) {
     const EventAccount::Routing last = account.last_routing();
-    if (account.routings.size() < 2 || is_complete(account, last)) return last;
+    if (!settled_ || account.routings.size() < 2 || is_complete(account, last)) return last;
     for (const auto& routing : account.routings)
       if (is_complete(account, routing)) return routing;
     return last;
@@ -137,7 +137,7 @@ class Judge {
 
   // Of another routing, before a crash or after it, and not of this one.
   bool is_void(const EventAccount::Routing& routing, const DeliveryAccount& delivery) const {
-    return delivery.registry_version != routing.registry_version &&
+    return settled_ && delivery.registry_version != routing.registry_version &&
            std::find(owed_.begin(), owed_.end(), delivery.delivery) == owed_.end();
   }
 
@@ -149,7 +149,7 @@ class Judge {
 
   // False: it has neither ended nor is it parked.
   bool count(const DeliveryAccount& delivery) {
-    const bool letter_removed = delivery.gave_up_at > 0 && delivery.gave_up_at < letters_since_;
+    const bool letter_removed = settled_ && delivery.gave_up_at > 0 && delivery.gave_up_at < letters_since_;
     if (delivery.delivered) return ++totals.delivered;
     if (delivery.cancelled) return ++totals.cancelled;
     if (delivery.dead) return ++totals.dead;
@@ -232,7 +232,7 @@ class Reconcile {
       if (auto done = check_repeats(partition, judge); !done) return fail(done.error());
       if (stop_) return stopped();
     }
-    judge.totals.lost_at_source = lost_;
+    judge.totals.lost_at_source = facts.lost_at_source();
     return judge.totals;
   }
 
@@ -334,10 +334,7 @@ class Reconcile {
          row != nullptr &&
          (row->partition < partition || (row->partition == partition && row->offset <= offset));
          row = rows_.front()) {
-      if (row->partition == partition && row->offset == offset)
-        account.apply(*row);
-      else
-        lost_ += row->kind == FactRow::Kind::lost_at_source;
+      if (row->partition == partition && row->offset == offset) account.apply(*row);
       if (auto done = rows_.pop(); !done) return done;
     }
     return {};
@@ -373,7 +370,7 @@ class Reconcile {
   std::map<Partition, Extent> spans_;
   std::map<Partition, Offset> committed_;
   std::int64_t oldest_ = 0;
-  std::uint64_t done_ = 0, all_ = 0, lost_ = 0;
+  std::uint64_t done_ = 0, all_ = 0;
 };
 
 }  // namespace

@@ -10,6 +10,7 @@ namespace {
 
 using Gap = postrider::Gap;
 constexpr Partition kPartition = 1;
+constexpr std::int64_t kDay = 24 * 3'600'000;
 
 // A log as an engine leaves it, fact by fact. Two endpoints: `shop` takes everything, `orders` order.*.
 struct Reconciling : ::testing::Test, DeskKit {
@@ -69,12 +70,13 @@ struct Reconciling : ::testing::Test, DeskKit {
     made.id = delivery_id(identity, made.position, made.webhook_id, target.incarnation, {});
     return made;
   }
-  void attempted(const DeliveryRef& delivery, Verdict::Kind verdict, std::uint32_t fan_out = 2) {
+  void attempted(const DeliveryRef& delivery, Verdict::Kind verdict, std::uint32_t fan_out = 2,
+                 std::int64_t at = kNow) {
     AttemptFact fact;
     fact.stamp = {1, ++sequence};
     fact.delivery = delivery;
     fact.verdict = verdict;
-    fact.at = kNow;
+    fact.at = at;
     fact.registry_version = version();
     fact.fan_out = fan_out;
     put(Topic::attempts, delivery.id.str(), fact, kPartition);
@@ -351,13 +353,14 @@ TEST_F(Reconciling, RefusesASpanThatTheLogNoLongerHolds) {
 }
 
 TEST_F(Reconciling, CallsDeadWhatWasGivenUpLongerAgoThanLettersAreKept) {
+  log.set_now(kNow - 8 * kDay);
   const Offset offset = publish("e1");
   attempted(ref(offset, "e1", shop), Verdict::Kind::success);
-  attempted(ref(offset, "e1", orders), Verdict::Kind::dead);
+  attempted(ref(offset, "e1", orders), Verdict::Kind::dead, 2, kNow - 8 * kDay);
   const Offset expired = publish("e2");
   attempted(ref(expired, "e2", shop), Verdict::Kind::success);
   EXPECT_EQ(totals().unaccounted, 2u);
-  log.set_now(kNow + 1000);
+  log.set_now(kNow);
   const auto partition = murmur2_partition("acme", 4);
   buried(ref(99, "other", shop));
   buried(ref(98, "another", shop));
@@ -366,6 +369,44 @@ TEST_F(Reconciling, CallsDeadWhatWasGivenUpLongerAgoThanLettersAreKept) {
   EXPECT_EQ(counted.unaccounted, 0u);
   EXPECT_EQ(counted.dead, 1u);
   EXPECT_EQ(counted.beyond_evidence, 1u) << "it may have expired without an attempt";
+}
+
+TEST_F(Reconciling, CallsMissingWhatWasGivenUpLatelyWhateverLettersWereRemoved) {
+  const Offset offset = publish("e1");
+  attempted(ref(offset, "e1", shop), Verdict::Kind::success);
+  attempted(ref(offset, "e1", orders), Verdict::Kind::dead);
+  buried(ref(99, "other", shop));
+  log.trim(Topic::dead_letters, murmur2_partition("acme", 4), 1);
+  expect_missing(offset, &orders, Gap::no_dead_letter);
+  committed = offset;
+  EXPECT_EQ(totals().in_progress, 1u);
+}
+
+TEST_F(Reconciling, CountsWhatRetentionTookBeforeItWasReadOnce) {
+  SourceLostFact lost;
+  lost.partition = kPartition;
+  lost.first = 0;
+  lost.last = 9;
+  told(lost);
+  lost.last = 11;  // by the next owner
+  told(lost);
+  EXPECT_EQ(totals().lost_at_source, 12u);
+}
+
+TEST_F(Reconciling, TakesNoRoutingForAnotherBeforeItsEventHasSettled) {
+  const Offset offset = publish("e1", "invoice.paid");
+  const Offset before = version();
+  declare({EndpointId("late"), Incarnation("inc_late")}, "*");
+  NoMatchFact none;
+  none.stamp = {1, 1};
+  none.partition = kPartition;
+  none.offsets = {{offset, offset}};
+  none.registry_version = 2;  // nobody takes it yet
+  told(none);
+  attempted(ref(offset, "e1", shop), Verdict::Kind::retry, 2);
+  committed = offset;
+  EXPECT_GT(totals().in_progress, 0u);
+  EXPECT_GT(before, 2);
 }
 
 TEST_F(Reconciling, StopsWhenItIsTold) {
