@@ -51,7 +51,7 @@ def try_one(world, daemon, damage, chance, number):
     """Returns (what was damaged, the code it was refused with or None when it started all the same)."""
     place = world.directory / f"damaged-{number}"
     place.mkdir()
-    shutil.copytree(world.log_directory, place / "log", ignore=shutil.ignore_patterns("lock", "ballast"))
+    shutil.copytree(world.directory / "sound", place / "log")
     what = damage(place / "log", chance)
     if what is None:
         return None, None
@@ -83,6 +83,9 @@ def run(world, chance, rounds):
     """The log's only daemon is dead. Returns sentences about what was not refused, and how many damages were tried."""
     found, tried = [], 0
     daemon = world.instances[0]
+    _, code = try_one(world, daemon, lambda log, chance: "no damage", chance, "not")
+    if code is not None:
+        found.append(f"the embedded log: a sound copy is refused with {code}")
     for number in range(rounds):
         name = list(KINDS)[number % len(KINDS)]
         what, code = try_one(world, daemon, KINDS[name], chance, number)

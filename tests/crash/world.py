@@ -1,6 +1,7 @@
 """All that a run has: endpoints and their receivers, producers, daemons, and the faults that struck."""
 import collections
 import itertools
+import shutil
 import time
 
 from endpoints import HOSTS, all_endpoints, declaration
@@ -111,8 +112,10 @@ class EmbeddedWorld(World):
         return self
 
     def end_daemons(self):
-        """By SIGKILL: an orderly end leaves no write-ahead log to damage."""
+        """By SIGKILL, and what it left is set aside: an orderly end or a tool that opens it leaves no write-ahead log to
+        damage."""
         self.instances[0].kill()
+        shutil.copytree(self.log_directory, self.directory / "sound", ignore=shutil.ignore_patterns("lock", "ballast"))
 
     def log_words(self):
         """For postrider-ops, while no daemon lives."""
