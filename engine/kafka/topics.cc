@@ -4,7 +4,9 @@
 
 #include <algorithm>
 #include <array>
+#include <chrono>
 #include <cstdlib>
+#include <iterator>
 #include <thread>
 
 #include "engine/core/registry.h"
@@ -326,6 +328,16 @@ Result<void> grow_topics(const KafkaConfig& config, Partition partitions) {
     auto done =
         set_partitions(*cluster->client, full_name(config.environment, topic), partitions, kAdminPatience);
     if (!done) return done;
+  }
+  // The controller knows; who asks a broker next shall see it too.
+  const auto deadline = std::chrono::steady_clock::now() + std::chrono::seconds(10);
+  const auto seen = [&] {
+    return std::all_of(std::begin(order), std::end(order),
+                       [&](Topic topic) { return of(*cluster, topic).partitions >= partitions; });
+  };
+  while (!seen() && std::chrono::steady_clock::now() < deadline) {
+    std::this_thread::sleep_for(std::chrono::milliseconds(50));
+    if (cluster = look_at(config); !cluster) return fail(cluster.error());
   }
   return {};
 }
