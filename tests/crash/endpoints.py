@@ -42,9 +42,9 @@ class Endpoint:
 
     def answer(self, event_id, n, mended=False):
         """To the n-th attempt of that event. `mended`: once all faults are healed, only what it means to refuse or to
-        sleep on; else a breaker would try what never succeeds every five minutes, one at a time."""
+        sleep on; else a breaker would try what fails every five minutes, one at a time."""
         chance = draw(event_id, self.tenant, self.id)
-        if self.character == "flaky" and chance % 4 == 0:
+        if self.character == "flaky" and chance % 4 == 0 and not mended:
             return 503 if n <= 1 + chance // 4 % 3 else 200
         if self.is_refused(event_id):
             return 400
