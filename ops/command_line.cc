@@ -11,7 +11,7 @@ namespace {
 
 constexpr const char* kFooter =
     "Exit codes: 0 done; 1 refused, failed, or something was found; 2 wrong use or configuration; 3 "
-    "unreachable.\n"
+    "unreachable; 4 the log no longer tells (reconcile).\n"
     "Times: RFC 3339 (2026-01-31T12:00:00Z) or how long ago (90m, 2h, 3d). ops/runbook.md: symptom, command.";
 
 // Declares the verbs into `line`. The verb that CLI11 has parsed notes its name.

@@ -1,5 +1,6 @@
 // postrider-ops: the operators' door. A verb works over a daemon's HTTP API or straight on the log; never on
-// a view. Exit codes: 0 done, 1 refused, failed or findings, 2 wrong use or configuration, 3 unreachable.
+// a view. Exit codes: 0 done, 1 refused, failed or findings, 2 wrong use or configuration, 3 unreachable,
+// 4 the log no longer tells.
 #include <algorithm>
 #include <array>
 #include <csignal>

@@ -90,9 +90,15 @@ void Intake::retry_later(SteadyTime now) {
   if (later_.empty() || now < next_later_ || view_.broken()) return;
   next_later_ = now + kLaterAgain;
   for (auto& [record, since] : std::exchange(later_, {})) {
+    waiting_bytes_ -= size_of(record);
     OwnedPartition* partition = ownership_.find(record.partition);
     if (partition && partition->phase == OwnedPartition::Phase::running) take(*partition, record, since);
   }
+}
+
+void Intake::wait(Record record, SteadyTime since) {
+  waiting_bytes_ += size_of(record);
+  later_.push_back({std::move(record), since});
 }
 
 void Intake::drop(const OwnedPartition& partition) {
@@ -102,7 +108,11 @@ void Intake::drop(const OwnedPartition& partition) {
     waiting_bytes_ -= size_of(record);
     return true;
   });
-  std::erase_if(later_, [&](const Later& waiting) { return waiting.record.partition == partition.number; });
+  std::erase_if(later_, [&](const Later& waiting) {
+    if (waiting.record.partition != partition.number) return false;
+    waiting_bytes_ -= size_of(waiting.record);
+    return true;
+  });
   std::erase_if(queue_, [&](const Record& record) {
     if (record.partition != partition.number) return false;
     waiting_bytes_ -= size_of(record);
@@ -119,7 +129,7 @@ void Intake::take(OwnedPartition& partition, Record& record, SteadyTime since, b
     if (is_repeat(partition, record, *event, key)) return;
     if (!looked && look_at_first(partition, record, *event, key, since)) return;
     if (view_.broken()) {  // whether it is a repeat could not be told
-      later_.push_back({std::move(record), since});
+      wait(std::move(record), since);
       return;
     }
   }
@@ -197,7 +207,7 @@ std::optional<Event> Intake::decode(OwnedPartition& partition, Record& record, S
       // A key service that is away comes back; a key that nobody has ever written would wait for ever.
       const bool unknown_key = inner.error().code == "KEY_NOT_YET";
       if (!unknown_key || context_.steady() - since < kUnknownKeyWait) {
-        later_.push_back({std::move(record), since});
+        wait(std::move(record), since);
         return std::nullopt;
       }
     }

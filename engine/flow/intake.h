@@ -51,6 +51,7 @@ class Intake {
   void make_deliveries(OwnedPartition& partition, const Record& record, Event event,
                        const std::vector<const Endpoint*>& endpoints, const Hash128& key);
   void cancel(OwnedPartition& partition, const Record& record, const Event& event, CancelReason reason);
+  void wait(Record record, SteadyTime since);
   void retry_later(SteadyTime now);
 
   Context& context_;

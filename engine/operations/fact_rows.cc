@@ -1,5 +1,6 @@
 #include "engine/operations/fact_rows.h"
 
+#include <fcntl.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -17,9 +18,11 @@ namespace {
 static_assert(std::is_trivially_copyable_v<FactRow>, "goes to disk as it is");
 
 tl::unexpected<Error> no_room(const char* what) {
+  const bool too_many = errno == EMFILE || errno == ENFILE;
   return fail(Errc::unavailable, "NO_ROOM",
               std::string("a temporary file cannot be ") + what + ": " + std::strerror(errno),
-              "make room, or name another directory in TMPDIR");
+              too_many ? "raise the limit of open files (ulimit -n), or ask for a shorter span"
+                       : "make room, or name another directory in TMPDIR");
 }
 
 Result<int> open_unnamed() {
@@ -27,7 +30,7 @@ Result<int> open_unnamed() {
   auto directory = std::filesystem::temp_directory_path(error);
   if (error) directory = "/tmp";
   std::string name = (directory / "postrider-XXXXXX").string();
-  const int file = mkstemp(name.data());
+  const int file = mkostemp(name.data(), O_CLOEXEC);
   if (file < 0) return no_room("made");
   unlink(name.c_str());
   return file;

@@ -42,7 +42,7 @@ bool by_word(const FactRow& a, const FactRow& b);
 
 // Rows in order, whatever their number: in memory while they are few, beyond that in sorted runs in temporary
 // files (TMPDIR) that no name points to. add(), then sort(), then front() and pop(). NO_ROOM: the disk is
-// full.
+// full, or no more files may be open.
 class FactSorter {
  public:
   using Less = bool (*)(const FactRow&, const FactRow&);

@@ -1,0 +1,97 @@
+#include <algorithm>
+#include <utility>
+
+#include "tests/simulation/run.h"
+
+namespace postrider::simulation {
+
+Scenario Scenario::draw(std::uint64_t seed) {
+  Draw draw(seed * 0x9e3779b97f4a7c15ull + 1);
+  Scenario drawn;
+  drawn.seed = seed;
+  drawn.processes = static_cast<int>(draw.between(1, 3));
+  drawn.partitions = static_cast<Partition>(draw.between(1, 4));
+  drawn.tenants = static_cast<int>(draw.between(1, 4));
+  drawn.endpoints = static_cast<int>(draw.between(1, draw.chance(0.1) ? 20 : 6));  // of a tenant
+  drawn.events = static_cast<int>(draw.between(10, draw.chance(0.1) ? 400 : 120));
+  drawn.faults_ms = draw.between(20'000, 120'000);
+  const auto rate = [&] { return draw.chance(0.4) ? static_cast<double>(draw.between(1, 60)) / 1000 : 0.0; };
+  drawn.log = {rate(), rate(), rate(), rate(), draw.chance(0.3) ? 0.3 : 0.0};
+  // Swarm: each kind is on in some runs and off in others, so that they do not always hide each other.
+  for (bool* kind : {&drawn.crashes,          &drawn.power_cuts,       &drawn.stops,
+                     &drawn.network_cuts,     &drawn.coordinator_cuts, &drawn.rebalances,
+                     &drawn.outages,          &drawn.elections,        &drawn.compaction,
+                     &drawn.clock_jumps,      &drawn.disk_full,        &drawn.view_corrupt,
+                     &drawn.view_lost,        &drawn.keys_away,        &drawn.names_fail,
+                     &drawn.lagging_registry, &drawn.changes,          &drawn.repeats,
+                     &drawn.poison,           &drawn.replays,          &drawn.moods}) {
+    *kind = draw.chance(0.4);
+  }
+  drawn.tight = draw.chance(0.2);
+  if (draw.chance(0.2)) {  // one thing after another
+    drawn.stormy = true;
+    drawn.processes = static_cast<int>(draw.between(1, 2));
+    drawn.partitions = 1;
+    for (double* often : {&drawn.log.vanishes, &drawn.log.loses_ack, &drawn.log.lands_late}) {
+      *often = static_cast<double>(draw.between(0, 300)) / 1000;
+    }
+    drawn.moods = drawn.coordinator_cuts = true;
+    drawn.disk_full = draw.chance(0.7);
+    drawn.changes = draw.chance(0.6);
+    drawn.replays = draw.chance(0.6);
+  }
+  drawn.names_lie = draw.chance(0.05);
+  drawn.truncation = draw.chance(0.05);
+  if (draw.chance(0.1)) {  // a run without faults: then nothing may be repeated
+    drawn.log = {};
+    for (bool* kind :
+         {&drawn.crashes, &drawn.power_cuts, &drawn.stops, &drawn.network_cuts, &drawn.coordinator_cuts,
+          &drawn.rebalances, &drawn.outages, &drawn.elections, &drawn.disk_full, &drawn.view_corrupt,
+          &drawn.view_lost, &drawn.names_lie, &drawn.truncation}) {
+      *kind = false;
+    }
+  }
+  return drawn;
+}
+
+std::string Scenario::words() const {
+  std::string text = std::to_string(processes) + " processes, " + std::to_string(partitions) +
+                     " partitions, " + std::to_string(tenants) + " tenants of " + std::to_string(endpoints) +
+                     " endpoints, " + std::to_string(events) + " events;";
+  const auto say = [&](bool on, const char* what) {
+    if (on) text += std::string(" ") + what;
+  };
+  say(log.vanishes > 0, "requests-vanish");
+  say(log.loses_ack > 0, "acks-lost");
+  say(log.lands_late > 0, "late-landings");
+  say(log.commit_fails > 0, "commits-unanswered");
+  say(log.stale_end > 0, "deposed-leader");
+  say(crashes, "crashes");
+  say(power_cuts, "power-cuts");
+  say(stops, "stops");
+  say(network_cuts, "network-cuts");
+  say(coordinator_cuts, "coordinator-cuts");
+  say(rebalances, "rebalances");
+  say(outages, "outages");
+  say(elections, "elections");
+  say(compaction, "compaction");
+  say(clock_jumps, "clock-jumps");
+  say(disk_full, "disk-full");
+  say(view_corrupt, "view-corrupt");
+  say(view_lost, "view-lost");
+  say(keys_away, "keys-away");
+  say(names_fail, "names-fail");
+  say(names_lie, "names-lie");
+  say(lagging_registry, "lagging-registry");
+  say(changes, "changes");
+  say(repeats, "repeats");
+  say(poison, "poison");
+  say(replays, "replays");
+  say(tight, "tight-limits");
+  say(moods, "moods");
+  say(truncation, "truncation");
+  say(stormy, "stormy");
+  return text;
+}
+
+}  // namespace postrider::simulation
