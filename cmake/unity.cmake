@@ -11,6 +11,8 @@ set(apart
   engine/api/route_dead_letters.cc
   engine/config/keys.cc
   engine/config/rules.cc
+  engine/core/customer_headers.cc
+  engine/core/target_check.cc
   engine/core/url.cc
   engine/crypto/file_record_cipher.cc
   engine/crypto/signer.cc
@@ -22,9 +24,11 @@ set(apart
   engine/wire/event_attributes.cc
   engine/wire/json_text.cc
   producers/kafka_publisher.cc
+  tests/core/customer_headers_test.cc
   tests/core/health_test.cc
   tests/core/retry_policy_test.cc
-  tests/core/signature_test.cc)
+  tests/core/signature_test.cc
+  tests/core/target_check_test.cc)
 list(TRANSFORM apart PREPEND ${CMAKE_SOURCE_DIR}/)
 set_source_files_properties(${apart} PROPERTIES SKIP_UNITY_BUILD_INCLUSION ON)
 # Generated files have local names that are all alike.

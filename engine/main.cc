@@ -7,14 +7,18 @@
 
 #include <CLI/CLI.hpp>
 #include <cstdio>
+#include <deque>
 #include <memory>
+#include <optional>
 #include <string>
+#include <utility>
 
 #include "engine/api/api.h"
 #include "engine/config/config.h"
 #include "engine/crypto/random_bytes.h"
 #include "engine/crypto/tenant_keys.h"
 #include "engine/curl/cares_resolver.h"
+#include "engine/curl/connect_guard.h"
 #include "engine/curl/curl_transport.h"
 #include "engine/daemon/assembly.h"
 #include "engine/daemon/decode_mark_file.h"
@@ -25,12 +29,15 @@
 #include "engine/daemon/system_clock.h"
 #include "engine/embedded/embedded_log.h"
 #include "engine/flow/shard.h"
+#include "engine/rocks/rocks_store.h"
 #include "engine/wire/codec.h"
 
 namespace postrider {
 namespace {
 
 constexpr int kDone = 0, kFailed = 1, kRefused = 2;
+constexpr std::size_t kDamagedMax = 5;
+constexpr Millis kDamagedWithin = std::chrono::hours(1);
 
 int refuse(const Error& error) {
   std::fputs((error_json(error) + "\n").c_str(), stderr);
@@ -56,6 +63,13 @@ int take_signals() {
   return signalfd(-1, &set, SFD_NONBLOCK | SFD_CLOEXEC);
 }
 
+AddressPolicy address_policy(const Config& config) {
+  return AddressPolicy({.allow = config.guard.allow,
+                        .ports = config.guard.ports,
+                        .own = own_addresses(),
+                        .development = config.development()});
+}
+
 flow::ShardConfig shard_config(const Config& config, const std::string& instance) {
   flow::ShardConfig shard;
   shard.environment = config.environment;
@@ -68,7 +82,8 @@ flow::ShardConfig shard_config(const Config& config, const std::string& instance
   shard.history_ttl = config.history.ttl;
   shard.bytes_max = config.limits.memory_bytes;
   shard.window_max = config.limits.window;
-  shard.addresses = AddressPolicy(config.guard.allow);
+  shard.addresses = address_policy(config);
+  shard.endpoints_per_host = config.guard.endpoints_per_host;
   return shard;
 }
 
@@ -110,28 +125,25 @@ std::unique_ptr<DecodeMarkFile> open_decode_mark(const std::string& data, const 
   return *std::move(mark);
 }
 
-int run(const Config& config) {
-  const int signals = take_signals();
-  raise_file_limit();
-  wire::silence_protobuf();
+// From an open view to a drained shard. Returns nothing when the view was damaged meanwhile: it is to be
+// wiped, and the next life builds it again.
+std::optional<int> live(Config& config, const rocks::DataDir& data, int signals) {
   SystemClock clock;
   telemetry::Telemetry telemetry({.environment = config.environment, .level = config.log_level}, clock);
   for (const std::string& warning : config.warnings) telemetry.log("warn", "configuration", warning);
 
   crypto::SystemRandom random;
   crypto::SystemRandom desk_random;
-  auto data = rocks::DataDir::open(config.data, config.environment, random);
-  if (!data) return refuse(data.error());
   auto keys_service = open_keys(config, telemetry);
   if (!keys_service) return refuse(keys_service.error());
-  auto log = open_log(config, (*data)->instance(), **keys_service, telemetry);
+  auto log = open_log(config, data.instance(), **keys_service, telemetry);
   if (!log) return refuse(log.error());
-  auto store = open_store(config, **data, log->identity, telemetry);
+  auto store = open_store(config, data, log->identity, telemetry);
   if (!store) return refuse(store.error());
-  const flow::ShardConfig shard_settings = shard_config(config, (*data)->instance());
+  const flow::ShardConfig shard_settings = shard_config(config, data.instance());
   // As many connections as attempts: none waits inside the transport, behind somebody who hangs.
-  auto transport = CurlTransport::create({.policy = AddressPolicy(config.guard.allow),
-                                          .allow_plain_http_loopback = config.development(),
+  auto transport = CurlTransport::create({.policy = address_policy(config),
+                                          .proxy = config.guard.proxy,
                                           .ca_file = config.delivery.ca_file,
                                           .connections_max = shard_settings.in_flight_max});
   if (!transport) return refuse(transport.error());
@@ -139,7 +151,7 @@ int run(const Config& config) {
   if (!resolver) return refuse(resolver.error());
   crypto::TenantKeys keys(config.environment, **keys_service, clock);
 
-  const auto decode_mark = open_decode_mark((*data)->path(), log->identity, telemetry);
+  const auto decode_mark = open_decode_mark(data.path(), log->identity, telemetry);
   flow::Ports ports{*log->shard, **transport, **resolver,           **store,          clock,
                     random,      keys,        telemetry.observer(), decode_mark.get()};
   flow::Shard shard(ports, shard_settings);
@@ -162,21 +174,52 @@ int run(const Config& config) {
   api = std::make_unique<Api>(
       hop, desk, [&telemetry] { return telemetry.metrics_text(); }, options);
   if (auto started = api->start(); !started) return refuse(started.error());
+  config.listen.port = api->port();  // a next life keeps the one that was found free
   telemetry.log("info", "started", "listening on " + config.listen.host + ":" + std::to_string(api->port()),
-                {{"instance", (*data)->instance()}, {"log", format_log_place(config.log)}});
+                {{"instance", data.instance()}, {"log", format_log_place(config.log)}});
 
   shard.on_joined = [&] { make_first_token(shard.service(), shard.registry(), config.data, telemetry); };
   const auto topic_watch = watch_topics(config, telemetry);
   Loop loop(shard, ports, mailbox);
-  loop.run(signals, config.drain.timeout, [&telemetry](int) {
+  const Loop::End end = loop.run(signals, config.drain.timeout, [&telemetry](int) {
     telemetry.log("info", "draining", "taking nothing more, bringing home what is in flight");
   });
   // What still waits for the shard gets no answer any more.
   api->stop(Millis(1000));
+  if (end == Loop::End::view_damaged) {
+    telemetry.log("error", "view_wiped",
+                  "the view was damaged on the disk: it is wiped, and built again from the log",
+                  {{"data", data.view()}});
+    telemetry.flush();
+    return std::nullopt;
+  }
   telemetry.log("info", "stopped", "drained");
   telemetry.flush();
-  close(signals);
   return kDone;
+}
+
+int run(Config config) {
+  const int signals = take_signals();
+  raise_file_limit();
+  wire::silence_protobuf();
+  crypto::SystemRandom random;
+  // Locked from here on: nobody else takes it between two lives.
+  const auto data = rocks::DataDir::open(config.data, config.environment, random);
+  if (!data) return refuse(data.error());
+  for (std::deque<SteadyTime> damaged;;) {
+    if (const auto code = live(config, **data, signals)) return *code;
+    if (auto wiped = rocks::wipe((*data)->view()); !wiped) return refuse(wiped.error());
+    damaged.push_back(SystemClock().steady());
+    if (damaged.size() < kDamagedMax) continue;
+    if (damaged.back() - damaged.front() < kDamagedWithin) {
+      refuse({Errc::corrupt, "VIEW_DAMAGED_AGAIN",
+              "the view was damaged " + std::to_string(kDamagedMax) + " times within an hour",
+              "look at the disk and the memory of this machine; then start again: the view is built from the "
+              "log"});
+      return kFailed;
+    }
+    damaged.pop_front();
+  }
 }
 
 int start(int argc, char** argv) {
@@ -198,7 +241,7 @@ int start(int argc, char** argv) {
     std::fputs(print(*config).c_str(), stdout);
     return kDone;
   }
-  return run(*config);
+  return run(*std::move(config));
 }
 
 }  // namespace

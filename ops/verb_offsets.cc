@@ -1,77 +1,14 @@
 // offsets rebuild: what a partition that stopped at its takeover with OFFSETS_LOST waits for
 // (engine/flow/ownership.cc). It changes where an owner begins, so it asks for --yes.
-#include <set>
-
-#include "engine/core/watermark.h"
 #include "engine/kafka/group_offsets.h"
 #include "engine/operations/audit.h"
-#include "engine/operations/reconcile.h"
-#include "engine/wire/codec.h"
+#include "engine/operations/settled_offsets.h"
 #include "ops/json_fields.h"
 #include "ops/progress.h"
 #include "ops/session.h"
 
 namespace postrider::ops {
 namespace {
-
-// Above the offset to commit so many are named as settled, if they are: what an owner's bitmap may hold.
-constexpr Offset kNamedAbove = 20'000;
-constexpr std::size_t kMetadataCharsMax = 3500;
-
-// The newest owner mark of a partition; nullopt: it never had an owner.
-Result<std::optional<OwnerMark>> newest_mark(Desk& desk, Partition partition) {
-  auto extent = desk.log.extent(Topic::parked, partition);
-  if (!extent) return fail(extent.error());
-  std::optional<OwnerMark> newest;
-  std::optional<Error> wrong;
-  auto scanned =
-      desk.log.scan(Topic::parked, partition, extent->begin, extent->end, [&](const Record& record) {
-        if (record.key != kOwnerKey || !record.value) return true;
-        auto fact = wire::decode_parked(desk.environment, *record.value);
-        if (!fact)
-          wrong = fact.error();
-        else if (auto* mark = std::get_if<OwnerMark>(&*fact))
-          newest = std::move(*mark);
-        return !wrong;
-      });
-  if (!scanned) return fail(scanned.error());
-  if (wrong) return fail(*std::move(wrong));
-  return newest;
-}
-
-struct Settled {
-  Offset commit = 0;
-  std::string metadata;  // what has settled above it
-};
-
-// From `floor` on, which the owner mark vouches for: the lowest event that the facts do not account for, and
-// what they do account for above it.
-Result<Settled> settled_from(Session& session, Desk& desk, Partition partition, Offset floor,
-                             const LogClient::Extent& events) {
-  // What retention has taken meanwhile is told by the next owner, by a fact and an alert.
-  if (floor < events.begin) return Settled{floor, {}};
-  ReconcileRequest request;
-  request.partition = partition;
-  request.from = floor;
-  request.committed = [](Partition) -> Result<std::optional<Offset>> { return std::nullopt; };
-  std::set<Offset> open;
-  ReconcileWatch watch;
-  watch.in_progress = [&open](Position position) {
-    if (open.empty() || position.offset < *open.begin() + kNamedAbove) open.insert(position.offset);
-  };
-  Progress progress("records", session.out().json());
-  watch.progress = [&progress](std::uint64_t done, std::uint64_t all) { progress.at(done, all); };
-  const std::atomic<bool> stop{false};
-  if (const auto totals = reconcile(desk, request, watch, stop); !totals) return fail(totals.error());
-  if (open.empty()) return Settled{std::max(floor, events.end), {}};
-  const Offset first = *open.begin();
-  Watermark watermark(first);
-  for (Offset offset = first; offset < std::min(events.end, first + kNamedAbove); ++offset) {
-    watermark.received(offset);
-    if (!open.contains(offset)) watermark.settled(offset);
-  }
-  return Settled{first, watermark.bitmap(kMetadataCharsMax)};
-}
 
 void tell(const Session& session, Partition partition, Offset committed, bool changed,
           const std::string& sentence) {
@@ -83,34 +20,26 @@ void tell(const Session& session, Partition partition, Offset committed, bool ch
 
 // Whether it was changed.
 Result<bool> rebuild(Session& session, Desk& desk, const KafkaConfig& config, Partition partition) {
-  const std::string name = "partition " + std::to_string(partition);
-  auto mark = newest_mark(desk, partition);
-  if (!mark) return fail(mark.error());
-  const auto events = desk.log.extent(Topic::events, partition);
-  if (!events) return fail(events.error());
   const auto before = group_offset(config, partition);
   if (!before) return fail(before.error());
-  if (!*mark || !(*mark)->committed) {
+  Progress progress("records", session.out().json());
+  const auto settled =
+      settled_offset(desk, partition, *before,
+                     [&progress](std::uint64_t done, std::uint64_t all) { progress.at(done, all); });
+  if (!settled) return fail(settled.error());
+  using Finding = SettledOffset::Finding;
+  if (settled->finding == Finding::no_mark) {
     tell(session, partition, before->value_or(-1), false,
          "its newest owner mark names no committed offset: nothing is lost, it begins where the group's "
          "offset is, or at the beginning.");
     return false;
   }
-  const Offset floor = *(*mark)->committed;
-  const Offset seen = std::max(floor, (*mark)->events_end);
-  if (seen > events->end)
-    return fail(Errc::conflict, "SOURCE_REPLACED",
-                "the mark names offset " + std::to_string(seen) + ", and `events` ends at " +
-                    std::to_string(events->end) + " in " + name,
-                "find out what became of the topic; then see `postrider-ops topics accept-source`");
-  if (*before && **before >= floor) {
-    tell(session, partition, **before, false,
-         "the group has committed " + std::to_string(**before) + ", the mark names " + std::to_string(floor) +
-             ": nothing is lost.");
+  if (settled->finding == Finding::nothing_lost) {
+    tell(session, partition, before->value_or(-1), false,
+         "the group has committed " + std::to_string(before->value_or(-1)) + ", the mark names " +
+             std::to_string(settled->named) + ": nothing is lost.");
     return false;
   }
-  const auto settled = settled_from(session, desk, partition, floor, *events);
-  if (!settled) return fail(settled.error());
   auto fact = audit_of(session.actor(), "rebuild_offsets", "events/" + std::to_string(partition));
   fact.outcome = "committing " + std::to_string(settled->commit);
   if (auto done = append_audit(desk, std::move(fact)); !done) return fail(done.error());

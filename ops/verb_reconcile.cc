@@ -32,6 +32,8 @@ Result<ReconcileRequest> request_of(Session& session) {
   request.since = *since;
   request.until = *until;
   request.tenant = TenantId(line.tenant);
+  // Whoever starts a daemon on topics that hold less is refused (engine/kafka/topics.h).
+  request.kept_for = std::chrono::hours(24);
   return request;
 }
 

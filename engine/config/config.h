@@ -1,11 +1,13 @@
 #pragma once
 #include <cstdint>
 #include <map>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
 
 #include "engine/core/address_policy.h"
+#include "engine/core/egress_proxy.h"
 #include "engine/core/ids.h"
 #include "engine/core/result.h"
 #include "engine/core/retry_policy.h"
@@ -60,6 +62,9 @@ struct Config {
   } keys;
   struct {
     std::vector<IpRange> allow;
+    std::vector<PortRange> ports;  // beside 443 and 8443
+    std::optional<EgressProxy> proxy;
+    std::uint32_t endpoints_per_host = 100;  // of one tenant; 0: any number
   } guard;
   std::vector<KafkaProperty> kafka;  // by name
   struct {

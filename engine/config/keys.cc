@@ -187,14 +187,30 @@ Result<std::string> parse_key_service(const std::string& text) {
   return fail(Errc::invalid, "", "names no key service", "write \"file:PATH\" with the key file's path");
 }
 
-Result<std::vector<IpRange>> parse_ranges(const std::vector<std::string>& parts) {
-  std::vector<IpRange> ranges;
+template <class Range>
+Result<std::vector<Range>> parse_each(const std::vector<std::string>& parts,
+                                      Result<Range> (*parse)(std::string_view)) {
+  std::vector<Range> ranges;
   for (const auto& part : parts) {
-    auto range = parse_range(part);
+    auto range = parse(part);
     if (!range) return fail(range.error());
     ranges.push_back(*range);
   }
   return ranges;
+}
+
+Result<std::vector<IpRange>> parse_ranges(const std::vector<std::string>& parts) {
+  return parse_each(parts, &parse_range);
+}
+
+Result<std::vector<PortRange>> parse_port_ranges(const std::vector<std::string>& parts) {
+  return parse_each(parts, &parse_ports);
+}
+
+std::string print_ports(const std::vector<PortRange>& ranges) {
+  std::vector<std::string> parts;
+  for (const auto& range : ranges) parts.push_back(format_ports(range));
+  return toml_list(parts);
 }
 
 std::string print_ranges(const std::vector<IpRange>& ranges) {
@@ -257,8 +273,28 @@ std::vector<Key> make_keys() {
                           FIELD(keys.service), parse_key_service,
                           [](const std::string& text) { return text.empty() ? "" : quoted(text); })),
       list_key("guard.allow",
-               "Address ranges that may be dialled though they are private, loopback or link-local.",
+               "Address ranges that may be dialled though they are refused by themselves: private, loopback, "
+               "link-local, a translator's, the machine's own.",
                FIELD(guard.allow), parse_ranges, print_ranges),
+      list_key("guard.ports",
+               "Ports that may be dialled beside 443 and 8443: numbers, or ranges such as \"9000-9099\". In "
+               "development any port goes at addresses of guard.allow.",
+               FIELD(guard.ports), parse_port_ranges, print_ports),
+      parsed_key(
+          "guard.proxy",
+          "Proxy that requests leave through, \"http://ADDRESS:PORT\": it is asked (HTTP CONNECT) for the "
+          "address that was vetted. Addresses of guard.allow are dialled directly. Unset: none.",
+          FIELD(guard.proxy),
+          [](const std::string& text) -> Result<std::optional<EgressProxy>> {
+            return parse_egress_proxy(text);
+          },
+          [](const std::optional<EgressProxy>& proxy) {
+            return proxy ? quoted(format_egress_proxy(*proxy)) : std::string();
+          }),
+      number_key("guard.endpoints_per_host",
+                 "Endpoints of one tenant that may lead to one host, 0 to 100000; 0: any number. In "
+                 "development not counted where all its addresses are in guard.allow.",
+                 0, 100000, FIELD(guard.endpoints_per_host)),
       text_key("tls.cert", "Certificate chain of the HTTP API, a PEM file.", FIELD(tls.cert)),
       text_key("tls.key", "Private key of that certificate, a PEM file.", FIELD(tls.key)),
       number_key("embedded.partitions",
@@ -273,8 +309,8 @@ std::vector<Key> make_keys() {
       duration_key("delivery.timeout", "Time of one attempt in all, body included, 1s to 60s.", seconds(1),
                    seconds(60), FIELD(delivery.timeout)),
       duration_key("delivery.lifetime_max",
-                   "An event is dead-lettered at the latest this long after its append, 1m to 96h.",
-                   minutes(1), kLifetimeMax, FIELD(delivery.lifetime_max)),
+                   "An event is dead-lettered at the latest this long after its append, 10s to 96h.",
+                   seconds(10), kLifetimeMax, FIELD(delivery.lifetime_max)),
       boolean_key("delivery.retry_client_errors",
                   "Retry 4xx answers other than 401, 403 and 410 too, as Standard Webhooks does.",
                   FIELD(delivery.retry_client_errors)),

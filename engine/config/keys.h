@@ -17,7 +17,7 @@ struct Value {
   std::string text;  // a variable's is always text: the key's reader takes it apart
   std::int64_t integer = 0;
   bool boolean = false;
-  std::vector<std::string> list;
+  std::vector<std::string> list;  // whole numbers as text
   bool from_variable = false;
 };
 

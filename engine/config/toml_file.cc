@@ -26,8 +26,12 @@ Value value_of(const toml::value& from) {
   Value value;
   value.kind = Value::Kind::list;
   for (const auto& element : from.as_array()) {
-    if (!element.is_string()) return Value{};
-    value.list.push_back(element.as_string().str);
+    if (element.is_integer())
+      value.list.push_back(std::to_string(element.as_integer()));
+    else if (element.is_string())
+      value.list.push_back(element.as_string().str);
+    else
+      return Value{};
   }
   return value;
 }

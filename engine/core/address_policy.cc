@@ -55,12 +55,24 @@ constexpr std::array kV6Ranges{
 };
 
 constexpr V6 kMapped{0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff};  // ::ffff:0:0/96
-constexpr V6 kNat64{0x00, 0x64, 0xff, 0x9b};                     // 64:ff9b::/96, RFC 6052
-constexpr V6 kNat64Local{0x00, 0x64, 0xff, 0x9b, 0x00, 0x01};    // 64:ff9b:1::/48, RFC 8215
-constexpr V6 kTeredo{0x20, 0x01};                                // 2001::/32, RFC 4380
 constexpr V6 kProtocols{0x20, 0x01};                             // 2001::/23, RFC 2928
-constexpr V6 k6to4{0x20, 0x02};                                  // 2002::/16, RFC 3056
 constexpr V6 kGlobal{0x20};                                      // 2000::/3, all that is given out
+
+// Addresses that carry a v4 address, which somebody on the way dials: what lies behind them cannot be vetted.
+struct Carrier {
+  V6 base;
+  int bits;
+  std::string_view name;
+  std::size_t at;  // where the v4 address stands
+};
+constexpr std::array kCarriers{
+    Carrier{{0x00, 0x64, 0xff, 0x9b}, 96, "nat64", 12},                    // 64:ff9b::/96, RFC 6052
+    Carrier{{0x00, 0x64, 0xff, 0x9b, 0x00, 0x01}, 48, "nat64_local", 12},  // 64:ff9b:1::/48, RFC 8215
+    Carrier{{0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff}, 96, "translated", 12},   // ::ffff:0:0:0/96, RFC 2765
+    Carrier{{0x20, 0x02}, 16, "6to4", 2},                                  // 2002::/16, RFC 3056
+    Carrier{{0x20, 0x01}, 32, "teredo", 4},                                // 2001::/32, RFC 4380: its server
+    Carrier{{}, 96, "v4_compatible", 12},                                  // ::/96, RFC 4291 §2.5.5.1
+};
 
 bool begins_with(std::span<const unsigned char> address, std::span<const unsigned char> base, int bits) {
   const auto whole = static_cast<std::size_t>(bits / 8);
@@ -86,30 +98,58 @@ std::optional<std::string_view> refusal_v4(const V4& address) {
   return found->name;
 }
 
-// Of forms that carry a v4 address to be dialled by somebody on the way.
-std::optional<std::string_view> refusal_embedded(const V6& bytes) {
-  if (begins_with(bytes, kNat64, 96)) return refusal_v4(v4_at(bytes, 12));
-  if (begins_with(bytes, k6to4, 16)) return refusal_v4(v4_at(bytes, 2));
-  // Teredo: the relay's server, and the client with every bit turned.
-  V4 client = v4_at(bytes, 12);
-  for (auto& byte : client) byte = static_cast<unsigned char>(~byte);
-  if (const auto server = refusal_v4(v4_at(bytes, 4))) return server;
-  return refusal_v4(client);
+const Carrier* carrier_of(const V6& bytes) {
+  const auto found = std::find_if(kCarriers.begin(), kCarriers.end(), [&](const Carrier& carrier) {
+    return begins_with(bytes, carrier.base, carrier.bits);
+  });
+  return found == kCarriers.end() ? nullptr : &*found;
 }
 
-std::optional<std::string_view> refusal_v6(const V6& bytes) {
+// A Teredo client's own address, with every bit turned.
+V4 teredo_client(const V6& bytes) {
+  V4 client = v4_at(bytes, 12);
+  for (auto& byte : client) byte = static_cast<unsigned char>(~byte);
+  return client;
+}
+
+std::string_view refusal_carried(const V6& bytes, const Carrier& carrier) {
+  if (const auto why = refusal_v4(v4_at(bytes, carrier.at))) return *why;
+  return carrier.name == "teredo" ? refusal_v4(teredo_client(bytes)).value_or(carrier.name) : carrier.name;
+}
+
+// A v6 address that a range of its own names, before what it may carry.
+std::optional<std::string_view> named_v6(const V6& bytes) {
   for (const V6Range& range : kV6Ranges) {
     if (begins_with(bytes, range.base, range.bits)) return range.name;
   }
-  if (begins_with(bytes, V6{}, 96)) return refusal_v4(v4_at(bytes, 12)).value_or("reserved");
-  // A translator of somebody's own network: where the v4 address stands depends on its prefix length (RFC
-  // 6052 §2.2), so nothing behind it is let through; the last four bytes are its commonest place.
-  if (begins_with(bytes, kNat64Local, 48)) return refusal_v4(v4_at(bytes, 12)).value_or("nat64_local");
-  if (begins_with(bytes, kNat64, 96) || begins_with(bytes, k6to4, 16) || begins_with(bytes, kTeredo, 32)) {
-    return refusal_embedded(bytes);
-  }
+  return std::nullopt;
+}
+
+std::optional<std::string_view> refusal_v6(const V6& bytes) {
+  if (const auto name = named_v6(bytes)) return name;
+  if (const Carrier* carrier = carrier_of(bytes)) return refusal_carried(bytes, *carrier);
   if (begins_with(bytes, kProtocols, 23) || !begins_with(bytes, kGlobal, 3)) return "reserved";
   return std::nullopt;
+}
+
+// Where a translator with a prefix of that length puts the v4 address (RFC 6052 §2.2).
+V4 v4_translated(const V6& bytes, int prefix_bits) {
+  switch (prefix_bits) {
+    case 48:
+      return {bytes[6], bytes[7], bytes[9], bytes[10]};
+    case 56:
+      return {bytes[7], bytes[9], bytes[10], bytes[11]};
+    case 64:
+      return v4_at(bytes, 9);
+    default:
+      return v4_at(bytes, 12);
+  }
+}
+
+IpAddress address_of(const V4& bytes) {
+  IpAddress address;
+  std::copy(bytes.begin(), bytes.end(), address.bytes.begin());
+  return address;
 }
 
 // ::ffff:1.2.3.4 is dialled as 1.2.3.4: one address, two spellings.
@@ -118,6 +158,12 @@ IpAddress unmapped(const IpAddress& address) {
   IpAddress inner;
   std::copy_n(address.bytes.begin() + 12, 4, inner.bytes.begin());
   return inner;
+}
+
+// A range of v4-mapped addresses is a range of v4 addresses.
+IpRange unmapped(const IpRange& range) {
+  if (range.prefix_bits < 96 || !range.base.v6 || !begins_with(range.base.bytes, kMapped, 96)) return range;
+  return {unmapped(range.base), static_cast<std::uint8_t>(range.prefix_bits - 96)};
 }
 
 bool holds(const IpRange& range, const IpAddress& address) {
@@ -139,6 +185,17 @@ std::optional<std::uint8_t> parse_bits(std::string_view text, int most) {
   }
   if (bits > most) return std::nullopt;
   return static_cast<std::uint8_t>(bits);
+}
+
+std::optional<std::uint16_t> parse_port(std::string_view text) {
+  if (text.empty() || text.size() > 5 || text.front() == '0') return std::nullopt;
+  unsigned port = 0;
+  for (const char c : text) {
+    if (c < '0' || c > '9') return std::nullopt;
+    port = port * 10 + static_cast<unsigned>(c - '0');
+  }
+  if (port > 65535) return std::nullopt;
+  return static_cast<std::uint16_t>(port);
 }
 
 }  // namespace
@@ -177,19 +234,76 @@ Result<IpRange> parse_range(std::string_view text) {
   return IpRange{*base, *bits};
 }
 
-std::optional<std::string_view> AddressPolicy::refusal(const IpAddress& given) const {
-  const IpAddress address = unmapped(given);
-  const bool allowed = std::any_of(allowed_.begin(), allowed_.end(), [&](const IpRange& range) {
-    return holds(range, address) || holds(range, given);
-  });
-  if (allowed) return std::nullopt;
-  return address.v6 ? refusal_v6(address.bytes) : refusal_v4(v4_of(address));
+Result<PortRange> parse_ports(std::string_view text) {
+  const std::size_t dash = std::min(text.find('-'), text.size());
+  const auto first = parse_port(text.substr(0, dash));
+  const auto last = dash == text.size() ? first : parse_port(text.substr(dash + 1));
+  if (first && last && *first <= *last) return PortRange{*first, *last};
+  return fail(Errc::invalid, "INVALID_PORTS",
+              "\"" + std::string(text.substr(0, 64)) + "\" is no port from 1 to 65535 and no range of them",
+              "write a port or a range, such as 9443 or \"9000-9099\"");
 }
 
-bool AddressPolicy::is_allowed_loopback(const IpAddress& given) const {
+std::string format_ports(const PortRange& ports) {
+  const std::string first = std::to_string(ports.first);
+  return ports.first == ports.last ? first : first + "-" + std::to_string(ports.last);
+}
+
+AddressPolicy::AddressPolicy(GuardRules rules) : rules_(std::move(rules)) {
+  for (IpRange& range : rules_.allow) range = unmapped(range);
+  for (IpAddress& address : rules_.own) address = unmapped(address);
+}
+
+std::optional<std::string_view> AddressPolicy::refusal(const IpAddress& given) const {
   const IpAddress address = unmapped(given);
-  const auto nature = address.v6 ? refusal_v6(address.bytes) : refusal_v4(v4_of(address));
-  return nature == "loopback" && !refusal(given);
+  std::optional<std::string_view> behind;
+  for (const IpRange& range : rules_.allow) {
+    if (!holds(range, address)) continue;
+    behind = refusal_behind(address, range);
+    if (!behind) return std::nullopt;
+  }
+  if (behind) return behind;
+  if (const auto why = address.v6 ? refusal_v6(address.bytes) : refusal_v4(v4_of(address))) return why;
+  if (std::find(rules_.own.begin(), rules_.own.end(), address) != rules_.own.end()) return "own_address";
+  return std::nullopt;
+}
+
+// Of an address that the operator allowed: what somebody on the way would dial for it.
+std::optional<std::string_view> AddressPolicy::refusal_behind(const IpAddress& address,
+                                                              const IpRange& by) const {
+  if (!address.v6 || named_v6(address.bytes)) return std::nullopt;
+  const Carrier* const carrier = carrier_of(address.bytes);
+  if (carrier == nullptr) return std::nullopt;
+  if (carrier->name == "nat64_local")
+    return refusal(address_of(v4_translated(address.bytes, by.prefix_bits)));
+  if (const auto why = refusal(address_of(v4_at(address.bytes, carrier->at)))) return why;
+  if (carrier->name == "teredo") return refusal(address_of(teredo_client(address.bytes)));
+  return std::nullopt;
+}
+
+std::optional<std::string_view> AddressPolicy::refusal(const IpAddress& address, std::uint16_t port,
+                                                       bool plain) const {
+  if (const auto why = refusal(address)) return why;
+  const bool free = rules_.development && is_allowed(address);
+  if (plain) {
+    const IpAddress dialled = unmapped(address);
+    const auto nature = dialled.v6 ? refusal_v6(dialled.bytes) : refusal_v4(v4_of(dialled));
+    if (!free || nature != "loopback") return "plain_http";
+  }
+  if (!free && !admits_port(port)) return "port";
+  return std::nullopt;
+}
+
+bool AddressPolicy::admits_port(std::uint16_t port) const {
+  return port == 443 || port == 8443 ||
+         std::any_of(rules_.ports.begin(), rules_.ports.end(),
+                     [port](const PortRange& range) { return range.first <= port && port <= range.last; });
+}
+
+bool AddressPolicy::is_allowed(const IpAddress& given) const {
+  const IpAddress address = unmapped(given);
+  return std::any_of(rules_.allow.begin(), rules_.allow.end(),
+                     [&](const IpRange& range) { return holds(range, address); });
 }
 
 }  // namespace postrider

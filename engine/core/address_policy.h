@@ -25,18 +25,45 @@ struct IpRange {
 };
 Result<IpRange> parse_range(std::string_view text);  // "127.0.0.0/8"
 
+struct PortRange {
+  std::uint16_t first = 0, last = 0;  // both included
+};
+Result<PortRange> parse_ports(std::string_view text);  // "9443", "9000-9099"
+std::string format_ports(const PortRange& ports);
+
+// What the operator decides about where requests may go, and what the machine knows.
+struct GuardRules {
+  std::vector<IpRange> allow = {};    // may be dialled though the range that holds them is refused
+  std::vector<PortRange> ports = {};  // beside 443 and 8443
+  std::vector<IpAddress> own = {};    // of the machine's interfaces
+  // `environment = "development"`: at an allowed address any port, and plain http if it is loopback.
+  bool development = false;
+};
+
+// A value, asked where an endpoint is registered, where its name's answers are vetted, and where a socket is
+// about to be opened or used again: one judge, so that what one lets through the next does not wonder at.
 class AddressPolicy {
  public:
-  // `allowed` ranges override the refusals.
-  explicit AddressPolicy(std::vector<IpRange> allowed = {}) : allowed_(std::move(allowed)) {}
+  explicit AddressPolicy(GuardRules rules = {});
+
   // nullopt: may be dialled. Else why not: "loopback", "private", "link_local", "metadata", "multicast", …
-  // v4-mapped, NAT64, 6to4 and Teredo addresses are judged by the v4 address inside as well.
+  // An address that carries another one to be dialled by somebody on the way (NAT64, 6to4, Teredo,
+  // translated, v4-compatible) is refused, and named by what it carries if that is refused too. Where its
+  // range is allowed, what it carries is judged in its place. A v4-mapped one is the v4 address.
   std::optional<std::string_view> refusal(const IpAddress& address) const;
-  // Loopback and allowed: plain http may be used there in development.
-  bool is_allowed_loopback(const IpAddress& address) const;
+  // Also judges the port ("port") and whether it may go without TLS (`plain`: "plain_http").
+  std::optional<std::string_view> refusal(const IpAddress& address, std::uint16_t port, bool plain) const;
+
+  bool admits_port(std::uint16_t port) const;       // at any address
+  bool is_allowed(const IpAddress& address) const;  // by a range of `allow`
+  // Plain http may be used somewhere: at allowed loopback addresses, in development.
+  bool admits_plain_http() const { return rules_.development; }
+  const GuardRules& rules() const { return rules_; }
 
  private:
-  std::vector<IpRange> allowed_;
+  std::optional<std::string_view> refusal_behind(const IpAddress& address, const IpRange& by) const;
+
+  GuardRules rules_;
 };
 
 }  // namespace postrider

@@ -15,23 +15,25 @@ constexpr std::string_view kBase62 = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdef
 constexpr std::string_view kHex = "0123456789abcdef";
 constexpr std::string_view kBase36 = "0123456789abcdefghijklmnopqrstuvwxyz";
 
-constexpr unsigned char kNoBase64 = 64;
-constexpr std::array<unsigned char, 256> make_base64_values() {
+// The place of each character in an alphabet.
+constexpr unsigned char kNowhere = 64;
+constexpr std::array<unsigned char, 256> values_of(std::string_view alphabet) {
   std::array<unsigned char, 256> values{};
-  for (auto& value : values) value = kNoBase64;
-  for (std::size_t i = 0; i < kBase64.size(); ++i) {
-    values[static_cast<unsigned char>(kBase64[i])] = static_cast<unsigned char>(i);
+  for (auto& value : values) value = kNowhere;
+  for (std::size_t i = 0; i < alphabet.size(); ++i) {
+    values[static_cast<unsigned char>(alphabet[i])] = static_cast<unsigned char>(i);
   }
   return values;
 }
-constexpr std::array<unsigned char, 256> kBase64Values = make_base64_values();
+constexpr std::array<unsigned char, 256> kBase64Values = values_of(kBase64);
+constexpr std::array<unsigned char, 256> kBase62Values = values_of(kBase62);
 
 // The six bits of each character, first one highest; nullopt when one is outside the alphabet.
 std::optional<std::uint32_t> sextets(std::string_view characters) {
   std::uint32_t bits = 0;
   for (const char c : characters) {
     const std::uint32_t value = kBase64Values[static_cast<unsigned char>(c)];
-    if (value == kNoBase64) return std::nullopt;
+    if (value == kNowhere) return std::nullopt;
     bits = bits << 6 | value;
   }
   return bits;
@@ -173,10 +175,26 @@ Hash128 hash128(std::span<const std::string_view> parts) {
   return half;
 }
 
+std::optional<Hash128> parse_base62(std::string_view text) {
+  if (text.size() != kBase62Length) return std::nullopt;
+  unsigned __int128 number = 0;
+  for (std::size_t i = 0; i < text.size(); ++i) {
+    const unsigned __int128 digit = kBase62Values[static_cast<unsigned char>(text[i])];
+    if (digit == kNowhere) return std::nullopt;
+    if (i + 1 == text.size() && number > (~static_cast<unsigned __int128>(0) - digit) / 62)
+      return std::nullopt;
+    number = number * 62 + digit;
+  }
+  Hash128 hash;
+  for (auto byte = hash.bytes.rbegin(); byte != hash.bytes.rend(); ++byte, number >>= 8)
+    *byte = static_cast<unsigned char>(number & 0xff);
+  return hash;
+}
+
 std::string base62(const Hash128& hash) {
   unsigned __int128 number = 0;
   for (const unsigned char byte : hash.bytes) number = number << 8 | byte;
-  std::string text(22, '0');  // 62^22 > 2^128 > 62^21
+  std::string text(kBase62Length, '0');
   for (auto place = text.rbegin(); number != 0; ++place) {
     *place = kBase62[static_cast<std::size_t>(number % 62)];
     number /= 62;

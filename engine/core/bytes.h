@@ -34,6 +34,8 @@ Hash128 hash128(std::span<const std::string_view> parts);
 
 // 22 characters of [0-9A-Za-z]: big-endian base 62, padded with '0'. Dotless, so that it may stand in a
 // signed message between dots.
+inline constexpr std::size_t kBase62Length = 22;  // 62^22 > 2^128 > 62^21
 std::string base62(const Hash128& hash);
+std::optional<Hash128> parse_base62(std::string_view text);  // only what base62() writes
 
 }  // namespace postrider

@@ -7,9 +7,19 @@ namespace postrider {
 
 namespace {
 
-constexpr std::array<std::string_view, 11> kOursAlone = {
-    "host", "content-length", "transfer-encoding", "connection",      "expect", "upgrade", "trailer",
-    "te",   "keep-alive",     "http2-settings",    "proxy-connection"};
+constexpr std::array<std::string_view, 13> kOursAlone = {"host",
+                                                         "content-length",
+                                                         "transfer-encoding",
+                                                         "connection",
+                                                         "expect",
+                                                         "upgrade",
+                                                         "trailer",
+                                                         "te",
+                                                         "keep-alive",
+                                                         "http2-settings",
+                                                         "proxy-connection",
+                                                         "proxy-authorization",
+                                                         "proxy-authenticate"};
 
 constexpr bool is_token_byte(unsigned char c) {
   if ((c >= '0' && c <= '9') || (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z')) return true;
@@ -39,13 +49,20 @@ bool consists_of(std::string_view text, const std::array<bool, 256>& bytes) {
 
 }  // namespace
 
-bool may_send(const Header& header) {
-  if (header.name.empty() || !consists_of(header.name, kTokenBytes)) return false;
-  if (!consists_of(header.value, kValueBytes)) return false;
+bool is_field_name(std::string_view name) {
+  return !name.empty() && consists_of(name, kTokenBytes);
+}
+
+bool is_transports_name(std::string_view name) {
   for (const std::string_view ours : kOursAlone) {
-    if (equal_ignoring_case(header.name, ours)) return false;
+    if (equal_ignoring_case(name, ours)) return true;
   }
-  return true;
+  return false;
+}
+
+bool may_send(const Header& header) {
+  return is_field_name(header.name) && consists_of(header.value, kValueBytes) &&
+         !is_transports_name(header.name);
 }
 
 HeaderLines::HeaderLines(Headers headers) : headers_(std::move(headers)) {

@@ -9,7 +9,11 @@
 // into lines once.
 namespace postrider {
 
-// A token as name (RFC 9110 §5.6.2), a value without control bytes other than tab, and none of the names with
+bool is_field_name(std::string_view name);  // a token (RFC 9110 §5.6.2)
+// With which the message itself is framed or routed: the transport's, whatever the case of its letters.
+bool is_transports_name(std::string_view name);
+
+// A token as name as above, a value without control bytes other than tab, and none of the names with
 // which the message itself is framed or routed (Content-Length, Transfer-Encoding, Connection, Host, Expect,
 // …): those are the transport's.
 bool may_send(const Header& header);

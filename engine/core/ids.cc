@@ -7,7 +7,7 @@
 namespace postrider {
 namespace {
 
-constexpr std::size_t kBase62Length = 22;
+constexpr std::string_view kDeliveryPrefix = "dlv_";
 
 bool is_lower(char c) {
   return c >= 'a' && c <= 'z';
@@ -64,6 +64,23 @@ WebhookId webhook_id(const TenantId& tenant, std::string_view source, std::strin
 
 DeliveryId delivery_id(const LogIdentity& log, Position position, const WebhookId& webhook,
                        const Incarnation& incarnation, const ReplayJobId& job) {
+  return delivery_id_of(position.partition, delivery_hash(log, position, webhook, incarnation, job));
+}
+
+DeliveryId delivery_id_of(Partition partition, const Hash128& hash) {
+  return DeliveryId(std::string(kDeliveryPrefix) + base36(static_cast<std::uint64_t>(partition)) + "_" +
+                    base62(hash));
+}
+
+std::optional<Hash128> hash_of(std::string_view delivery_id) {
+  if (!delivery_id.starts_with(kDeliveryPrefix)) return std::nullopt;
+  const std::size_t bar = delivery_id.find('_', kDeliveryPrefix.size());
+  if (bar == std::string_view::npos) return std::nullopt;
+  return parse_base62(delivery_id.substr(bar + 1));
+}
+
+Hash128 delivery_hash(const LogIdentity& log, Position position, const WebhookId& webhook,
+                      const Incarnation& incarnation, const ReplayJobId& job) {
   const auto partition = big_endian(static_cast<std::uint64_t>(position.partition));
   const auto offset = big_endian(static_cast<std::uint64_t>(position.offset));
   const std::array<std::string_view, 6> parts{log.str(),
@@ -72,14 +89,12 @@ DeliveryId delivery_id(const LogIdentity& log, Position position, const WebhookI
                                               webhook.str(),
                                               incarnation.str(),
                                               job.str()};
-  return DeliveryId("dlv_" + base36(static_cast<std::uint64_t>(position.partition)) + "_" +
-                    base62(hash128(parts)));
+  return hash128(parts);
 }
 
 std::optional<Partition> partition_of(std::string_view delivery_id) {
-  constexpr std::string_view kPrefix = "dlv_";
-  if (delivery_id.substr(0, kPrefix.size()) != kPrefix) return std::nullopt;
-  delivery_id.remove_prefix(kPrefix.size());
+  if (!delivery_id.starts_with(kDeliveryPrefix)) return std::nullopt;
+  delivery_id.remove_prefix(kDeliveryPrefix.size());
   const std::size_t bar = delivery_id.find('_');
   if (bar == std::string_view::npos) return std::nullopt;
   const std::string_view hash = delivery_id.substr(bar + 1);

@@ -67,6 +67,11 @@ WebhookId webhook_id(const TenantId& tenant, std::string_view source, std::strin
 
 DeliveryId delivery_id(const LogIdentity& log, Position position, const WebhookId& webhook,
                        const Incarnation& incarnation, const ReplayJobId& job);
+// What a delivery id says, beside its partition. delivery_id() = delivery_id_of(partition, delivery_hash()).
+Hash128 delivery_hash(const LogIdentity& log, Position position, const WebhookId& webhook,
+                      const Incarnation& incarnation, const ReplayJobId& job);
+DeliveryId delivery_id_of(Partition partition, const Hash128& hash);
+std::optional<Hash128> hash_of(std::string_view delivery_id);  // nullopt: it is none
 // The source partition that a delivery id names: its owner knows the delivery.
 std::optional<Partition> partition_of(std::string_view delivery_id);
 

@@ -10,6 +10,7 @@ namespace postrider {
 namespace {
 
 constexpr std::size_t kUrlBytesMax = 2048;
+constexpr auto kTooLong = "the URL is longer than 2,048 bytes";
 constexpr std::size_t kHostBytesMax = 253;  // RFC 1035, without the root's dot
 constexpr std::size_t kLabelBytesMax = 63;
 
@@ -174,7 +175,7 @@ std::string Url::whole() const {
 }
 
 Result<Url> parse_url(std::string_view text) {
-  if (text.size() > kUrlBytesMax) return refuse("the URL is longer than 2,048 bytes", "shorten it");
+  if (text.size() > kUrlBytesMax) return refuse(kTooLong, "shorten it");
   if (auto error = refused_bytes(text)) return fail(std::move(*error));
   const std::size_t colon = text.find("://");
   Url url;
@@ -201,6 +202,8 @@ Result<Url> parse_url(std::string_view text) {
   const std::size_t query = std::min(text.find('?'), text.size());
   url.path = query == 0 ? "/" : std::string(text.substr(0, query));
   url.query = std::string(text.substr(query));
+  // As it is written it may be longer by the slash of an empty path, and it is read again at dispatch.
+  if (url.whole().size() > kUrlBytesMax) return refuse(kTooLong, "shorten it");
   return url;
 }
 

@@ -3,6 +3,7 @@
 
 #include <optional>
 #include <utility>
+#include <vector>
 
 #include "engine/core/address_policy.h"
 
@@ -12,21 +13,25 @@ namespace postrider {
 
 std::optional<IpAddress> address_of(const sockaddr& address);  // nullopt: neither IPv4 nor IPv6
 
+// Of every interface of this machine (of its network namespace), as they are now. Empty where the kernel does
+// not tell. What only a route makes local (a virtual server's, AnyIP) stands on no interface.
+std::vector<IpAddress> own_addresses();
+
 class ConnectGuard {
  public:
-  ConnectGuard(AddressPolicy policy, bool allow_plain_http_loopback)
-      : policy_(std::move(policy)), allow_plain_http_loopback_(allow_plain_http_loopback) {}
+  explicit ConnectGuard(AddressPolicy policy) : policy_(std::move(policy)) {}
 
   // `plain`: without TLS, which only an allowed loopback address may have, in development.
-  bool admits(const IpAddress& address, bool plain) const {
-    if (plain) return allow_plain_http_loopback_ && policy_.is_allowed_loopback(address);
-    return !policy_.refusal(address);
+  bool admits(const IpAddress& address, std::uint16_t port, bool plain) const {
+    return !policy_.refusal(address, port, plain);
   }
-  bool admits_plain_http() const { return allow_plain_http_loopback_; }
+  bool admits_plain_http() const { return policy_.admits_plain_http(); }
+  const AddressPolicy& policy() const { return policy_; }
+  // The machine's addresses, as they are now. True: they are others than before.
+  bool take_own(std::vector<IpAddress> own);
 
  private:
   AddressPolicy policy_;
-  bool allow_plain_http_loopback_;
 };
 
 }  // namespace postrider

@@ -19,6 +19,8 @@ namespace {
 
 // Rounds of 256 sockets a poll(): the shard has other work too.
 constexpr int kRoundsMax = 4;
+// Interfaces come and go; a look costs some 20 µs.
+constexpr Millis kOwnEvery{1'000};
 
 PollTime steady_now() {
   return std::chrono::steady_clock::now();
@@ -66,7 +68,8 @@ struct CurlTransport::Impl {
       : connections_max(std::max<std::size_t>(1, options.connections_max)),
         poller(std::move(the_poller)),
         trust(std::move(the_trust)),
-        context{ConnectGuard(std::move(options.policy), options.allow_plain_http_loopback),
+        own(options.own ? std::move(options.own) : own_addresses),
+        context{ConnectGuard(std::move(options.policy)),
                 1,
                 {options.response_header_bytes_max, options.response_body_bytes_max},
                 trust.get(),
@@ -74,7 +77,9 @@ struct CurlTransport::Impl {
                 options.connection_lifetime_max,
                 poller.get(),
                 nullptr,
-                0},
+                0,
+                options.proxy,
+                options.proxy ? format_egress_proxy(*options.proxy) : std::string()},
         origins(context, {std::max<std::size_t>(1, options.hosts_per_multi), options.idle_handles_max, 16384,
                           options.connections_max}) {}
   ~Impl();
@@ -90,9 +95,13 @@ struct CurlTransport::Impl {
   void run_timers();
   void run_news();
 
+  void look_at_own(PollTime now);
+
   const std::size_t connections_max;
   std::unique_ptr<Poller> poller;
   TrustStore trust;
+  std::function<std::vector<IpAddress>()> own;
+  PollTime own_looked_at_again{};
   TransferContext context;
   OriginTable origins;
   std::vector<std::unique_ptr<Transfer>> active;  // added to a multi, or about to be again
@@ -136,7 +145,8 @@ std::size_t CurlTransport::open_sockets() const {
 }
 
 void CurlTransport::set_policy(AddressPolicy policy) {
-  impl_->context.guard = ConnectGuard(std::move(policy), impl_->context.guard.admits_plain_http());
+  impl_->context.guard = ConnectGuard(std::move(policy));
+  impl_->own_looked_at_again = {};
   ++impl_->context.guard_generation;
 }
 
@@ -161,6 +171,12 @@ void CurlTransport::Impl::start_what_waits() {
   }
 }
 
+void CurlTransport::Impl::look_at_own(PollTime now) {
+  if (now < own_looked_at_again) return;
+  own_looked_at_again = now + kOwnEvery;
+  if (context.guard.take_own(own())) ++context.guard_generation;
+}
+
 void CurlTransport::Impl::start(Waiting&& next) {
   auto owned = origins.acquire(next.request.to);
   if (!owned) return tell(next.token, failed(AttemptError::connect));
@@ -168,6 +184,7 @@ void CurlTransport::Impl::start(Waiting&& next) {
   transfer.active_index = active.size();
   active.push_back(std::move(owned));
   const PollTime now = steady_now();
+  look_at_own(now);
   const AttemptError refused = transfer.accept(std::move(next.request), next.token, next.queued, now);
   if (refused != AttemptError::none) return finish(transfer, failed(refused));
   if (!transfer.aim_first(transfer.origin->preferred, now)) {

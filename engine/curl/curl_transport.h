@@ -1,9 +1,13 @@
 #pragma once
 #include <cstddef>
+#include <functional>
 #include <memory>
+#include <optional>
 #include <string>
+#include <vector>
 
 #include "engine/core/address_policy.h"
+#include "engine/core/egress_proxy.h"
 #include "engine/core/result.h"
 #include "engine/core/time.h"
 #include "engine/ports/transport.h"
@@ -15,8 +19,10 @@
 //
 // What leaves: one HTTP/1.1 POST to one pinned address of request.addresses (the next is tried when a
 // connection does not come about, within the same timeout). TLS ≥ 1.2, chain and host name verified. No
-// redirects, cookies, netrc, proxies, content decoding or 100-continue. Plain http only to an allowed
-// loopback address, and only with `allow_plain_http_loopback`.
+// redirects, cookies, netrc, content decoding or 100-continue; no proxy but `proxy`, which is asked (HTTP
+// CONNECT) for the pinned address, not for a name, and not for addresses of the policy's `allow`: those lie
+// inside. Where to, and whether plain http may
+// be spoken there, is the policy's to say; the machine's own addresses are looked at each second besides.
 //
 // Besides the request's headers libcurl sends Host, Accept: */* and Content-Length. A header that must not be
 // sent (header_list.h), a URL that our own parser reads otherwise, an address that the guard refuses: an
@@ -31,7 +37,8 @@ class CurlTransport final : public Transport {
  public:
   struct Options {
     AddressPolicy policy;
-    bool allow_plain_http_loopback = false;
+    std::optional<EgressProxy> proxy = {};
+    std::function<std::vector<IpAddress>()> own = {};  // the machine's addresses; empty: its interfaces'
     std::string ca_file;  // PEM, instead of the system's authorities; empty: the system's
     std::size_t response_header_bytes_max = 32 * 1024;
     std::size_t response_body_bytes_max = 64 * 1024;

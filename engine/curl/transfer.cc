@@ -38,6 +38,8 @@ void Transfer::set_what_never_changes() {
   curl_easy_setopt(easy, CURLOPT_POST, 1L);
   // Nothing from the environment, and nowhere but where the caller said.
   curl_easy_setopt(easy, CURLOPT_PROXY, "");
+  curl_easy_setopt(easy, CURLOPT_NOPROXY, "");
+  curl_easy_setopt(easy, CURLOPT_SUPPRESS_CONNECT_HEADERS, 1L);  // the proxy's answer is not the receiver's
   curl_easy_setopt(easy, CURLOPT_NETRC, CURL_NETRC_IGNORED);
   curl_easy_setopt(easy, CURLOPT_FOLLOWLOCATION, 0L);
   curl_easy_setopt(easy, CURLOPT_PROTOCOLS_STR, plain ? "https,http" : "https");
@@ -138,9 +140,18 @@ bool Transfer::aim(std::size_t address_index, PollTime now) {
   if (left <= Millis(0)) return false;
   ++addresses_tried_;
   denied_ = false;
+  set_proxy(request_.to->addresses[address_index]);
   set_pin(request_.to->addresses[address_index]);
   set_timeouts(left, request_.to->addresses.size() - addresses_tried_ + 1);
   return true;
+}
+
+void Transfer::set_proxy(const IpAddress& address) {
+  const bool wanted = context_.proxy && !context_.guard.policy().is_allowed(address);
+  if (wanted == via_proxy_) return;
+  via_proxy_ = wanted;
+  curl_easy_setopt(easy_.get(), CURLOPT_PROXY, wanted ? context_.proxy_text.c_str() : "");
+  curl_easy_setopt(easy_.get(), CURLOPT_HTTPPROXYTUNNEL, wanted ? 1L : 0L);
 }
 
 void Transfer::set_pin(const IpAddress& address) {
@@ -183,12 +194,13 @@ std::size_t Transfer::on_body(char* bytes, std::size_t size, std::size_t count, 
 
 curl_socket_t Transfer::on_open_socket(void* self, curlsocktype purpose, curl_sockaddr* address) {
   auto& transfer = *static_cast<Transfer*>(self);
+  if (transfer.has_begun_to_send()) return CURL_SOCKET_BAD;
   transfer.cleared_to_send_ = false;  // libcurl may come here again, when a pooled connection proves dead
   const auto dialled = address_of(address->addr);
   const bool plain = transfer.set_to_->url.scheme != "https";
-  // Only the pinned address, and only if the guard admits it.
-  if (purpose != CURLSOCKTYPE_IPCXN || !dialled || dialled != transfer.pin_ ||
-      !transfer.context_.guard.admits(*dialled, plain)) {
+  // Only the pinned address, or the proxy that is asked for it, and only if the guard admits it.
+  if (purpose != CURLSOCKTYPE_IPCXN || !dialled || !transfer.pin_ || *dialled != transfer.dialled_address() ||
+      !transfer.context_.guard.admits(*transfer.pin_, transfer.pin_port_, plain)) {
     transfer.deny();
     return CURL_SOCKET_BAD;
   }
@@ -211,6 +223,7 @@ int Transfer::on_close_socket(void* context, curl_socket_t socket) {
 // A pooled connection opens no socket, so the guard is asked here again; for one just opened it has answered.
 int Transfer::on_before_request(void* self, char* remote_ip, char*, int, int) {
   auto& transfer = *static_cast<Transfer*>(self);
+  if (transfer.has_begun_to_send()) return CURL_PREREQFUNC_ABORT;
   if (!transfer.may_reuse(remote_ip)) {
     transfer.deny();
     return CURL_PREREQFUNC_ABORT;
@@ -225,18 +238,27 @@ int Transfer::on_before_request(void* self, char* remote_ip, char*, int, int) {
   return CURL_PREREQFUNC_OK;
 }
 
+// libcurl sends a request again by itself, up to five times, when a pooled connection ends without an answer.
+// The receiver may have taken it: that would be an attempt that nobody planned, counted or signed.
+bool Transfer::has_begun_to_send() const {
+  if (via_proxy_) return cleared_to_send_;  // libcurl counts what it says to the proxy too
+  long bytes = 0;
+  return curl_easy_getinfo(easy_.get(), CURLINFO_REQUEST_SIZE, &bytes) == CURLE_OK && bytes > 0;
+}
+
 void Transfer::deny() {
   denied_ = true;
   ++denials_;
 }
 
 bool Transfer::may_reuse(const char* remote_ip) {
-  if (pin_ip_ != remote_ip) {
+  // Of a connection through the proxy libcurl names the proxy, and takes it again only for the same pin.
+  if (via_proxy_ || pin_ip_ != remote_ip) {
     const auto remote = parse_ip(remote_ip);  // perhaps only spelled differently
-    if (!remote || remote != pin_) return false;
+    if (!remote || *remote != dialled_address()) return false;
   }
   if (pin_judged_ == context_.guard_generation) return true;
-  if (!context_.guard.admits(*pin_, set_to_->url.scheme != "https")) return false;
+  if (!context_.guard.admits(*pin_, pin_port_, set_to_->url.scheme != "https")) return false;
   pin_judged_ = context_.guard_generation;
   return true;
 }

@@ -7,6 +7,7 @@
 #include <optional>
 #include <string>
 
+#include "engine/core/egress_proxy.h"
 #include "engine/core/outcome.h"
 #include "engine/curl/answer.h"
 #include "engine/curl/connect_guard.h"
@@ -33,6 +34,8 @@ struct TransferContext {
   Poller* poller = nullptr;
   TransportListener* listener = nullptr;  // while poll() or start() runs
   std::size_t open_sockets = 0;
+  std::optional<EgressProxy> proxy;
+  std::string proxy_text;  // as libcurl wants it
 };
 
 struct FreeEasy {
@@ -76,6 +79,9 @@ class Transfer {
   bool set_url(const std::shared_ptr<const Destination>& to);
   bool aim(std::size_t address_index, PollTime now);
   void set_pin(const IpAddress& address);
+  void set_proxy(const IpAddress& address);
+  // Whom the socket goes to: the proxy, or the pinned address itself.
+  const IpAddress& dialled_address() const { return via_proxy_ ? context_.proxy->address : *pin_; }
   void set_timeouts(Millis left, std::size_t addresses_left);
   AttemptError error_of(CURLcode code) const;
   void read_phases(Phases& phases, PollTime now) const;
@@ -88,6 +94,7 @@ class Transfer {
   static int on_before_request(void* self, char* remote_ip, char* local_ip, int remote_port, int local_port);
   static CURLcode on_tls_context(CURL* easy, void* tls_context, void* self);
 
+  bool has_begun_to_send() const;
   void deny();
   bool may_reuse(const char* remote_ip);
 
@@ -102,6 +109,7 @@ class Transfer {
   std::string pin_ip_;    // as text: Outcome::dialled
   std::string pin_text_;  // "::IP:PORT"
   curl_slist pin_list_{};
+  bool via_proxy_ = false;
   std::uint64_t pin_judged_ = 0;  // the guard's generation that admitted it
   long timeout_ms_ = -1, connect_timeout_ms_ = -1;
   HeaderList headers_;

@@ -7,6 +7,7 @@
 #include <algorithm>
 #include <array>
 #include <optional>
+#include <utility>
 
 namespace postrider {
 namespace {
@@ -21,21 +22,27 @@ std::optional<int> read_signal(int signals) {
 
 }  // namespace
 
-void Loop::run(int signals, Millis drain_max, const std::function<void(int signal)>& on_signal) {
+Loop::End Loop::run(int signals, Millis drain_max, const std::function<void(int signal)>& on_signal) {
   std::optional<SteadyTime> give_up_at;
+  bool asked = false;
+  const auto drain = [&] {
+    if (!give_up_at) give_up_at = ports_.clock.steady() + drain_max;
+    shard_.drain();
+  };
   shard_.start();
   while (!shard_.drained()) {
     mailbox_.run();
     shard_.step();
     if (auto signal = read_signal(signals)) {
       on_signal(*signal);
-      if (give_up_at) return;
-      give_up_at = ports_.clock.steady() + drain_max;
-      shard_.drain();
+      if (std::exchange(asked, true)) break;
+      drain();
     }
-    if (give_up_at && ports_.clock.steady() >= *give_up_at) return;
+    if (shard_.view_damaged()) drain();
+    if (give_up_at && ports_.clock.steady() >= *give_up_at) break;
     sleep(signals);
   }
+  return asked ? End::asked : End::view_damaged;
 }
 
 void Loop::sleep(int signals) {

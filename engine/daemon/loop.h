@@ -13,9 +13,10 @@ class Loop {
   Loop(flow::Shard& shard, flow::Ports& ports, Mailbox& mailbox)
       : shard_(shard), ports_(ports), mailbox_(mailbox) {}
 
+  enum class End { asked, view_damaged };
   // `signals`: a signalfd. The first SIGTERM or SIGINT drains, for at most `drain_max`; a second ends at
-  // once. `on_signal` is told of each.
-  void run(int signals, Millis drain_max, const std::function<void(int signal)>& on_signal);
+  // once. `on_signal` is told of each. A damaged view drains as well.
+  End run(int signals, Millis drain_max, const std::function<void(int signal)>& on_signal);
 
  private:
   void sleep(int signals);

@@ -40,9 +40,8 @@ rocksdb::Options rocksdb_options(bool create) {
   options.max_total_wal_size = 256 << 20;
   options.max_background_jobs = 2;
   options.bytes_per_sync = 1 << 20;
-  options.keep_log_file_num = 3;
-  options.max_log_file_size = 4 << 20;
-  options.info_log_level = rocksdb::InfoLogLevel::WARN_LEVEL;
+  // No LOG file of its own: an append to it after one that a full disk refused fails an assertion.
+  options.info_log = std::make_shared<rocksdb::Logger>(rocksdb::InfoLogLevel::NUM_INFO_LOG_LEVELS);
   options.compression =
       has_compression(rocksdb::kLZ4Compression) ? rocksdb::kLZ4Compression : rocksdb::kNoCompression;
   rocksdb::BlockBasedTableOptions table;

@@ -17,8 +17,8 @@ std::size_t size_of(const NewRecord& record) {
 }  // namespace
 
 void Appender::append(NewRecord record, Answer answer, std::optional<Owner> owner) {
-  const std::uint64_t token = answers_.add(std::move(answer)).token;
   asked_at_ = context_.steady();
+  const std::uint64_t token = answers_.add(Asked{std::move(answer), asked_at_}).token;
   if (!stalled_since_) stalled_since_ = asked_at_;
   const std::size_t bytes = size_of(record);
   if (waiting_.empty() && context_.ports.log.can_append(bytes)) {
@@ -47,21 +47,22 @@ void Appender::pump() {
       on_appended(next.token, withheld);
       continue;
     }
+    if (Asked* const asked = answers_.find(next.token)) asked->at = context_.steady();
     context_.ports.log.append(std::move(next.record), next.token);
   }
 }
 
 void Appender::on_appended(std::uint64_t token, const Appended& appended) {
-  Answer* const asked = answers_.find(token);
-  if (asked == nullptr) return;
-  Answer answer = std::move(*asked);
+  Asked* const known = answers_.find(token);
+  if (known == nullptr) return;
+  Asked asked = std::move(*known);
   answers_.remove(token);
   if (appended.status == Appended::Status::acknowledged) {
-    context_.log_time.acknowledged(appended.appended, context_.steady());
+    context_.log_time.acknowledged(appended.appended, asked.at, context_.steady());
     stalled_since_.reset();
     if (!answers_.empty()) stalled_since_ = context_.steady();
   }
-  answer(appended);
+  asked.answer(appended);
 }
 
 }  // namespace postrider::flow

@@ -44,10 +44,14 @@ class Appender {
     std::uint64_t token;
     std::optional<Owner> owner;
   };
+  struct Asked {
+    Answer answer;
+    SteadyTime at;  // when the log was given it
+  };
   Context& context_;
   std::deque<Waiting> waiting_;
   std::size_t waiting_bytes_ = 0;
-  Slab<Answer> answers_;
+  Slab<Asked> answers_;
   std::optional<SteadyTime> stalled_since_;
   SteadyTime asked_at_{};
 };

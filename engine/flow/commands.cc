@@ -4,6 +4,7 @@
 #include <sstream>
 #include <utility>
 
+#include "engine/core/target_check.h"
 #include "engine/wire/cloud_event.h"
 #include "engine/wire/codec.h"
 
@@ -83,6 +84,7 @@ struct Commands::Apply {
   EndpointSpec spec;
   Answer<ApplyAnswer> answer;
   Url url;
+  bool exempt_from_cap = false;
   ApplyAnswer result;
   EndpointDef def;
   bool write_def = false;
@@ -187,21 +189,12 @@ void Commands::on_resolved(std::uint64_t token, const Result<Resolved>& resolved
   if (at == lookups_.end()) return;
   const Job job = std::move(at->second);
   lookups_.erase(at);
-  if (resolved) {
-    // A name that has no answer today may have one tomorrow; one that leads inside is refused now and later.
-    for (const IpAddress& address : resolved->addresses) {
-      const auto refusal = context_.config.addresses.refusal(address);
-      const bool plain_outside =
-          job->url.scheme == "http" && !context_.config.addresses.is_allowed_loopback(address);
-      if (!refusal && !plain_outside) continue;
-      job->answer(
-          fail(Errc::invalid, "TARGET_DENIED",
-               job->url.host + " leads to " + format_ip(address) + ", which is " +
-                   (refusal ? std::string(*refusal) : std::string("not loopback: plain http is refused")),
-               "use a public https address, or allow the range under [guard] allow"));
-      return;
-    }
+  // A name that has no answer today may have one tomorrow; one that leads inside is refused now and later.
+  const std::vector<IpAddress> known = resolved ? resolved->addresses : std::vector<IpAddress>();
+  if (auto refusal = target_refusal(context_.config.addresses, job->url, known)) {
+    return job->answer(fail(*std::move(refusal)));
   }
+  job->exempt_from_cap = is_exempt(context_.config.addresses, known);
   registry_.ensure_key(job->spec.tenant, [this, job](Result<void> done) {
     if (!done) return job->answer(fail(done.error()));
     plan(job);
@@ -246,6 +239,12 @@ Result<void> Commands::plan_def(Apply& job, const Endpoint* current) {
     auto opened = context_.ports.keys.open(query_context, current->def.sealed_query);
     if (!opened) return fail(opened.error());
     old_query = std::string(opened->reveal());
+  }
+  if (!job.exempt_from_cap && (!current || def.url != job.url.without_query())) {
+    auto others = registry_.registry().endpoints_of(spec.tenant);
+    std::erase(others, current);
+    if (auto full = too_many_at_host(job.url, others, context_.config.endpoints_per_host))
+      return fail(*std::move(full));
   }
   auto& differences = job.result.differences;
   difference(differences, "url", current ? current->def.url : "", job.url.without_query());
@@ -547,7 +546,13 @@ void Commands::revoke(std::vector<TokenFact> tokens, std::function<void(Result<v
 }
 
 void Commands::accepts_token(std::string token_hash_hex, Answer<bool> answer) {
-  answer(registry_.registry().accepts_token(token_hash_hex));
+  const bool accepted = registry_.registry().accepts_token(token_hash_hex);
+  if (!accepted && !registry_.read_once()) {
+    // Just started: which tokens there are is not known yet.
+    return answer(fail(Errc::unavailable, "SERVICE_UNAVAILABLE", "the registry is not read yet",
+                       "try again in a moment; /readyz says when"));
+  }
+  answer(accepted);
 }
 
 }  // namespace postrider::flow

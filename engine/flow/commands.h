@@ -44,6 +44,8 @@ class Commands : public Service {
   std::function<Readiness()> ready = [] { return Readiness(); };
 
   void tick(SteadyTime now);
+  // Changes are on the log whose callers have not been told so yet.
+  bool owes_answers() const { return !later_.empty(); }
   SteadyTime next_wake(SteadyTime now) const;
   // Lookups of ours have the token's highest bit set.
   static bool is_lookup(std::uint64_t token) { return (token >> 63) != 0; }
@@ -75,7 +77,7 @@ class Commands : public Service {
     SteadyTime at;
     std::function<void()> then;
   };
-  std::vector<Later> later_;
+  std::vector<Later> later_;  // answers that wait until a change is in force everywhere
   std::uint64_t last_token_ = 0;
   absl::flat_hash_map<std::uint64_t, Job> lookups_;
 };

@@ -48,6 +48,7 @@ struct ShardConfig {
   Millis drain{2000};
   Millis stale_view = std::chrono::hours(12);  // half of `parked`'s delete.retention.ms
   AddressPolicy addresses;
+  std::uint32_t endpoints_per_host = 0;  // of one tenant; 0: any number
   BreakerLimits breaker;
 };
 
@@ -58,6 +59,8 @@ struct Context {
 
   SteadyTime steady() const { return ports.clock.steady(); }
   LogTime log_now() const { return log_time.at(ports.clock.steady()); }
+  // What a delay counts from (log_time.h).
+  LogTime log_latest() const { return log_time.latest_at(ports.clock.steady()); }
 };
 
 }  // namespace postrider::flow

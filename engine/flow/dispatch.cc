@@ -274,7 +274,8 @@ bool Dispatch::prepare(EndpointState& state, const Endpoint& endpoint) {
   auto signer = keys.signer(secrets);
   if (!signer) return false;
 
-  if (state.url.host != url->host || state.url.scheme != url->scheme) state.resolved_until = {};
+  if (state.url.host != url->host || state.url.scheme != url->scheme || state.url.port != url->port)
+    state.resolved_until = {};
   if (state.limits.rate_per_second != endpoint.def.limits.rate_per_second) {
     state.limiter = RateLimiter(endpoint.def.limits.rate_per_second);
   }
@@ -320,10 +321,8 @@ void Dispatch::on_resolved(std::uint64_t token, const Result<Resolved>& resolved
     // Every answer is judged, and only those that pass may be dialled.
     const AddressPolicy& policy = context_.config.addresses;
     for (const IpAddress& address : resolved->addresses) {
-      const bool plain = state->url.scheme == "http";
-      const bool may_be_plain =
-          context_.config.environment.str() == "development" && policy.is_allowed_loopback(address);
-      if (!policy.refusal(address) && (!plain || may_be_plain)) state->addresses.push_back(address);
+      if (!policy.refusal(address, state->url.port, state->url.scheme == "http"))
+        state->addresses.push_back(address);
     }
     if (state->addresses.empty()) state->no_address = AttemptError::denied;
     state->resolved_until = now + (state->addresses.empty() ? kBadNameWait : resolved->ttl);
@@ -509,6 +508,19 @@ void Dispatch::park_queued(const ActiveEvent& event, Millis wait) {
       settle_.park(*delivery, context_.log_now() + spread(wait));
     }
   }
+}
+
+bool Dispatch::has_begun(const ActiveEvent& event) const {
+  // A sibling that is no longer here has ended or is parked: also one of an earlier life.
+  bool queued = false;
+  bool begun = event.unrecorded < std::max<std::size_t>(event.fan_out, event.deliveries.size());
+  for (std::uint64_t serial : event.deliveries) {
+    const ActiveDelivery* delivery = active_.find(serial);
+    if (!delivery) continue;
+    (delivery->stage == ActiveDelivery::Stage::queued ? queued : begun) = true;
+    if (queued && begun) return true;
+  }
+  return false;
 }
 
 bool Dispatch::wants_pause(SteadyTime now) {

@@ -54,6 +54,8 @@ class Dispatch {
   void stop_sending(bool stopped) { stopped_ = stopped; }
   // Parks what is queued (not in flight) of one event: pressure on the head of a window.
   void park_queued(const ActiveEvent& event, Millis wait);
+  // Whether something of it was sent, while something else still waits.
+  bool has_begun(const ActiveEvent& event) const;
 
   EndpointState& state(const TenantId& tenant, const Target& target);
   EndpointState* known(const Incarnation& incarnation);

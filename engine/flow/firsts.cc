@@ -137,7 +137,8 @@ void Firsts::start(OwnedPartition& partition) {
 void Firsts::begin_anew(OwnedPartition& partition, const std::optional<View::Coverage>& before) {
   State& state = partition.firsts;
   state.coverage.next = state.start;
-  const bool nothing_before = state.start <= partition.assignment.events_begin;
+  // An earlier owner may have routed what is read again from the beginning, and now matches nothing.
+  const bool nothing_before = state.start <= partition.assignment.events_begin && !partition.last_mark;
   if (nothing_before && partition.settled_above.empty()) return;
   state.coverage.since = state.started + kBrokersDiffer;
   if (!before) return;
@@ -211,6 +212,7 @@ void Firsts::scan_parked(OwnedPartition& partition, SteadyTime now) {
   if (const auto oldest = oldest_to_come(partition))
     from = std::max(from, *oldest - context_.config.repeat_window);
   for (const ParkedState& parked : view_.parked_behind(partition.number, state.scanned, kRowsPerScan)) {
+    view_.put_index_of(parked.delivery);  // what was restored from the log is found by its ids again
     const LogTime appended = from_ms<LogTime>(parked.appended);
     if (appended >= from) (void)prove(partition, parked.delivery, appended);
   }
@@ -261,11 +263,12 @@ void Firsts::absorb(OwnedPartition& partition, const Record& record) {
   if (!prove(partition, attempt->delivery, record.appended)) piece_->failed = true;
 }
 
-// The lowest wins. From where we began on, events enter the index as they settle; but not those that are not
-// read again, because the bitmap says that an earlier owner has settled them.
+// The lowest wins. What came after our assignment enters the index as it settles. What an earlier owner may
+// have routed does not always: the bitmap says that it is not read again, or it is, and matches nothing any
+// more.
 bool Firsts::prove(OwnedPartition& partition, const DeliveryRef& delivery, LogTime appended) {
   const Offset offset = delivery.position.offset;
-  const bool before_us = offset < partition.firsts.start || partition.settled_above.contains(offset);
+  const bool before_us = offset < partition.assignment.events_end;
   if (delivery.position.partition != partition.number || !before_us) return true;
   const Hash128 key = proof_key(delivery.webhook_id, delivery.replay_job);
   const auto known = view_.proven_position(partition.number, key);

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <utility>
 
+#include "engine/core/partitioner.h"
 #include "engine/wire/cloud_event.h"
 
 namespace postrider::flow {
@@ -123,6 +124,9 @@ void Intake::drop(const OwnedPartition& partition) {
 void Intake::take(OwnedPartition& partition, Record& record, SteadyTime since, bool looked) {
   std::optional<Event> event = decode(partition, record, since);
   if (!event) return;
+  const Partition partitions = context_.ports.log.partitions();
+  if (partitions > 0 && murmur2_partition(record.key, partitions) != record.partition)
+    context_.ports.observer.misplaced(event->tenant);
   const Hash128 key = first_key(*event);
   if (firsts_.wanted()) {
     firsts_.taken(partition, record);

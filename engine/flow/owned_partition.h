@@ -20,11 +20,13 @@ namespace postrider::flow {
 
 // One partition of `events` while this instance owns it. Plain state; Ownership moves it through its phases:
 //
-//   opening    the view is asked for its position; waits while it cannot be read or wiped
-//   reading    `parked` from the view's position to the end that stood at assignment: finds the last owner's
-//   mark marking    our own mark is under way; its offset becomes the epoch restoring  `parked` up to our
-//   mark running    events come, deliveries go draining   revoked: what is in flight is brought home stopped
-//   refused (offsets lost, source replaced): an operator decides
+// - opening: the view is asked for its position; waits while it cannot be read or wiped
+// - reading: `parked` from the view's position to the end that stood at assignment: the last owner's mark
+// - marking: our own mark is under way; its offset becomes the epoch
+// - restoring: `parked` up to our mark
+// - running: events come, deliveries go
+// - draining: revoked; what is in flight is brought home, what waits of an event that has begun is parked
+// - stopped: refused (offsets lost, source replaced); an operator decides
 struct OwnedPartition {
   enum class Phase { opening, reading, marking, restoring, running, draining, stopped };
 
@@ -36,6 +38,7 @@ struct OwnedPartition {
   std::optional<OwnerMark> last_mark;  // the newest before ours
   LogTime view_as_of{};                // of the view's position at assignment
   bool view_at_hand = false;
+  bool from_nothing = false;  // it had no rows of this partition, and has what was restored since
 
   Offset epoch = -1;
   std::uint64_t sequence = 0;
@@ -50,6 +53,7 @@ struct OwnedPartition {
   bool tail_stalled = false;  // the view failed while a record was restored: read again from tail_next
   bool wipe_owed = false;     // and its rows are to be removed before
   std::uint64_t parked = 0;
+  std::optional<View::Tail> noted;                    // as the view has it, or its batch
   std::uint64_t own_seen = 0;                         // highest own sequence read back
   absl::flat_hash_set<std::uint64_t> unacknowledged;  // own sequences on `parked`
   absl::flat_hash_set<std::uint64_t> given_up;        // unknown: not seen yet, and may still land
@@ -105,6 +109,7 @@ struct OwnedPartition {
 
   // --- drain
   SteadyTime drain_until{};
+  SteadyTime next_parking{};  // of what began and waits
   bool final_commit_sent = false;
 
   // --- due

@@ -11,7 +11,8 @@ namespace {
 
 constexpr Millis kTick{100};
 constexpr Millis kIdleTick{1000};
-constexpr Millis kCommitEvery{1000};
+constexpr Millis kCommitEvery{250};
+constexpr Millis kHeartbeatMax = kStalled * 2 / 5;
 constexpr std::uint64_t kCommitAfterSettled = 1000;
 constexpr Millis kMarkEvery{60000};
 constexpr std::size_t kMetadataCharsMax = 3500;  // broker's offset.metadata.max.bytes is 4096 by default
@@ -21,7 +22,9 @@ constexpr Millis kCommitWaitMax{1000};
 
 Ownership::Ownership(Context& context, Appender& appender, View& view, ActiveTable& active,
                      RegistryView& registry)
-    : context_(context), appender_(appender), view_(view), active_(active), registry_(registry) {}
+    : context_(context), appender_(appender), view_(view), active_(active), registry_(registry) {
+  view_.before_flush = [this] { note_counts(); };
+}
 
 // --- who owns what
 
@@ -39,6 +42,14 @@ std::vector<OwnedPartition*> Ownership::all() {
   std::vector<OwnedPartition*> partitions;
   for (auto& [number, partition] : owned_) partitions.push_back(partition.get());
   return partitions;
+}
+
+bool Ownership::restores() const {
+  using Phase = OwnedPartition::Phase;
+  return std::any_of(owned_.begin(), owned_.end(), [](const auto& owned) {
+    const Phase phase = owned.second->phase;  // between the two our mark is under way
+    return phase == Phase::reading || phase == Phase::marking || phase == Phase::restoring;
+  });
 }
 
 bool Ownership::may_act(const OwnedPartition& partition, SteadyTime now) const {
@@ -96,8 +107,10 @@ void Ownership::open(OwnedPartition& partition) {
     partition.view_as_of = tail->appended;
     partition.tail_appended = tail->appended;
     partition.parked = tail->parked;
+    partition.noted = tail;
   } else {
     if (!view_.wipe(partition.number)) return;
+    partition.from_nothing = true;
     partition.tail_next = assignment.parked_begin;
   }
   partition.phase = OwnedPartition::Phase::reading;
@@ -113,8 +126,10 @@ void Ownership::follow(OwnedPartition& partition) {
 // The view's rows of that partition, from the log alone.
 void Ownership::rebuild(OwnedPartition& partition) {
   partition.parked = 0;
+  partition.noted.reset();
   partition.tail_next = partition.assignment.parked_begin;
   partition.wipe_owed = !view_.wipe(partition.number);
+  partition.from_nothing = !partition.wipe_owed;
   partition.tail_stalled = partition.wipe_owed;
   if (!partition.tail_stalled) follow(partition);
 }
@@ -225,6 +240,7 @@ void Ownership::run(OwnedPartition& partition) {
   partition.next_event = from;
   partition.settled_above = SettledAbove(assignment.committed.value_or(from), assignment.metadata);
   partition.phase = OwnedPartition::Phase::running;
+  if (!restores()) restored_.reset();
   partition.running_since = context_.steady();
   partition.next_mark = context_.steady() + kMarkEvery;
   commit(partition, context_.steady());  // its acknowledgement starts the lease
@@ -249,204 +265,6 @@ void Ownership::lost_at_source(OwnedPartition& partition, Offset first, Offset l
                      if (owned && appended.status == Appended::Status::unknown)
                        lost_at_source(*owned, first, last);
                    });
-}
-
-// --- the tail of `parked`
-
-void Ownership::on_tail(const Record& record) {
-  OwnedPartition* partition = find(record.partition);
-  if (!partition || partition->tail_stalled || record.offset < partition->tail_next) return;
-  const bool restores =
-      record.key != kOwnerKey && (partition->epoch < 0 || record.offset <= partition->epoch);
-  if (restores && !restore_record(*partition, record)) {
-    partition->tail_stalled = true;
-    return;
-  }
-  partition->tail_next = record.offset + 1;
-  partition->tail_appended = record.appended;
-  partition->tail_moved = true;
-  if (record.key == kOwnerKey) {
-    if (!record.value) return;
-    auto fact = wire::decode_parked(context_.config.environment, *record.value);
-    if (fact && std::holds_alternative<OwnerMark>(*fact)) {
-      const OwnerMark& mark = std::get<OwnerMark>(*fact);
-      view_.put_mark(partition->number, mark);
-      if (partition->phase == OwnedPartition::Phase::reading) partition->last_mark = mark;
-      if (partition->epoch >= 0 && record.offset > partition->epoch &&
-          mark.instance != context_.config.instance) {
-        partition->superseded_at = context_.steady();
-      }
-    }
-  } else if (!restores) {
-    answer_if_foreign(*partition, record);
-  }
-  read_on(*partition);
-}
-
-bool Ownership::restore_record(OwnedPartition& partition, const Record& record) {
-  const DeliveryId id(record.key);
-  const auto before = view_.parked(id);
-  if (view_.broken()) return false;
-  if (!record.value) {
-    if (!before) return true;
-    view_.erase_parked(before->delivery, before->due);
-    view_.drop_claim(before->delivery.position, id);
-    view_.put_end(before->delivery, record.appended);
-    if (partition.parked > 0) --partition.parked;
-    return true;
-  }
-  auto fact = wire::decode_parked(context_.config.environment, *record.value);
-  if (!fact) {
-    context_.ports.observer.note("error", "parked_record_refused", fact.error().message, &fact.error());
-    return true;
-  }
-  if (!std::holds_alternative<ParkedState>(*fact)) return true;
-  const ParkedState& state = std::get<ParkedState>(*fact);
-  if (before) view_.unhold(before->delivery);
-  view_.put_parked(state, before ? std::optional(before->due) : std::nullopt);
-  if (!before) ++partition.parked;
-  return true;
-}
-
-void Ownership::answer_if_foreign(OwnedPartition& partition, const Record& record) {
-  std::optional<ParkedState> said;
-  std::optional<Stamp> stamp;
-  if (record.value) {
-    auto fact = wire::decode_parked(context_.config.environment, *record.value);
-    if (fact && std::holds_alternative<ParkedState>(*fact)) said = std::get<ParkedState>(*std::move(fact));
-    if (said) stamp = said->stamp;
-  } else {
-    stamp = wire::read_stamp(record.headers);
-  }
-  OwnedPartition::Foreign word{DeliveryId(record.key), std::move(said), record.offset};
-  const bool own = stamp && stamp->epoch == partition.epoch;
-  if (own && partition.given_up.erase(stamp->sequence) == 0 && stamp->sequence > partition.own_seen) {
-    partition.own_seen = stamp->sequence;
-    if (partition.unacknowledged.contains(stamp->sequence)) {
-      // Its row is written with its acknowledgement: until then our position stays below it.
-      partition.seen_unacknowledged.emplace(stamp->sequence, std::move(word));
-    }
-    return;
-  }
-  partition.owed.insert(record.offset);
-  answer(partition, std::move(word));
-}
-
-// Somebody else's word, or ours landing late, now stands last on that delivery: compaction would keep it. So
-// the truth is said again after it (DESIGN §3).
-void Ownership::answer(OwnedPartition& partition, OwnedPartition::Foreign word) {
-  if (ActiveDelivery* active = active_.find(word.id)) {
-    active->parked = true;
-    active->foreign_at.push_back(word.at);
-    return;  // owed until its last word stands
-  }
-  std::optional<ParkedState> known;
-  if (may_act(partition, context_.steady())) known = view_.parked(word.id);
-  // What the view cannot read may stand there all the same.
-  if (!may_act(partition, context_.steady()) || view_.broken()) {
-    partition.unanswered.push_back(std::move(word));
-    return;
-  }
-  if (known) {
-    // Held: only its row waits at the end of its lifetime. Whoever reads the log alone shall look at once.
-    if (known->due >= known->appended + context_.config.lifetime.count())
-      known->due = to_ms(context_.log_now());
-    append_parked(partition, *known, until_acknowledged(partition, word));
-    return;
-  }
-  if (word.said && is_over(partition, word.said->delivery.position.offset)) {
-    append_tombstone(partition, word.id, until_acknowledged(partition, word));
-    return;
-  }
-  if (word.said) {
-    auto& words = partition.foreign[word.id];
-    words.push_back(std::move(word));
-  } else {
-    partition.owed.erase(partition.owed.find(word.at));
-  }
-}
-
-// What made no delivery of that id by now will make none. Before that a tombstone would be read as its end by
-// who takes over: the event may still wait for the key of what it carries, or be routed otherwise by then.
-bool Ownership::is_over(const OwnedPartition& partition, Offset event) {
-  return event < partition.watermark.next_to_commit();
-}
-
-Appender::Answer Ownership::until_acknowledged(const OwnedPartition& partition,
-                                               const OwnedPartition::Foreign& word) {
-  return
-      [this, number = partition.number, generation = partition.generation, word](const Appended& appended) {
-        OwnedPartition* owned = find(number, generation);
-        if (!owned) return;
-        if (appended.status == Appended::Status::acknowledged) {
-          owned->owed.erase(owned->owed.find(word.at));
-          owned->tail_moved = true;
-        } else {
-          owned->unanswered.push_back(word);  // what is true may be something else by then
-        }
-      };
-}
-
-void Ownership::append_parked(OwnedPartition& partition, const ParkedState& state, Appender::Answer answer) {
-  ParkedState stamped = state;
-  stamped.stamp = partition.next_stamp();
-  NewRecord record{.topic = Topic::parked,
-                   .partition = partition.number,
-                   .key = state.delivery.id.str(),
-                   .value = wire::encode(context_.config.environment, stamped),
-                   .headers = {}};
-  append_stamped(partition, std::move(record), stamped.stamp, std::move(answer));
-}
-
-void Ownership::append_tombstone(OwnedPartition& partition, const DeliveryId& id, Appender::Answer answer) {
-  const Stamp stamp = partition.next_stamp();
-  NewRecord record{.topic = Topic::parked,
-                   .partition = partition.number,
-                   .key = id.str(),
-                   .value = std::nullopt,
-                   .headers = wire::stamp_headers(stamp)};
-  append_stamped(partition, std::move(record), stamp, std::move(answer));
-}
-
-void Ownership::append_stamped(OwnedPartition& partition, NewRecord record, Stamp stamp,
-                               Appender::Answer answer) {
-  partition.unacknowledged.insert(stamp.sequence);
-  appender_.append(
-      std::move(record),
-      [this, number = partition.number, generation = partition.generation, sequence = stamp.sequence,
-       answer = std::move(answer)](const Appended& appended) mutable {
-        if (OwnedPartition* owned = find(number, generation)) said(*owned, sequence, appended);
-        answer(appended);
-      },
-      Appender::Owner{partition.number, partition.generation});
-}
-
-// One that was given up and stands there all the same is answered as a foreign one is.
-void Ownership::said(OwnedPartition& partition, std::uint64_t sequence, const Appended& appended) {
-  partition.unacknowledged.erase(sequence);
-  partition.tail_moved = true;
-  auto seen = partition.seen_unacknowledged.extract(sequence);
-  if (appended.status == Appended::Status::acknowledged) return;
-  if (seen.empty()) {
-    partition.given_up.insert(sequence);
-    return;
-  }
-  partition.owed.insert(seen.mapped().at);
-  answer(partition, std::move(seen.mapped()));
-}
-
-void Ownership::note_positions() {
-  for (auto& [number, partition] : owned_) {
-    if (!partition->tail_moved) continue;
-    partition->tail_moved = false;
-    Offset next = partition->tail_next;
-    for (const auto& [sequence, word] : partition->seen_unacknowledged) next = std::min(next, word.at);
-    if (!partition->owed.empty()) next = std::min(next, *partition->owed.begin());
-    // Until its age was held against our mark the view is as old as it was, however far it was read since.
-    const bool judged = partition->epoch >= 0 || !partition->view_at_hand;
-    view_.put_tail(number,
-                   {next, judged ? partition->tail_appended : partition->view_as_of, partition->parked});
-  }
 }
 
 // --- settling and committing
@@ -512,7 +330,8 @@ void Ownership::tick(SteadyTime now) {
 }
 
 void Ownership::tick_partition(OwnedPartition& partition, SteadyTime now) {
-  const Millis heartbeat = context_.ports.log.session_timeout() / 5;
+  // Also where a session never ends: by it readiness knows that commits are taken.
+  const Millis heartbeat = std::min(context_.ports.log.session_timeout() / 5, kHeartbeatMax);
   const bool moved =
       partition.watermark.next_to_commit() != partition.committed || partition.settled_since_commit > 0;
   const bool due = (moved && now - partition.commit_sent >= kCommitEvery) ||
@@ -562,6 +381,11 @@ void Ownership::drain_all() {
 
 bool Ownership::tick_drain(OwnedPartition& partition, SteadyTime now) {
   if (!partition.final_commit_sent) {
+    const bool looks = now >= partition.next_parking || !is_busy(partition);
+    if (looks && may_act(partition, now) && now < partition.drain_until) {
+      partition.next_parking = now + kTick;
+      on_draining(partition);
+    }
     if (is_busy(partition)) {
       if (now < partition.drain_until) return false;
       on_drain_over(partition);
@@ -581,6 +405,7 @@ void Ownership::drop(Partition number) {
   context_.ports.log.untail(Topic::parked, number);
   note_positions();
   on_dropped(*at->second);
+  complaints_.erase(number);  // what it was refused for is its next owner's to find
   owned_.erase(at);
 }
 

@@ -9,6 +9,7 @@
 #include "engine/flow/appender.h"
 #include "engine/flow/owned_partition.h"
 #include "engine/flow/registry_view.h"
+#include "engine/flow/seen_filter.h"
 #include "engine/flow/view.h"
 
 namespace postrider::flow {
@@ -27,6 +28,8 @@ class Ownership {
   SteadyTime next_tick() const { return next_tick_; }
   // Before the view's batch is written: positions go with the rows they stand for.
   void note_positions();
+  bool restores() const;  // a partition's view is on its way to the end of `parked`
+  void note_counts();
 
   // nullptr: not ours, or no longer that assignment.
   OwnedPartition* find(Partition partition);
@@ -52,6 +55,8 @@ class Ownership {
                                                                            const ActiveEvent&) {};
   // Whether anything of that partition is still being sent or recorded.
   std::function<bool(const OwnedPartition&)> is_busy = [](const OwnedPartition&) { return false; };
+  // While it drains: what began of an event is to be told whole, or the next owner begins it again.
+  std::function<void(OwnedPartition&)> on_draining = [](OwnedPartition&) {};
   // The drain's time is over: what is still in flight becomes an ambiguous attempt.
   std::function<void(OwnedPartition&)> on_drain_over = [](OwnedPartition&) {};
 
@@ -93,6 +98,7 @@ class Ownership {
   ActiveTable& active_;
   RegistryView& registry_;
   std::map<Partition, std::unique_ptr<OwnedPartition>> owned_;
+  std::unique_ptr<SeenFilter> restored_;  // ids of what was restored into views that began with nothing
   std::uint64_t generations_ = 0;
   SteadyTime next_tick_{};
   std::map<Partition, std::string> complaints_;

@@ -236,7 +236,7 @@ void Settle::tell_attempt(const ActiveDelivery& delivery, const Outcome& outcome
   fact.status = outcome.status;
   fact.error = outcome.error;
   fact.verdict = verdict.kind;
-  fact.next_at = verdict.kind == Verdict::Kind::retry ? to_ms(now + verdict.delay) : 0;
+  fact.next_at = verdict.kind == Verdict::Kind::retry ? to_ms(context_.log_latest() + verdict.delay) : 0;
   fact.phases = outcome.phases;
   fact.phases.queue = made.queue_ms;
   fact.url = made.by->url;
@@ -273,7 +273,7 @@ void Settle::conclude(ActiveDelivery& delivery, const Outcome& outcome, const Ve
   delivery.last_status = outcome.status;
   delivery.last_error = outcome.error;
   if (verdict.kind == Verdict::Kind::defer) {
-    park(delivery, now + verdict.delay);
+    park(delivery, context_.log_latest() + verdict.delay);
     return;
   }
   Chain chain = begin_recording(delivery);
@@ -411,10 +411,15 @@ void Settle::claim(ActiveDelivery& delivery) {
   view_.put_claim(event.position, delivery.id, sealed, expiry);
 }
 
+// Whether the view counts it among the parked.
+bool Settle::has_row(const ActiveDelivery& delivery) {
+  return delivery.due_row || (delivery.parked && view_.parked(delivery.id));
+}
+
 void Settle::parked(OwnedPartition& partition, ActiveDelivery& delivery, const ParkedState& state) {
   claim(delivery);
+  if (!has_row(delivery)) ++partition.parked;
   view_.put_parked(state, delivery.due_row);
-  if (!delivery.parked) ++partition.parked;
   partition.tail_moved = true;
   partition.due_cursor = std::min(partition.due_cursor, {state.due, state.delivery.id});
   partition.next_due = std::min(partition.next_due.value_or(state.due), state.due);
@@ -423,10 +428,10 @@ void Settle::parked(OwnedPartition& partition, ActiveDelivery& delivery, const P
 
 void Settle::ended(OwnedPartition& partition, ActiveDelivery& delivery) {
   if (delivery.parked) {
+    if (has_row(delivery) && partition.parked > 0) --partition.parked;
     view_.erase_parked(delivery.ref(), delivery.due_row);
     // Siblings that are still at work may have to be claimed anew.
     if (view_.drop_claim(delivery.event->position, delivery.id)) delivery.event->claimed = false;
-    if (partition.parked > 0) --partition.parked;
     partition.tail_moved = true;
   }
   release(partition, delivery);

@@ -120,6 +120,7 @@ class Settle {
   Chain begin_recording(ActiveDelivery& delivery);
   void claim(ActiveDelivery& delivery);
   void ended(OwnedPartition& partition, ActiveDelivery& delivery);
+  bool has_row(const ActiveDelivery& delivery);
   void parked(OwnedPartition& partition, ActiveDelivery& delivery, const ParkedState& state);
   void release(OwnedPartition& partition, ActiveDelivery& delivery);
   SealContext seal_context(const TenantId& tenant, const Target* target, std::string purpose) const;

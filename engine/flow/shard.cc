@@ -7,11 +7,14 @@ namespace postrider::flow {
 namespace {
 
 constexpr std::size_t kRecordsPerPoll = 500;
+constexpr std::size_t kRestoredAtOnce = 10000;  // rows
+constexpr Millis kFlushEvery{100};
 constexpr std::size_t kIntakeWaitingMax = 2000;
 constexpr Millis kTellEvery{1000};
 constexpr Millis kPressureEvery{50};
 constexpr Millis kPressureWait{2000};
-constexpr std::size_t kParkedPerPressure = 500;
+constexpr std::size_t kParkedPerPressure = 500;  // events
+constexpr std::size_t kParkedAtOnce = 5000;      // deliveries: a step must not last
 constexpr Millis kStaleForReadiness{30000};
 constexpr Millis kStalledForReadiness{10000};
 
@@ -51,6 +54,7 @@ void Shard::connect_parts() {
   ownership_.is_busy = [this](const OwnedPartition& partition) {
     return dispatch_.in_flight(partition.number) > 0 || settle_.busy(partition.number);
   };
+  ownership_.on_draining = [this](OwnedPartition& partition) { park_what_began(partition); };
   ownership_.on_drain_over = [this](OwnedPartition& partition) {
     dispatch_.give_up_in_flight(partition.number);
   };
@@ -87,7 +91,11 @@ void Shard::step() {
   apply_pressure(now);
   ownership_.note_positions();
   firsts_.note_coverage();
-  (void)view_.flush();
+  // Restored rows go in large batches: they cost a fraction of what they would one by one.
+  if (!ownership_.restores() || view_.waiting() >= kRestoredAtOnce || now - flushed_at_ >= kFlushEvery) {
+    (void)view_.flush();
+    flushed_at_ = now;
+  }
   tell(now);
   dispatch_.turn_ends(context_.steady());
 }
@@ -149,17 +157,33 @@ void Shard::apply_pressure(SteadyTime now) {
   const bool bytes_short = bytes() >= config.bytes_max * 9 / 10;
   for (OwnedPartition* partition : ownership_.all()) {
     if (!bytes_short && partition->watermark.unsettled() < config.window_max * 9 / 10) continue;
-    std::vector<std::shared_ptr<ActiveEvent>> head;  // kept alive while they are parked
-    std::size_t parked_bytes = 0;                    // each is sealed and copied into the view's batch
-    for (const auto& [offset, event] : partition->unsettled) {
-      if (auto alive = event.lock()) {
-        parked_bytes += alive->bytes;
-        head.push_back(std::move(alive));
-      }
-      if (head.size() >= kParkedPerPressure || parked_bytes >= config.bytes_max / 16) break;
-    }
-    for (const auto& event : head) dispatch_.park_queued(*event, kPressureWait);
+    const auto any = [](const ActiveEvent&) { return true; };
+    for (const auto& event : head_of(*partition, kParkedPerPressure, any))
+      dispatch_.park_queued(*event, kPressureWait);
   }
+}
+
+// Its siblings have gone out: read again, the event would go to them once more.
+void Shard::park_what_began(OwnedPartition& partition) {
+  const auto began = [this](const ActiveEvent& event) { return dispatch_.has_begun(event); };
+  for (const auto& event : head_of(partition, kParkedAtOnce, began)) dispatch_.park_queued(*event, Millis(0));
+}
+
+// Kept alive while they are parked. Bounded in bytes too: each is sealed and copied into the view's batch.
+std::vector<std::shared_ptr<ActiveEvent>> Shard::head_of(
+    const OwnedPartition& partition, std::size_t most,
+    const std::function<bool(const ActiveEvent&)>& wanted) const {
+  std::vector<std::shared_ptr<ActiveEvent>> head;
+  std::size_t bytes = 0, deliveries = 0;
+  for (const auto& [offset, event] : partition.unsettled) {
+    auto alive = event.lock();
+    if (!alive || !wanted(*alive)) continue;
+    bytes += alive->bytes;
+    deliveries += alive->active;
+    head.push_back(std::move(alive));
+    if (head.size() >= most || deliveries >= kParkedAtOnce || bytes >= context_.config.bytes_max / 16) break;
+  }
+  return head;
 }
 
 // --- ports answer

@@ -35,7 +35,9 @@ class Shard : public LogListener, public TransportListener, public ResolverListe
 
   // Graceful end: takes nothing more, brings home what is in flight, commits, lets go.
   void drain();
-  bool drained() const { return draining_ && ownership_.empty(); }
+  bool drained() const { return draining_ && ownership_.empty() && !commands_.owes_answers(); }
+  // The view cannot be trusted any more: drain, wipe it, and begin again with a new shard.
+  bool view_damaged() const { return view_.damaged(); }
 
   // Called once, when the registry was read and the group is joined.
   std::function<void()> on_joined = [] {};
@@ -60,6 +62,10 @@ class Shard : public LogListener, public TransportListener, public ResolverListe
   void connect_parts();
   void join_when_ready();
   void apply_pressure(SteadyTime now);
+  void park_what_began(OwnedPartition& partition);
+  std::vector<std::shared_ptr<ActiveEvent>> head_of(
+      const OwnedPartition& partition, std::size_t most,
+      const std::function<bool(const ActiveEvent&)>& wanted) const;
   void tell(SteadyTime now);
   Readiness readiness();
   std::size_t bytes() const;
@@ -85,6 +91,7 @@ class Shard : public LogListener, public TransportListener, public ResolverListe
   bool crowded_ = false;  // memory or time is short: nothing that can wait is begun
   bool draining_ = false;
   SteadyTime next_pressure_{};
+  SteadyTime flushed_at_{};
   SteadyTime next_tell_{};
   SteadyTime started_at_{};
   std::optional<SteadyTime> fresh_at_;

@@ -70,26 +70,50 @@ std::string attempt_key(const DeliveryId& id, Stamp stamp) {
 
 void View::broke(const Error& error) {
   if (!broken_) context_.ports.observer.note("error", "view_broken", error.message, &error);
+  damaged_ |= error.errc == Errc::corrupt;
   broken_ = error;
 }
 
 Result<void> View::flush(bool sync) {
   if (batch_.empty() && !broken_) return {};
-  if (batch_.empty()) batch_.put(Family::meta, "probe", "");
+  before_flush();
+  if (batch_.empty()) put(Family::meta, "probe", "");
   auto written = context_.ports.store.write(batch_, sync);
   if (!written) {
     // Kept and tried again: a full disk heals. What is not written is still on the log.
     broke(written.error());
     return written;
   }
-  broken_.reset();
+  if (!damaged_) broken_.reset();
   batch_.ops.clear();
+  dirty_.reset();
   batched_claims_ = 0;
   fresh_first_.clear();
+  fresh_parked_.clear();
   return {};
 }
 
+void View::put(Family family, std::string key, std::string value) {
+  dirty_.set(static_cast<std::size_t>(family));
+  batch_.put(family, std::move(key), std::move(value));
+}
+
+void View::erase(Family family, std::string key) {
+  dirty_.set(static_cast<std::size_t>(family));
+  batch_.erase(family, std::move(key));
+}
+
+// What the store does not hold yet.
+void View::settle_down(Family family) {
+  if (dirty_.test(static_cast<std::size_t>(family)) || broken_) (void)flush();
+}
+
 std::optional<std::string> View::get(Family family, std::string_view key) {
+  settle_down(family);
+  return get_stored(family, key);
+}
+
+std::optional<std::string> View::get_stored(Family family, std::string_view key) {
   auto found = context_.ports.store.get(family, key);
   if (!found) {
     broke(found.error());
@@ -100,14 +124,14 @@ std::optional<std::string> View::get(Family family, std::string_view key) {
 
 void View::scan(Family family, const std::string& from, const std::string& to,
                 const std::function<bool(std::string_view, std::string_view)>& each) {
-  (void)flush();
+  settle_down(family);
   if (auto done = context_.ports.store.scan(family, from, to, each); !done) broke(done.error());
 }
 
 void View::put_ttl(Family family, std::string key, std::int64_t expiry, std::string_view value) {
   std::string bytes = be64(expiry);
   bytes.append(value);
-  batch_.put(family, std::move(key), std::move(bytes));
+  put(family, std::move(key), std::move(bytes));
 }
 
 std::int64_t View::history_expiry() const {
@@ -117,41 +141,56 @@ std::int64_t View::history_expiry() const {
 // --- parked and due
 
 std::optional<ParkedState> View::parked(const DeliveryId& id) {
-  (void)flush();
-  auto bytes = get(Family::parked, parked_key(id));
+  const std::string key = parked_key(id);
+  std::optional<std::string> bytes;
+  if (const auto fresh = fresh_parked_.find(key); fresh != fresh_parked_.end()) {
+    bytes = batch_.ops[fresh->second].value;
+  } else {
+    bytes = get_stored(Family::parked, key);
+  }
   if (!bytes) return std::nullopt;
   auto fact = wire::decode_parked(context_.config.environment, *bytes);
   if (!fact || !std::holds_alternative<ParkedState>(*fact)) return std::nullopt;
   return std::get<ParkedState>(*std::move(fact));
 }
 
+void View::put_parked_row(const DeliveryId& id, std::string bytes) {
+  std::string key = parked_key(id);
+  fresh_parked_[key] = batch_.ops.size();
+  put(Family::parked, std::move(key), std::move(bytes));
+}
+
 void View::put_parked(const ParkedState& state, std::optional<std::int64_t> old_due) {
+  put_parked(state, wire::encode(context_.config.environment, state), old_due);
+}
+
+void View::put_parked(const ParkedState& state, std::string bytes, std::optional<std::int64_t> old_due) {
   const DeliveryRef& ref = state.delivery;
-  batch_.put(Family::parked, parked_key(ref.id), wire::encode(context_.config.environment, state));
-  if (old_due && *old_due != state.due) {
-    batch_.erase(Family::due, due_key(ref.position.partition, *old_due, ref.id));
-  }
-  batch_.put(Family::due, due_key(ref.position.partition, state.due, ref.id), "");
+  put_parked_row(ref.id, std::move(bytes));
+  if (old_due && *old_due != state.due) erase_due(ref.position.partition, *old_due, ref.id);
+  put(Family::due, due_key(ref.position.partition, state.due, ref.id), "");
 }
 
 void View::erase_parked(const DeliveryRef& ref, std::optional<std::int64_t> due) {
-  batch_.erase(Family::parked, parked_key(ref.id));
-  if (due) batch_.erase(Family::due, due_key(ref.position.partition, *due, ref.id));
+  std::string key = parked_key(ref.id);
+  fresh_parked_[key] = batch_.ops.size();
+  erase(Family::parked, std::move(key));
+  if (due) erase_due(ref.position.partition, *due, ref.id);
   unhold(ref);
 }
 
 void View::erase_due(Partition partition, std::int64_t due, const DeliveryId& id) {
-  batch_.erase(Family::due, due_key(partition, due, id));
+  erase(Family::due, due_key(partition, due, id));
 }
 
 void View::move_due(const DeliveryRef& ref, std::int64_t from, std::int64_t to) {
-  batch_.erase(Family::due, due_key(ref.position.partition, from, ref.id));
-  batch_.put(Family::due, due_key(ref.position.partition, to, ref.id), "");
+  erase(Family::due, due_key(ref.position.partition, from, ref.id));
+  put(Family::due, due_key(ref.position.partition, to, ref.id), "");
 }
 
 void View::put_due(ParkedState state, std::int64_t due) {
   state.due = due;
-  batch_.put(Family::parked, parked_key(state.delivery.id), wire::encode(context_.config.environment, state));
+  put_parked_row(state.delivery.id, wire::encode(context_.config.environment, state));
 }
 
 std::vector<View::Due> View::due(Partition partition, const Due& from, std::int64_t until,
@@ -179,16 +218,14 @@ std::optional<std::int64_t> View::next_due(Partition partition, const Due& from)
 
 void View::hold(const DeliveryRef& ref, std::int64_t due, std::int64_t expiry) {
   if (due != expiry) move_due(ref, due, expiry);
-  batch_.put(Family::held, held_prefix(ref.position.partition, ref.target.incarnation) + ref.id.str(),
-             be64(expiry));
+  put(Family::held, held_prefix(ref.position.partition, ref.target.incarnation) + ref.id.str(), be64(expiry));
 }
 
 void View::unhold(const DeliveryRef& ref) {
-  batch_.erase(Family::held, held_prefix(ref.position.partition, ref.target.incarnation) + ref.id.str());
+  erase(Family::held, held_prefix(ref.position.partition, ref.target.incarnation) + ref.id.str());
 }
 
 bool View::is_held(const DeliveryRef& ref) {
-  (void)flush();
   return get(Family::held, held_prefix(ref.position.partition, ref.target.incarnation) + ref.id.str())
       .has_value();
 }
@@ -226,7 +263,6 @@ void View::put_claim(Position position, const DeliveryId& id, std::string_view s
 }
 
 std::optional<std::string> View::claim(Position position) {
-  (void)flush();
   auto bytes = get(Family::claims, claim_key(position));
   if (!bytes || bytes->size() < 8) return std::nullopt;
   // Compaction removes expired values some time later; until then they count as gone.
@@ -239,7 +275,7 @@ bool View::has_claim(Position position) {
 }
 
 bool View::drop_claim(Position position, const DeliveryId& id) {
-  batch_.erase(Family::claims, claim_key(position) + id.str());
+  erase(Family::claims, claim_key(position) + id.str());
   bool needed = false;
   const std::string prefix = claim_key(position);
   scan(Family::claims, prefix, after(prefix), [&](std::string_view key, std::string_view) {
@@ -247,7 +283,7 @@ bool View::drop_claim(Position position, const DeliveryId& id) {
     return !needed;
   });
   if (needed || broken_) return false;  // what cannot be read may need it: then its time removes it
-  batch_.erase(Family::claims, prefix);
+  erase(Family::claims, prefix);
   return true;
 }
 
@@ -358,7 +394,7 @@ std::vector<DeliveryId> View::deliveries_of(std::string_view webhook_or_event_id
 
 std::optional<View::First> View::first_row(const std::string& row) {
   if (auto fresh = fresh_first_.find(row); fresh != fresh_first_.end()) return fresh->second;
-  auto bytes = get(Family::repeats, row);
+  auto bytes = get_stored(Family::repeats, row);
   if (!bytes || bytes->size() != 24) return std::nullopt;
   const std::string_view value(*bytes);
   return First{read64(value.substr(8)), from_ms<LogTime>(read64(value.substr(16)))};
@@ -402,7 +438,6 @@ std::vector<ParkedState> View::parked_behind(Partition partition, std::string& a
 }
 
 std::optional<View::Coverage> View::coverage(Partition partition) {
-  (void)flush();
   auto bytes = get(Family::meta, "firsts" + be32(partition));
   if (!bytes || bytes->size() != 48) return std::nullopt;
   const auto number = [&](std::size_t index) { return read64(std::string_view(*bytes).substr(index * 8)); };
@@ -411,16 +446,14 @@ std::optional<View::Coverage> View::coverage(Partition partition) {
 }
 
 void View::put_coverage(Partition partition, const Coverage& coverage) {
-  batch_.put(Family::meta, "firsts" + be32(partition),
-             be64(coverage.next) + be64(to_ms(coverage.time)) + be64(to_ms(coverage.since)) +
-                 be64(coverage.read_to) + be64(to_ms(coverage.older_since)) +
-                 be64(to_ms(coverage.older_until)));
+  put(Family::meta, "firsts" + be32(partition),
+      be64(coverage.next) + be64(to_ms(coverage.time)) + be64(to_ms(coverage.since)) +
+          be64(coverage.read_to) + be64(to_ms(coverage.older_since)) + be64(to_ms(coverage.older_until)));
 }
 
 // --- positions
 
 std::optional<View::Tail> View::tail(Partition partition) {
-  (void)flush();
   auto bytes = get(Family::meta, "tail" + be32(partition));
   if (!bytes || bytes->size() != 24) return std::nullopt;
   const std::string_view value(*bytes);
@@ -429,12 +462,11 @@ std::optional<View::Tail> View::tail(Partition partition) {
 }
 
 void View::put_tail(Partition partition, const Tail& tail) {
-  batch_.put(Family::meta, "tail" + be32(partition),
-             be64(tail.next) + be64(to_ms(tail.appended)) + be64(static_cast<std::int64_t>(tail.parked)));
+  put(Family::meta, "tail" + be32(partition),
+      be64(tail.next) + be64(to_ms(tail.appended)) + be64(static_cast<std::int64_t>(tail.parked)));
 }
 
 std::optional<OwnerMark> View::mark(Partition partition) {
-  (void)flush();
   auto bytes = get(Family::meta, "mark" + be32(partition));
   if (!bytes) return std::nullopt;
   auto fact = wire::decode_parked(context_.config.environment, *bytes);
@@ -443,14 +475,14 @@ std::optional<OwnerMark> View::mark(Partition partition) {
 }
 
 void View::put_mark(Partition partition, const OwnerMark& mark) {
-  batch_.put(Family::meta, "mark" + be32(partition), wire::encode(context_.config.environment, mark));
+  put(Family::meta, "mark" + be32(partition), wire::encode(context_.config.environment, mark));
 }
 
 bool View::wipe(Partition partition) {
   const std::string prefix = be32(partition);
-  batch_.erase(Family::meta, "tail" + prefix);
-  batch_.erase(Family::meta, "mark" + prefix);
-  batch_.erase(Family::meta, "firsts" + prefix);
+  erase(Family::meta, "tail" + prefix);
+  erase(Family::meta, "mark" + prefix);
+  erase(Family::meta, "firsts" + prefix);
   if (!flush()) return false;
   for (Family family : {Family::parked, Family::due, Family::held, Family::claims, Family::repeats}) {
     if (auto done = context_.ports.store.erase_range(family, prefix, after(prefix)); !done) {

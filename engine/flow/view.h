@@ -1,4 +1,7 @@
 #pragma once
+#include <absl/container/flat_hash_map.h>
+
+#include <bitset>
 #include <cstdint>
 #include <functional>
 #include <map>
@@ -17,7 +20,8 @@
 namespace postrider::flow {
 
 // The view's rows and their keys: what is quick to ask for and can be built again from the log. Changes
-// gather in one batch, written by flush() at the end of each step; a read that needs them flushes first.
+// gather in one batch, written by flush() at the end of each step; a read that needs them finds them in it or
+// flushes first.
 //
 // Keys (numbers big-endian, so that order is numeric order):
 //   parked   partition(4) delivery id            → ParkedRecord as on the log
@@ -46,12 +50,19 @@ class View {
 
   // An error of the store is kept, said once, and ends intake (readiness names it).
   Result<void> flush(bool sync = false);
+  std::size_t waiting() const { return batch_.ops.size(); }
+  // Hook of the owner of positions: what belongs into the batch that is about to be written.
+  std::function<void()> before_flush = [] {};
   const std::optional<Error>& broken() const { return broken_; }
+  // Some of its bytes are not what was written: no waiting mends that, it must be wiped and built again.
+  bool damaged() const { return damaged_; }
 
   // --- parked deliveries and when they are due
   std::optional<ParkedState> parked(const DeliveryId& id);
   // Writes the state and moves its due row from `old_due`.
   void put_parked(const ParkedState& state, std::optional<std::int64_t> old_due);
+  // The same of a record that was read: `bytes` are those of `state`.
+  void put_parked(const ParkedState& state, std::string bytes, std::optional<std::int64_t> old_due);
   void erase_parked(const DeliveryRef& ref, std::optional<std::int64_t> due);
   void erase_due(Partition partition, std::int64_t due, const DeliveryId& id);
   void move_due(const DeliveryRef& ref, std::int64_t from, std::int64_t to);
@@ -138,7 +149,12 @@ class View {
   bool wipe(Partition partition);
 
  private:
+  void put(Family family, std::string key, std::string value);
+  void erase(Family family, std::string key);
+  void settle_down(Family family);
   std::optional<std::string> get(Family family, std::string_view key);
+  std::optional<std::string> get_stored(Family family, std::string_view key);
+  void put_parked_row(const DeliveryId& id, std::string bytes);
   void scan(Family family, const std::string& from, const std::string& to,
             const std::function<bool(std::string_view, std::string_view)>& each);
   void put_ttl(Family family, std::string key, std::int64_t expiry, std::string_view value);
@@ -149,11 +165,14 @@ class View {
 
   Context& context_;
   StoreBatch batch_;
-  std::size_t batched_claims_ = 0;  // bytes of payloads in it
+  std::bitset<kFamilyCount> dirty_;                             // what it changes
+  absl::flat_hash_map<std::string, std::size_t> fresh_parked_;  // its newest change of a row of `parked`
+  std::size_t batched_claims_ = 0;                              // bytes of payloads in it
   std::optional<First> first_row(const std::string& row);
   void put_first_row(std::string row, First first);
   std::map<std::string, First> fresh_first_;  // put since the last flush
   std::optional<Error> broken_;
+  bool damaged_ = false;
 };
 
 }  // namespace postrider::flow

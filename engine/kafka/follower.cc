@@ -46,11 +46,16 @@ Result<std::unique_ptr<Follower>> Follower::open(const KafkaConfig& config, cons
         follower->client_->topic(config.environment, static_cast<Topic>(i));
   follower->errors_.reset(rd_kafka_queue_get_main(follower->client_->get()));
   wake.attach(follower->errors_.get());
-  for (Lane* lane : {&follower->events_, &follower->tails_}) {
+  for (Lane* lane : {&follower->registry_, &follower->tails_, &follower->events_}) {
     lane->queue.reset(rd_kafka_queue_new(follower->client_->get()));
     wake.attach(lane->queue.get());
   }
   return follower;
+}
+
+Follower::Lane& Follower::lane_of(Topic topic) {
+  if (topic == Topic::events) return events_;
+  return topic == Topic::parked || topic == Topic::attempts ? tails_ : registry_;
 }
 
 void Follower::start(Topic topic, Partition partition, Offset from) {
@@ -87,7 +92,7 @@ std::size_t Follower::poll(LogListener& listener, std::size_t max_records) {
   while (Event event{rd_kafka_queue_poll(errors_.get(), 0)})
     if (rd_kafka_event_type(event.get()) == RD_KAFKA_EVENT_ERROR)
       if (auto error = to_error(client_->get(), event.get())) listener.on_log_error(*error);
-  const std::size_t calls = poll(tails_, listener, max_records);
+  const std::size_t calls = poll(registry_, listener, max_records) + poll(tails_, listener, max_records);
   return held_ ? calls : calls + poll(events_, listener, max_records);
 }
 

@@ -31,8 +31,10 @@ class Batch {
 };
 
 // Reads partitions from the offsets that it is told, without a group: `events` for the owner, and the tails.
-// One client for both, so that each broker is asked by one fetch at a time, and a full queue of events is
-// noticed as empty again when that fetch returns (librdkafka 2.0.2 looks once a second otherwise).
+// One client for all, so that each broker is asked by one fetch at a time, and a full queue is noticed as
+// empty again when that fetch returns (librdkafka 2.0.2 looks once a second otherwise). The registry's tails
+// have a queue of their own, which is hardly ever full: so there is such a fetch while a million parked
+// states come.
 //
 // librdkafka's per-partition calls are used rather than assign(): one partition starts and stops without
 // disturbing the others, and each start names its queue anew.
@@ -46,7 +48,8 @@ class Follower {
   std::optional<Offset> next(Topic topic, Partition partition) const;
 
   void hold(bool held);
-  // At most `max_records` of the tails and as many of `events`. Returns its calls of the listener.
+  // At most `max_records` of the registry, of the other tails, and of `events`, each. Returns its calls of
+  // the listener.
   std::size_t poll(LogListener& listener, std::size_t max_records);
 
   // Partitions whose next offset the broker does not have; the caller finds the place to go on from, and
@@ -69,7 +72,7 @@ class Follower {
     Queue queue;
     Batch messages;
   };
-  Lane& lane_of(Topic topic) { return topic == Topic::events ? events_ : tails_; }
+  Lane& lane_of(Topic topic);
   std::size_t poll(Lane& lane, LogListener& listener, std::size_t max_records);
   // True: the listener was called.
   bool hand_over(const Lane& lane, const rd_kafka_message_t& message, LogListener& listener);
@@ -80,7 +83,7 @@ class Follower {
   std::unique_ptr<Client> client_;
   std::array<TopicHandle, kTopicCount> topics_;
   Queue errors_;
-  Lane events_{1000}, tails_{1000};
+  Lane registry_{100}, tails_{1000}, events_{1000};
   bool held_ = false;
   std::map<std::pair<Topic, Partition>, Place> followed_;
   std::vector<Astray> astray_;

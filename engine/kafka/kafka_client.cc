@@ -24,19 +24,21 @@ class Reader {
  public:
   static Result<std::unique_ptr<Reader>> open(const KafkaConfig& config) {
     std::unique_ptr<Reader> reader(new Reader);
-    auto client = Client::open(config, RD_KAFKA_CONSUMER,
-                               {{"enable.auto.commit", "false"},
-                                {"enable.auto.offset.store", "false"},
-                                {"auto.offset.reset", "error"},
-                                {"enable.partition.eof", "true"},
-                                {"check.crcs", "true"},
-                                {"isolation.level", "read_uncommitted"},
-                                {"fetch.wait.max.ms", "10"},
-                                {"fetch.error.backoff.ms", "100"},
-                                {"fetch.message.max.bytes", "1048576"},
-                                {"fetch.max.bytes", "8388608"},
-                                {"receive.message.max.bytes", "67108864"},
-                                {"queued.max.messages.kbytes", "8192"}});
+    auto client =
+        Client::open(config, RD_KAFKA_CONSUMER,
+                     {{"enable.auto.commit", "false"},
+                      {"enable.auto.offset.store", "false"},
+                      {"auto.offset.reset", "error"},
+                      {"enable.partition.eof", "true"},
+                      {"check.crcs", "true"},
+                      // A producer's aborted transaction was never published; an open one is not yet.
+                      {"isolation.level", "read_committed"},
+                      {"fetch.wait.max.ms", "10"},
+                      {"fetch.error.backoff.ms", "100"},
+                      {"fetch.message.max.bytes", "1048576"},
+                      {"fetch.max.bytes", "8388608"},
+                      {"receive.message.max.bytes", "67108864"},
+                      {"queued.max.messages.kbytes", "8192"}});
     if (!client) return fail(client.error());
     reader->client_ = std::move(*client);
     return reader;

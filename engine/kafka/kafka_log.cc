@@ -281,6 +281,7 @@ void KafkaLog::study(std::vector<Partition> partitions, bool again) {
 void KafkaLog::hand_over(LogListener& listener, std::vector<Assignment> assigned,
                          const std::vector<Partition>& alone) {
   handed_over_ = true;
+  membership_.accept_commits();
   for (Partition partition : alone)
     listener.on_log_error({Errc::conflict, "PARTITION_WITHOUT_TWIN",
                            "events " + std::to_string(partition) + " has no twin in parked or attempts",

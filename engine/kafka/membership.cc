@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cstdlib>
 #include <cstring>
+#include <utility>
 
 #include "engine/core/bytes.h"
 
@@ -11,6 +12,7 @@ namespace {
 
 constexpr std::string_view kEncoded = "base64:";
 constexpr Millis kReleaseWithin{5'000};  // engine/ports/log.h, on_revoked
+constexpr Millis kOpenEvery{1'000};
 
 PartitionList to_list(const KafkaConfig& config, const auto& commits) {
   const std::string topic = full_name(config.environment, Topic::events);
@@ -77,7 +79,7 @@ void Membership::join() {
 
 void Membership::commit(Partition partition, Offset next, std::string metadata) {
   wake_.signal();  // sent, or answered, by the next poll()
-  if (!owned_.contains(partition) || lost_) {
+  if (!owned_.contains(partition) || lost_ || !accepts_commits_) {
     answers_.push_back({partition, next, {}, false});
     return;
   }
@@ -136,6 +138,7 @@ void Membership::rebalance(rd_kafka_event_t* event, Owner& owner) {
   PartitionList nothing(rd_kafka_topic_partition_list_new(1));
   rd_kafka_assign(client_->get(), nothing.get());
   owned_ = {partitions.begin(), partitions.end()};
+  accepts_commits_ = false;
   owner.on_change(Change::assigned, std::move(partitions));
 }
 
@@ -171,14 +174,18 @@ void Membership::rebuild(Owner& owner) {
       answers_.push_back({commit.partition, commit.offset, sent_at_, false});
     commits->clear();
   }
-  queue_.reset();
-  commit_queue_.reset();
-  owner.retire(std::move(client_));
+  wake_.signal();
+  auto old = std::move(client_);
+  if (auto done = open(); !done) {
+    // The same configuration was taken once; but there may be no thread or file to be had just now.
+    client_ = std::move(old);
+    rebuild_at_ = steady_now() + kOpenEvery;
+    troubles_.push_back(done.error());
+    return;
+  }
+  owner.retire(std::move(old));
   lost_ = false;
   rebuild_at_ = {};
-  // The same configuration was taken once: it is taken again.
-  if (auto done = open(); !done) std::abort();
-  wake_.signal();
 }
 
 void Membership::send_commits() {
@@ -215,7 +222,8 @@ void Membership::committed(rd_kafka_event_t* event) {
 }
 
 std::size_t Membership::tell(LogListener& listener) {
-  std::size_t calls = 0;
+  std::size_t calls = troubles_.size();
+  for (const Error& trouble : std::exchange(troubles_, {})) listener.on_log_error(trouble);
   for (std::size_t left = answers_.size(); left > 0; --left, ++calls) {
     const Answer answer = answers_.front();
     answers_.pop_front();

@@ -14,8 +14,10 @@ namespace postrider::kafka {
 //
 // An OffsetCommit is checked by the broker for member and generation, not for ownership, and librdkafka
 // stamps a commit that waited with the generation of the day it leaves. So what is no longer ours is refused
-// here; one commit request is under way at a time (a retried one cannot overtake a later one); and partitions
-// are given up only when no commit is under way any more, or else together with the whole client.
+// here; one commit request is under way at a time (a retried one cannot overtake a later one); partitions are
+// given up only when no commit is under way any more, or else together with the whole client; and what is
+// assigned takes no commits before accept_commits(): until the owner has been told of it, they are of its
+// former assignment.
 class Membership {
  public:
   enum class Change { assigned, revoked, lost };
@@ -32,8 +34,10 @@ class Membership {
   Result<void> open();  // tells wrong configuration; contacts nobody
 
   void join();
-  // After Change::assigned, until release(): commits are taken.
+  // After Change::assigned, until release().
   bool owns(Partition partition) const { return owned_.contains(partition); }
+  // The owner knows of the assignment.
+  void accept_commits() { accepts_commits_ = true; }
   void commit(Partition partition, Offset next, std::string metadata);
   // Of what was revoked. When all of it is released and no commit is under way, others may have it.
   void release(std::span<const Partition> partitions);
@@ -69,14 +73,15 @@ class Membership {
   std::set<Partition> to_release_;  // revoked, not released yet
   bool revoking_ = false;
   bool lost_ = false;
+  bool accepts_commits_ = false;
   SteadyTime release_by_{};
   std::vector<Commit> waiting_;
   std::vector<Commit> under_way_;
   SteadyTime sent_at_{};
   std::deque<Answer> answers_;
+  std::vector<Error> troubles_;  // to be told by the next poll()
   bool joined_ = false;
-  bool fenced_ = false;
-  SteadyTime rebuild_at_{};  // after a fatal error; zero: none
+  SteadyTime rebuild_at_{};  // after a fatal error, or when no client could be opened; zero: none
 };
 
 // Commit metadata as the broker keeps it: text as it is, any other bytes as "base64:…" (librdkafka cuts them

@@ -8,6 +8,7 @@
 #include "engine/operations/delivery_digest.h"
 #include "engine/operations/fact_reader.h"
 #include "engine/operations/registry_history.h"
+#include "engine/operations/settled_offsets.h"
 #include "engine/wire/cloud_event.h"
 
 namespace postrider {
@@ -45,6 +46,7 @@ class Judge {
     if (!request_.tenant.empty() && (!decoded || decoded->event.tenant != request_.tenant)) return;
     record_ = &record;
     event_ = decoded ? &decoded->event : nullptr;
+    webhook_.reset();
     settled_ = record.offset < committed;
     in_progress_ = false;
     ++totals.events;
@@ -112,7 +114,7 @@ class Judge {
     targets_.clear();
     if (event_ == nullptr || routing.registry_version == 0) return;
     registry_.route(*event_, routing.registry_version, targets_);
-    for (const Target* target : targets_) owed_.push_back(digest_of(id_of(*target)));
+    for (const Target* target : targets_) owed_.push_back(hash_of(*target));
   }
 
   // The last one; but which that was the facts do not always say: where it is not complete and another is,
@@ -172,19 +174,18 @@ class Judge {
     }
   }
 
-  DeliveryId id_of(const Target& target) const {
-    return delivery_id(identity_, {record_->partition, record_->offset},
-                       webhook_id(event_->tenant, event_->source, event_->id), target.incarnation,
-                       event_->replay_job);
+  Hash128 hash_of(const Target& target) {
+    if (!webhook_) webhook_ = webhook_id(event_->tenant, event_->source, event_->id);
+    return delivery_hash(identity_, {record_->partition, record_->offset}, *webhook_, target.incarnation,
+                         event_->replay_job);
   }
+  DeliveryId id_of(const Target& target) { return delivery_id_of(record_->partition, hash_of(target)); }
 
   // A row holds a digest: the delivery is found among those that the event may ever have made.
-  std::pair<EndpointId, DeliveryId> name_of(const Hash128& digest) const {
+  std::pair<EndpointId, DeliveryId> name_of(const Hash128& digest) {
     if (event_ == nullptr) return {};
-    for (const Target* target : registry_.ever(event_->tenant)) {
-      auto id = id_of(*target);
-      if (digest_of(id) == digest) return {target->endpoint, std::move(id)};
-    }
+    for (const Target* target : registry_.ever(event_->tenant))
+      if (hash_of(*target) == digest) return {target->endpoint, id_of(*target)};
     return {};
   }
 
@@ -199,6 +200,7 @@ class Judge {
   // Of the event that is looked at.
   const Record* record_ = nullptr;
   const Event* event_ = nullptr;  // nullptr: undecodable
+  std::optional<WebhookId> webhook_;
   bool settled_ = false, in_progress_ = false;
 };
 
@@ -215,6 +217,11 @@ class Reconcile {
       const auto committed = request_.committed(partition);
       if (!committed) return fail(committed.error());
       committed_[partition] = committed->value_or(-1);
+      if (request_.untold_too) continue;  // it asks because the group's are lost
+      // A group that has lost its offsets knows less than who had committed them.
+      const auto mark = newest_mark(desk_, partition);
+      if (!mark) return fail(mark.error());
+      if (*mark) committed_[partition] = std::max(committed_[partition], (*mark)->committed.value_or(-1));
     }
     RegistryHistory registry;
     if (auto done = read_registry(registry); !done) return fail(done.error());
@@ -257,6 +264,10 @@ class Reconcile {
         const auto from = desk_.log.offset_at(Topic::events, partition, from_ms<LogTime>(request_.since));
         if (!from) return fail(from.error());
         span->begin = std::max(span->begin, *from);
+      } else if (!request_.untold_too) {
+        const auto from = oldest_told(partition, *span);
+        if (!from) return fail(from.error());
+        span->begin = std::max(span->begin, *from);
       }
       if (request_.until > 0) {
         const auto to = desk_.log.offset_at(Topic::events, partition, from_ms<LogTime>(request_.until));
@@ -273,6 +284,25 @@ class Reconcile {
     return {};
   }
 
+  // The first event whose facts cannot have been removed: `events` may be kept for longer than `attempts`.
+  Result<Offset> oldest_told(Partition partition, const Extent& span) {
+    const auto facts = desk_.log.extent(Topic::attempts, partition);
+    if (!facts) return fail(facts.error());
+    if (facts->begin == 0) return span.begin;
+    Offset from = span.end;
+    Result<void> found;
+    auto done =
+        desk_.log.scan(Topic::attempts, partition, facts->begin, facts->end, [&](const Record& record) {
+          const auto at = desk_.log.offset_at(Topic::events, partition, record.appended + Millis(1));
+          if (at) from = *at;
+          if (!at) found = fail(at.error());
+          return false;
+        });
+    if (!done) return fail(done.error());
+    if (!found) return fail(found.error());
+    return from;
+  }
+
   // When the first event of the span was appended: facts are no older.
   Result<void> find_oldest(Partition partition, const Extent& span) {
     return desk_.log.scan(Topic::events, partition, span.begin, span.end, [this](const Record& record) {
@@ -286,7 +316,8 @@ class Reconcile {
     const auto extent = desk_.log.extent(topic, partition);
     if (!extent) return fail(extent.error());
     if (extent->begin == 0) return {};  // nothing was ever removed
-    std::int64_t oldest = 0;
+    if (request_.kept_for.count() > 0 && since >= desk_.now_ms() - request_.kept_for.count()) return {};
+    std::int64_t oldest = desk_.now_ms();  // all of it was removed
     auto done = desk_.log.scan(topic, partition, extent->begin, extent->end, [&](const Record& record) {
       oldest = to_ms(record.appended);
       return false;

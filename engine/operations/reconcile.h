@@ -16,8 +16,12 @@
 namespace postrider {
 
 struct ReconcileRequest {
-  // By append time, unix ms, [since, until). 0: from the oldest event that is retained; up to now.
+  // By append time, unix ms, [since, until). 0: from the oldest event whose facts are all retained; up to
+  // now.
   std::int64_t since = 0, until = 0;
+  // What our topics hold for at least so long, whatever else they no longer hold. 0: not known.
+  Millis kept_for{0};
+  bool untold_too = false;             // with since 0: the events before, whose facts may have been removed
   TenantId tenant;                     // empty: all
   std::optional<Partition> partition;  // of `events`; nullopt: all
   Offset from = 0;                     // events below are left out: with `partition`

@@ -101,6 +101,7 @@ class Log {
 
   virtual bool can_append(std::size_t bytes) const = 0;
   virtual void append(NewRecord record, std::uint64_t token) = 0;
+  // Commits of a partition take effect in the order of the calls.
   virtual void commit(Partition partition, Offset next, std::string metadata) = 0;
 
   // Follows one partition of another topic from `from` (clamped to what is there), until untail().

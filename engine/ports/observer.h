@@ -53,6 +53,8 @@ class Observer {
   virtual void repeat(const TenantId& tenant) = 0;
   // Routed while the index of first positions did not cover the whole window: perhaps a repeat.
   virtual void perhaps_repeat(const TenantId& tenant) = 0;
+  // Taken from another partition than its key belongs to: its repeats and it may not meet.
+  virtual void misplaced(const TenantId& tenant) = 0;
   virtual void parked(bool attempted) = 0;
   virtual void cancelled(const CancelledFact& fact) = 0;
   // level: "info", "warn", "error". `operation` is a snake_case word: "partition_assigned", "offsets_lost", …

@@ -7,9 +7,11 @@
 #include <rocksdb/write_buffer_manager.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <atomic>
 #include <chrono>
 #include <filesystem>
+#include <tuple>
 #include <vector>
 
 #include "engine/rocks/expiry_filter.h"
@@ -20,13 +22,14 @@
 namespace postrider::rocks {
 namespace {
 
-// DIR/postrider.view: "postrider-view <format> <environment>\n". STORED: raise the format when an older
-// version must not read a view any more; it is then rebuilt.
+// DIR/postrider.view: "postrider-view <format> <environment>\n", twice, so that one damaged byte leaves it
+// ours. STORED: raise the format when an older version must not read a view any more; it is then rebuilt.
 constexpr std::string_view kMarkFile = "/postrider.view";
 constexpr std::string_view kMarkStart = "postrider-view ";
 constexpr std::string_view kFormat = "2 ";
 constexpr std::chrono::seconds kReopenEvery{1};
 constexpr std::uintmax_t kRoomToReopen = std::uintmax_t{16} << 20;
+constexpr std::size_t kWorthSorting = 100;
 constexpr std::string_view kLogKey = "log";  // in the default column family
 
 rocksdb::Slice slice(std::string_view bytes) {
@@ -55,6 +58,27 @@ bool is_empty(const std::string& directory) {
   return !failed;
 }
 
+std::string mark_line(const Environment& environment) {
+  return std::string(kMarkStart).append(kFormat).append(environment.str()).append("\n");
+}
+
+bool is_ours(std::string_view mark) {
+  return mark.starts_with(kMarkStart) || mark.substr(mark.size() / 2).starts_with(kMarkStart);
+}
+
+// The memtable finds the place of a key from that of the one before: neighbours cost half of what strangers
+// do. The changes of one key keep their order.
+std::vector<const StoreBatch::Op*> in_key_order(const StoreBatch& batch) {
+  std::vector<const StoreBatch::Op*> ops;
+  ops.reserve(batch.ops.size());
+  for (const StoreBatch::Op& op : batch.ops) ops.push_back(&op);
+  if (ops.size() < kWorthSorting) return ops;
+  std::stable_sort(ops.begin(), ops.end(), [](const StoreBatch::Op* left, const StoreBatch::Op* right) {
+    return std::tie(left->family, left->key) < std::tie(right->family, right->key);
+  });
+  return ops;
+}
+
 // Judges the mark, or makes it in an empty directory.
 Result<void> check_mark(const std::string& directory, const Environment& environment) {
   const std::string file = directory + std::string(kMarkFile);
@@ -62,12 +86,17 @@ Result<void> check_mark(const std::string& directory, const Environment& environ
   if (!mark) return fail(mark.error());
   if (!*mark) {
     if (!is_empty(directory)) return not_ours(directory);
-    return write_small_file(file,
-                            std::string(kMarkStart).append(kFormat).append(environment.str()).append("\n"));
+    const std::string line = mark_line(environment);
+    return write_small_file(file, line + line);
   }
-  std::string_view found = std::string_view(**mark).substr(0, (*mark)->find('\n'));
-  if (!found.starts_with(kMarkStart)) return not_ours(directory);
+  if (!is_ours(**mark)) return not_ours(directory);
+  std::string_view found = std::string_view(**mark).substr(0, (*mark)->size() / 2);
+  if ((*mark)->substr(found.size()) != found || !found.ends_with('\n')) {
+    return fail(Errc::corrupt, "DATA_CORRUPT", "the mark of the view in " + directory + " is damaged",
+                "the view is rebuilt from the log; if it happens again, check the disk");
+  }
   found.remove_prefix(kMarkStart.size());
+  found.remove_suffix(1);
   const std::string_view theirs = found.substr(found.find(' ') + 1);
   if (theirs != environment.str()) {
     return fail(Errc::denied, "DATA_OTHER_ENVIRONMENT",
@@ -91,10 +120,11 @@ struct RocksStore::Database {
   std::vector<rocksdb::ColumnFamilyHandle*> families;  // the default one first
   std::unique_ptr<rocksdb::DB> db;
   RocksStoreOptions options;
-  bool write_failed = false;
+  rocksdb::Status failure;  // of the write after which it takes no more
   std::chrono::steady_clock::time_point reopen_at;
 
-  rocksdb::Status open();
+  enum class IfMissing { create, refuse };
+  rocksdb::Status open(IfMissing missing);
   void close();
   rocksdb::Status reopen();
 
@@ -108,13 +138,17 @@ struct RocksStore::Database {
   ~Database() { close(); }
 };
 
-rocksdb::Status RocksStore::Database::open() {
+rocksdb::Status RocksStore::Database::open(IfMissing missing) {
   rocksdb::DB* opened = nullptr;
+  auto how = database_options(options, cache);
+  how.create_if_missing = missing == IfMissing::create;
   const rocksdb::Status status =
-      rocksdb::DB::Open(database_options(options, cache), options.directory,
-                        family_options(options, cache, expiry), &families, &opened);
+      rocksdb::DB::Open(how, options.directory, family_options(options, cache, expiry), &families, &opened);
   db.reset(opened);
-  return status;
+  // A file that another one names is gone, or is named wrongly; or all of it is gone while it was in use.
+  const bool damaged = status.IsPathNotFound() || status.IsNotFound() ||
+                       (missing == IfMissing::refuse && status.IsInvalidArgument());
+  return damaged ? rocksdb::Status::Corruption(status.ToString()) : status;
 }
 
 void RocksStore::Database::close() {
@@ -130,13 +164,13 @@ void RocksStore::Database::close() {
 // whole batch. Until there is room the old one goes on serving reads.
 rocksdb::Status RocksStore::Database::reopen() {
   const auto now = std::chrono::steady_clock::now();
-  if (now < reopen_at) return rocksdb::Status::NoSpace("waiting for room");
+  if (now < reopen_at) return failure;
   reopen_at = now + kReopenEvery;
   std::error_code failed;
   if (std::filesystem::space(options.directory, failed).available < kRoomToReopen && !failed)
     return rocksdb::Status::NoSpace("waiting for room");
   close();
-  return open();
+  return open(IfMissing::refuse);
 }
 
 Result<std::unique_ptr<RocksStore>> RocksStore::open(const RocksStoreOptions& options) {
@@ -149,7 +183,7 @@ Result<std::unique_ptr<RocksStore>> RocksStore::open(const RocksStoreOptions& op
   auto database = std::make_unique<Database>();
   database->cache = rocksdb::NewLRUCache(bounded.memory_bytes);
   database->options = bounded;
-  const rocksdb::Status status = database->open();
+  const rocksdb::Status status = database->open(Database::IfMissing::create);
   if (!status.ok()) return failure(status, "open the view in " + options.directory);
   return std::unique_ptr<RocksStore>(new RocksStore(std::move(database)));
 }
@@ -185,13 +219,17 @@ Result<std::optional<std::string>> RocksStore::get(Family family, std::string_vi
 }
 
 Result<void> RocksStore::write(const StoreBatch& batch, bool sync) {
-  if (database_->write_failed) {
+  if (!database_->failure.ok()) {
     const rocksdb::Status reopened = database_->reopen();
-    if (!reopened.ok()) return failure(reopened, "write to the view");
-    database_->write_failed = false;
+    if (!reopened.ok()) {
+      database_->failure = reopened;
+      return failure(reopened, "write to the view");
+    }
+    database_->failure = rocksdb::Status();
   }
   rocksdb::WriteBatch changes;
-  for (const StoreBatch::Op& op : batch.ops) {
+  for (const StoreBatch::Op* each : in_key_order(batch)) {
+    const StoreBatch::Op& op = *each;
     rocksdb::ColumnFamilyHandle* const family = database_->of(op.family);
     const rocksdb::Status added =
         op.value ? changes.Put(family, op.key, *op.value) : changes.Delete(family, op.key);
@@ -201,7 +239,7 @@ Result<void> RocksStore::write(const StoreBatch& batch, bool sync) {
   options.sync = sync;
   const rocksdb::Status status = database_->db->Write(options, &changes);
   if (status.ok()) return {};
-  database_->write_failed = true;
+  database_->failure = status;
   return failure(status, "write to the view");
 }
 
@@ -272,7 +310,7 @@ Result<void> wipe(const std::string& directory) {
   const std::string mark = directory + std::string(kMarkFile);
   const Result<std::optional<std::string>> found = read_small_file(mark);
   if (!found) return fail(found.error());
-  if (!*found || !(*found)->starts_with(kMarkStart)) return not_ours(directory);
+  if (!*found || !is_ours(**found)) return not_ours(directory);
   const rocksdb::Status status = rocksdb::DestroyDB(directory, rocksdb::Options());
   if (!status.ok()) return failure(status, "remove the view in " + directory);
   // The mark goes last: an interrupted wipe can be done again.

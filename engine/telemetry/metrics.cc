@@ -178,6 +178,10 @@ Metrics::Metrics(const std::string& environment, const std::string& version)
           counters(registry_, "postrider_events_perhaps_repeat_total",
                    "Events routed while the index of first positions did not cover the whole window.")
               .Add({})),
+      events_misplaced(
+          counters(registry_, "postrider_events_misplaced_total",
+                   "Events on another partition than Kafka's default partitioner gives their key.")
+              .Add({})),
       fan_out(
           counters(registry_, "postrider_fan_out_total", "Deliveries that events were routed to.").Add({})),
       parked_attempted(parked(registry_, "true")),

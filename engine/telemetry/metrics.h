@@ -58,9 +58,9 @@ class Metrics {
   prometheus::Registry registry_;
 
  public:  // counted directly
-  prometheus::Counter &events_routed, &events_no_match, &events_repeat, &events_perhaps_repeat, &fan_out,
-      &parked_attempted, &parked_unattempted, &state_delivered, &state_parked, &state_dead, &state_cancelled,
-      &breakers_opened, &notes_warn, &notes_error;
+  prometheus::Counter &events_routed, &events_no_match, &events_repeat, &events_perhaps_repeat,
+      &events_misplaced, &fan_out, &parked_attempted, &parked_unattempted, &state_delivered, &state_parked,
+      &state_dead, &state_cancelled, &breakers_opened, &notes_warn, &notes_error;
   std::array<prometheus::Counter*, kCancelReasons> cancelled{};
 
  private:

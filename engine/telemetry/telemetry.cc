@@ -149,6 +149,7 @@ class ShardObserver final : public Observer {
   void no_match(const TenantId&) override { metrics_.events_no_match.Increment(); }
   void repeat(const TenantId&) override { metrics_.events_repeat.Increment(); }
   void perhaps_repeat(const TenantId&) override { metrics_.events_perhaps_repeat.Increment(); }
+  void misplaced(const TenantId&) override { metrics_.events_misplaced.Increment(); }
   void parked(bool attempted) override {
     metrics_.state_parked.Increment();
     (attempted ? metrics_.parked_attempted : metrics_.parked_unattempted).Increment();

@@ -87,6 +87,9 @@ TEST_F(ConfigFile, SetsEveryKindOfValue) {
   const auto config = read(std::string("listen = \"[::1]:0\"\ntenant_from_key = true\n") + kLeast + R"(
 [guard]
 allow = ["127.0.0.0/8", "10.1.0.0/16"]
+ports = [9443, "9000-9099"]
+proxy = "http://10.0.0.5:3128"
+endpoints_per_host = 3
 [limits]
 memory_bytes = "64MiB"
 window = 100
@@ -100,6 +103,11 @@ default = ["5s", "5m"]
   EXPECT_TRUE(config->tenant_from_key);
   ASSERT_EQ(config->guard.allow.size(), 2u);
   EXPECT_EQ(config->guard.allow[1].prefix_bits, 16);
+  ASSERT_EQ(config->guard.ports.size(), 2u);
+  EXPECT_EQ(config->guard.ports[0].last, 9443);
+  EXPECT_EQ(config->guard.endpoints_per_host, 3u);
+  EXPECT_EQ(format_egress_proxy(*config->guard.proxy), "http://10.0.0.5:3128");
+  EXPECT_EQ(config->guard.ports[1].first, 9000);
   EXPECT_EQ(config->limits.memory_bytes, 64u << 20);
   EXPECT_EQ(config->limits.window, 100u);
   EXPECT_EQ(config->delivery.timeout, std::chrono::seconds(2));
@@ -109,6 +117,7 @@ default = ["5s", "5m"]
 TEST_F(ConfigFile, LetsAVariableBeatTheFile) {
   const auto config = read(kLeast, {{"POSTRIDER_LISTEN", "127.0.0.1:9"},
                                     {"POSTRIDER_GUARD_ALLOW", "127.0.0.0/8, 10.0.0.0/8"},
+                                    {"POSTRIDER_GUARD_PORTS", "9443, 9000-9099"},
                                     {"POSTRIDER_DELIVERY_RETRY_CLIENT_ERRORS", "true"},
                                     {"POSTRIDER_LIMITS_WINDOW", "64"},
                                     {"POSTRIDER_DATA", ""},
@@ -117,6 +126,7 @@ TEST_F(ConfigFile, LetsAVariableBeatTheFile) {
   ASSERT_TRUE(config) << config.error().message;
   EXPECT_EQ(config->listen.port, 9);
   EXPECT_EQ(config->guard.allow.size(), 2u);
+  EXPECT_EQ(config->guard.ports.size(), 2u);
   EXPECT_TRUE(config->delivery.retry_client_errors);
   EXPECT_EQ(config->limits.window, 64u);
   EXPECT_EQ(config->environment.str(), "staging");
@@ -176,6 +186,15 @@ TEST_F(ConfigFile, RefusesWrongTypesUnitsAndRangesByName) {
       {"limits.memory_bytes = 1", "limits.memory_bytes"},
       {"guard.allow = [\"127.0.0.1/99\"]", "guard.allow"},
       {"guard.allow = [1]", "guard.allow"},
+      {"guard.ports = [0]", "guard.ports"},
+      {"guard.proxy = \"10.0.0.5:3128\"", "guard.proxy"},
+      {"guard.proxy = \"http://10.0.0.5\"", "guard.proxy"},
+      {"guard.proxy = \"https://10.0.0.5:3128\"", "guard.proxy"},
+      {"guard.proxy = \"http://proxy.example:3128\"", "guard.proxy"},
+      {"guard.proxy = \"http://me:hunter2@10.0.0.5:3128\"", "guard.proxy"},
+      {"guard.proxy = \"http://10.0.0.5:3128/x\"", "guard.proxy"},
+      {"guard.ports = [\"9099-9000\"]", "guard.ports"},
+      {"guard.ports = [true]", "guard.ports"},
       {"listen = \"8080\"", "listen"},
       {"listen = \"example.com:80\"", "listen"},
       {"listen = \"127.0.0.1:65536\"", "listen"},
@@ -186,6 +205,7 @@ TEST_F(ConfigFile, RefusesWrongTypesUnitsAndRangesByName) {
   for (const auto& each : cases) {
     const auto error = refusal(std::string(each.line) + "\n" + kLeast);
     EXPECT_CONTAINS(error.message, "line 1: " + std::string(each.key));
+    EXPECT_LACKS(error.message + error.suggestion, "hunter2");
   }
 }
 

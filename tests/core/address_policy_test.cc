@@ -19,7 +19,7 @@ AddressPolicy allowing(std::vector<std::string> texts) {
     EXPECT_TRUE(range.has_value()) << text;
     if (range) ranges.push_back(*range);
   }
-  return AddressPolicy(std::move(ranges));
+  return AddressPolicy({.allow = std::move(ranges)});
 }
 
 TEST(AddressPolicy, LetsPublicAddressesThrough) {
@@ -53,8 +53,6 @@ TEST(AddressPolicy, LetsPublicAddressesThrough) {
                            "2003::1",
                            "2a00:1450::1",
                            "::ffff:8.8.8.8",
-                           "64:ff9b::808:808",
-                           "2002:808:808::1",
                            "2001:200::1"}) {
     EXPECT_EQ(AddressPolicy().refusal(ip(text)), std::nullopt) << text;
   }
@@ -97,7 +95,7 @@ TEST(AddressPolicy, RefusesEverySpecialAddressByName) {
       {"::1", "loopback"},
       {"::2", "this_network"},  // ::/96, judged by 0.0.0.2
       {"::127.0.0.1", "loopback"},
-      {"::8.8.8.8", "reserved"},
+      {"::8.8.8.8", "v4_compatible"},
       {"fc00::1", "private"},
       {"fdff::1", "private"},
       {"fd00:ec2::254", "metadata"},
@@ -115,7 +113,8 @@ TEST(AddressPolicy, RefusesEverySpecialAddressByName) {
       {"2001:1ff::1", "reserved"},
       {"4000::1", "reserved"},  // not given out
       {"5f00::1", "reserved"},
-      {"::ffff:0:7f00:1", "reserved"},  // SIIT's translated form
+      {"::ffff:0:7f00:1", "loopback"},  // translated, RFC 2765
+      {"::ffff:0:808:808", "translated"},
       // v4-mapped
       {"::ffff:127.0.0.1", "loopback"},
       {"::ffff:10.1.2.3", "private"},
@@ -124,6 +123,7 @@ TEST(AddressPolicy, RefusesEverySpecialAddressByName) {
       // NAT64
       {"64:ff9b::7f00:1", "loopback"},
       {"64:ff9b::a9fe:a9fe", "metadata"},
+      {"64:ff9b::808:808", "nat64"},
       {"64:ff9b:1::7f00:1", "loopback"},
       {"64:ff9b:1::808:808", "nat64_local"},
       {"64:ff9b:1:ffff::1", "this_network"},
@@ -132,17 +132,83 @@ TEST(AddressPolicy, RefusesEverySpecialAddressByName) {
       {"2002:7f00:1::1", "loopback"},
       {"2002:a00:1::", "private"},
       {"2002:a9fe:a9fe::1", "metadata"},
+      {"2002:808:808::1", "6to4"},
       // Teredo: the client's bits are turned
       {"2001:0:808:808:0:1:80ff:fffe", "loopback"},
       {"2001:0:a00:1:0:1:f7f7:f7f7", "private"},
-      {"2001:0:808:808:0:1:5601:5601", "metadata"}};
+      {"2001:0:808:808:0:1:5601:5601", "metadata"},
+      {"2001:0:808:808:0:1:f7f7:f7f7", "teredo"}};
   for (const auto& [text, why] : refused) {
     EXPECT_EQ(AddressPolicy().refusal(ip(text)), why) << text;
   }
 }
 
-TEST(AddressPolicy, LetsTeredoThroughWhereBothAddressesInsideArePublic) {
-  EXPECT_EQ(AddressPolicy().refusal(ip("2001:0:808:808:0:1:f7f7:f7f7")), std::nullopt);
+// Behind a network that has v6 alone, v4 receivers are reached through a translator.
+TEST(AddressPolicy, AnAllowedTunnelIsJudgedByWhatItCarries) {
+  const AddressPolicy policy =
+      allowing({"64:ff9b::/96", "2002::/16", "2001::/32", "::ffff:0:0:0/96", "::/96", "10.1.0.0/16"});
+  for (const char* text : {"64:ff9b::808:808", "64:ff9b::a01:203", "2002:808:808::1", "2002:a01:203::1",
+                           "2001:0:808:808:0:1:f7f7:f7f7", "::ffff:0:808:808", "::8.8.8.8"}) {
+    EXPECT_EQ(policy.refusal(ip(text)), std::nullopt) << text;
+  }
+  for (const auto& [text, why] :
+       std::vector<std::pair<std::string, std::string_view>>{{"64:ff9b::7f00:1", "loopback"},
+                                                             {"64:ff9b::a02:203", "private"},
+                                                             {"64:ff9b::a9fe:a9fe", "metadata"},
+                                                             {"2002:7f00:1::", "loopback"},
+                                                             {"2001:0:a02:1:0:1:f7f7:f7f7", "private"},
+                                                             {"2001:0:808:808:0:1:80ff:fffe", "loopback"},
+                                                             {"::ffff:0:7f00:1", "loopback"},
+                                                             {"::127.0.0.1", "loopback"}}) {
+    EXPECT_EQ(policy.refusal(ip(text)), why) << text;
+  }
+}
+
+// RFC 6052 §2.2: where a translator puts the v4 address follows from the length of its prefix.
+TEST(AddressPolicy, AnAllowedTranslatorsPrefixTellsWhereTheV4AddressStands) {
+  const auto judged = [](const char* range, const char* text) { return allowing({range}).refusal(ip(text)); };
+  EXPECT_EQ(judged("64:ff9b:1::/48", "64:ff9b:1:a9fe:a9:fe00::"), "metadata");
+  EXPECT_EQ(judged("64:ff9b:1::/48", "64:ff9b:1:808:8:800::"), std::nullopt);
+  EXPECT_EQ(judged("64:ff9b:1:a900::/56", "64:ff9b:1:a97f:0:1::"), "loopback");
+  EXPECT_EQ(judged("64:ff9b:1:a900::/56", "64:ff9b:1:a908:8:808::"), std::nullopt);
+  EXPECT_EQ(judged("64:ff9b:1:2::/64", "64:ff9b:1:2:a:1:200:0"), "private");
+  EXPECT_EQ(judged("64:ff9b:1:2::/64", "64:ff9b:1:2:8:808:800:0"), std::nullopt);
+  EXPECT_EQ(judged("64:ff9b:1:2:3:4::/96", "64:ff9b:1:2:3:4:a9fe:a9fe"), "metadata");
+  EXPECT_EQ(judged("64:ff9b:1:2:3:4::/96", "64:ff9b:1:2:3:4:808:808"), std::nullopt);
+}
+
+TEST(AddressPolicy, RefusesTheMachinesOwnAddressesUnlessTheyAreAllowed) {
+  const std::vector<IpAddress> own{ip("127.0.0.1"), ip("93.184.216.34"), ip("2606:4700::5")};
+  const AddressPolicy policy({.own = own});
+  EXPECT_EQ(policy.refusal(ip("93.184.216.34")), "own_address");
+  EXPECT_EQ(policy.refusal(ip("::ffff:93.184.216.34")), "own_address");
+  EXPECT_EQ(policy.refusal(ip("2606:4700::5")), "own_address");
+  EXPECT_EQ(policy.refusal(ip("127.0.0.1")), "loopback");
+  EXPECT_EQ(policy.refusal(ip("93.184.216.35")), std::nullopt);
+  const AddressPolicy open(
+      {.allow = {*parse_range("93.184.216.0/24"), *parse_range("64:ff9b::/96")}, .own = own});
+  EXPECT_EQ(open.refusal(ip("93.184.216.34")), std::nullopt);
+  EXPECT_EQ(open.refusal(ip("2606:4700::5")), "own_address");
+}
+
+TEST(AddressPolicy, KnowsWhichPortsMayBeDialled) {
+  const AddressPolicy policy(
+      {.allow = {*parse_range("10.0.0.0/8")}, .ports = {{9443, 9443}, {10000, 10099}}});
+  for (const std::uint16_t port : std::initializer_list<std::uint16_t>{443, 8443, 9443, 10000, 10099}) {
+    EXPECT_EQ(policy.refusal(ip("8.8.8.8"), port, false), std::nullopt) << port;
+  }
+  for (const std::uint16_t port :
+       std::initializer_list<std::uint16_t>{1, 22, 25, 80, 442, 444, 8080, 9442, 9999, 10100, 65535}) {
+    EXPECT_EQ(policy.refusal(ip("8.8.8.8"), port, false), "port") << port;
+    EXPECT_EQ(policy.refusal(ip("10.1.1.1"), port, false), "port") << "allowed, and not in development";
+  }
+  EXPECT_EQ(policy.refusal(ip("127.0.0.1"), 22, false), "loopback");
+}
+
+TEST(AddressPolicy, LeavesPortsOfAllowedAddressesAloneInDevelopment) {
+  const AddressPolicy policy({.allow = {*parse_range("10.0.0.0/8")}, .development = true});
+  EXPECT_EQ(policy.refusal(ip("10.1.1.1"), 9000, false), std::nullopt);
+  EXPECT_EQ(policy.refusal(ip("8.8.8.8"), 9000, false), "port");
 }
 
 TEST(AddressPolicy, AllowedRangesOverride) {
@@ -166,19 +232,26 @@ TEST(AddressPolicy, AnAllowedV4RangeOpensNoTunnelToIt) {
 
 TEST(AddressPolicy, AV6RangeOfEverythingHoldsNoV4) {
   EXPECT_EQ(allowing({"::/0"}).refusal(ip("127.0.0.1")), "loopback");
+  EXPECT_EQ(allowing({"::/0"}).refusal(ip("::ffff:127.0.0.1")), "loopback");  // dialled as v4
+  EXPECT_EQ(allowing({"::ffff:127.0.0.0/104"}).refusal(ip("127.0.0.1")), std::nullopt);
   EXPECT_EQ(allowing({"0.0.0.0/0"}).refusal(ip("::1")), "loopback");
   EXPECT_EQ(allowing({"0.0.0.0/0"}).refusal(ip("10.0.0.1")), std::nullopt);
 }
 
-TEST(AddressPolicy, KnowsAllowedLoopback) {
-  const AddressPolicy policy = allowing({"127.0.0.0/8", "10.0.0.0/8"});
-  EXPECT_TRUE(policy.is_allowed_loopback(ip("127.0.0.1")));
-  EXPECT_TRUE(policy.is_allowed_loopback(ip("::ffff:127.0.0.1")));
-  EXPECT_FALSE(policy.is_allowed_loopback(ip("::1")));
-  EXPECT_FALSE(policy.is_allowed_loopback(ip("10.0.0.1")));
-  EXPECT_FALSE(policy.is_allowed_loopback(ip("8.8.8.8")));
-  EXPECT_FALSE(AddressPolicy().is_allowed_loopback(ip("127.0.0.1")));
-  EXPECT_TRUE(allowing({"::1"}).is_allowed_loopback(ip("::1")));
+TEST(AddressPolicy, LetsPlainHttpGoToAllowedLoopbackInDevelopmentAlone) {
+  const auto judged = [](std::vector<IpRange> allow, bool development, const char* text) {
+    return AddressPolicy({.allow = std::move(allow), .development = development})
+        .refusal(ip(text), 9000, true);
+  };
+  const std::vector<IpRange> allow{*parse_range("127.0.0.0/8"), *parse_range("10.0.0.0/8")};
+  EXPECT_EQ(judged(allow, true, "127.0.0.1"), std::nullopt);
+  EXPECT_EQ(judged(allow, true, "::ffff:127.0.0.1"), std::nullopt);
+  EXPECT_EQ(judged({*parse_range("::1")}, true, "::1"), std::nullopt);
+  EXPECT_EQ(judged(allow, true, "::1"), "loopback");
+  EXPECT_EQ(judged(allow, true, "10.0.0.1"), "plain_http");
+  EXPECT_EQ(judged(allow, true, "8.8.8.8"), "plain_http");
+  EXPECT_EQ(judged(allow, false, "127.0.0.1"), "plain_http");
+  EXPECT_EQ(judged({}, true, "127.0.0.1"), "loopback");
 }
 
 TEST(IpAddress, IsReadInItsCanonicalSpellingOnly) {
@@ -212,8 +285,11 @@ RC_GTEST_PROP(AddressPolicy, JudgesEverySpellingOfAV4AddressAlike, ()) {
   }
   const auto judged = AddressPolicy().refusal(v4);
   RC_ASSERT(AddressPolicy().refusal(mapped) == judged);
-  RC_ASSERT(AddressPolicy().refusal(nat64) == judged);
-  RC_ASSERT(AddressPolicy().refusal(six_to_four) == judged);
+  RC_ASSERT(AddressPolicy().refusal(nat64) == judged.value_or("nat64"));
+  RC_ASSERT(AddressPolicy().refusal(six_to_four) == judged.value_or("6to4"));
+  const AddressPolicy open = allowing({"64:ff9b::/96", "2002::/16"});
+  RC_ASSERT(open.refusal(nat64) == judged);
+  RC_ASSERT(open.refusal(six_to_four) == judged);
 }
 
 TEST(IpRange, IsReadWithItsPrefix) {
@@ -234,6 +310,19 @@ TEST(IpRange, IsRefusedWithItsReason) {
     ASSERT_FALSE(range.has_value()) << text;
     EXPECT_EQ(range.error().code, "INVALID_ADDRESS_RANGE");
     EXPECT_FALSE(range.error().suggestion.empty());
+  }
+}
+
+TEST(Ports, AreReadAloneAndAsRanges) {
+  EXPECT_EQ(format_ports(*parse_ports("9443")), "9443");
+  EXPECT_EQ(format_ports(*parse_ports("9000-9099")), "9000-9099");
+  EXPECT_EQ(format_ports(*parse_ports("1-65535")), "1-65535");
+  for (const char* text : {"", "0", "65536", "-1", "+1", "080", "9099-9000", "9000-", "-9000", "9000-9099-1",
+                           "9 000", "https", "0-5", "99999999999"}) {
+    const auto ports = parse_ports(text);
+    ASSERT_FALSE(ports.has_value()) << text;
+    EXPECT_EQ(ports.error().code, "INVALID_PORTS");
+    EXPECT_FALSE(ports.error().suggestion.empty());
   }
 }
 

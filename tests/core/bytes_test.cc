@@ -98,12 +98,22 @@ TEST(Base62, IsPinned) {
   EXPECT_EQ(base62(hash), "000SYW7RiJxkEgOGusQGwp");
 }
 
+TEST(Base62, IsReadBackOnlyWhenItIsOne) {
+  EXPECT_TRUE(parse_base62("7n42DGM5Tflk9n8mt7Fhc7"));
+  EXPECT_FALSE(parse_base62("7n42DGM5Tflk9n8mt7Fhc8")) << "2^128";
+  EXPECT_FALSE(parse_base62("zzzzzzzzzzzzzzzzzzzzzz"));
+  EXPECT_FALSE(parse_base62("7n42DGM5Tflk9n8mt7Fhc"));
+  EXPECT_FALSE(parse_base62("7n42DGM5Tflk9n8mt7Fhc-"));
+  EXPECT_FALSE(parse_base62(""));
+}
+
 RC_GTEST_PROP(Base62, KeepsTheOrderOfTheHashes, ()) {
   Hash128 left, right;
   for (auto& byte : left.bytes) byte = *rc::gen::arbitrary<unsigned char>();
   for (auto& byte : right.bytes) byte = *rc::gen::arbitrary<unsigned char>();
   RC_ASSERT((left < right) == (base62(left) < base62(right)));
   RC_ASSERT(base62(left).size() == 22u);
+  RC_ASSERT(parse_base62(base62(left)) == left);
 }
 
 }  // namespace

@@ -151,6 +151,13 @@ TEST(Url, AtItsLongestIsRead) {
   EXPECT_TRUE(parse_url(start + std::string(2048 - start.size(), 'x')).has_value());
 }
 
+// It was taken when it was declared, and refused each time something should have been sent.
+TEST(Url, ThatIsLongestWithoutAPathIsNotTakenSinceItIsWrittenWithOne) {
+  const std::string start = "https://example.com?";
+  EXPECT_TRUE(parse_url(start + std::string(2047 - start.size(), 'x')).has_value());
+  EXPECT_FALSE(parse_url(start + std::string(2048 - start.size(), 'x')).has_value());
+}
+
 TEST(Url, NeverEchoesWhatMayBeSecret) {
   for (const std::string& text :
        {std::string("https://user:canary@example.com/"), std::string("https://example.com/?token=canary\n"),

@@ -17,13 +17,13 @@
 namespace postrider::test {
 
 inline AddressPolicy loopback_allowed() {
-  return AddressPolicy({*parse_range("127.0.0.0/8"), *parse_range("::1/128")});
+  return AddressPolicy(
+      {.allow = {*parse_range("127.0.0.0/8"), *parse_range("::1/128")}, .development = true});
 }
 
 inline CurlTransport::Options development() {
   CurlTransport::Options options;
   options.policy = loopback_allowed();
-  options.allow_plain_http_loopback = true;
   options.ca_file = trusted_authority().pem_file();
   return options;
 }

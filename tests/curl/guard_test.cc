@@ -1,8 +1,10 @@
 // What may be dialled, what may be sent, and that a refusal leaves no byte.
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <cstdlib>
 
+#include "engine/curl/connect_guard.h"
 #include "engine/curl/header_list.h"
 #include "tests/curl/certificates.h"
 #include "tests/curl/client.h"
@@ -80,7 +82,7 @@ TEST(ConnectGuard, RefusesAPooledConnectionOnceThePolicyForbidsIt) {
 TEST(ConnectGuard, KeepsPlainHttpToAllowedLoopback) {
   ScriptedServer server(always(kOk));
   auto options = development();
-  options.allow_plain_http_loopback = false;
+  options.policy = AddressPolicy({.allow = {*parse_range("127.0.0.0/8")}, .ports = {{1, 65535}}});
   EXPECT_EQ(code_of(Client(options).exchange(request_to(plain(server.port()))).error), "denied");
   EXPECT_EQ(code_of(Client(strict()).exchange(request_to(plain(server.port()))).error), "denied");
   // A public address may be dialled, but never without TLS.
@@ -88,6 +90,36 @@ TEST(ConnectGuard, KeepsPlainHttpToAllowedLoopback) {
   request.timeout = Millis(300);
   EXPECT_EQ(code_of(Client().exchange(request).error), "denied");
   EXPECT_EQ(server.connections(), 0U);
+}
+
+TEST(ConnectGuard, KeepsToItsPorts) {
+  const auto tls = trusted_authority().server("DNS:receiver.test");
+  ScriptedServer server(always(kOk), tls.get());
+  auto options = development();
+  const std::vector<IpRange> allow{*parse_range("127.0.0.0/8")};
+  options.policy = AddressPolicy({.allow = allow});
+  EXPECT_EQ(code_of(Client(options).exchange(request_to(secure(server.port()))).error), "denied");
+  EXPECT_EQ(server.connections(), 0U);
+  options.policy = AddressPolicy({.allow = allow, .ports = {{server.port(), server.port()}}});
+  EXPECT_EQ(Client(options).exchange(request_to(secure(server.port()))).status, 200);
+}
+
+TEST(ConnectGuard, KnowsTheAddressesOfThisMachine) {
+  const auto own = own_addresses();
+  EXPECT_NE(std::find(own.begin(), own.end(), *parse_ip("127.0.0.1")), own.end());
+}
+
+// They come and go while the daemon runs: open connections are asked again too.
+TEST(ConnectGuard, RefusesWhatBecomesAnAddressOfThisMachine) {
+  std::vector<IpAddress> own;
+  auto options = strict();
+  options.own = [&] { return own; };
+  Client client(options);
+  auto request = request_to("https://receiver.test/", {"192.0.43.7"});
+  request.timeout = Millis(300);
+  own = {*parse_ip("192.0.43.7")};
+  EXPECT_EQ(code_of(client.exchange(request).error), "denied");
+  EXPECT_EQ(client.transport->open_sockets(), 0U);
 }
 
 TEST(ConnectGuard, HearsNoProxyFromTheEnvironment) {
@@ -101,6 +133,88 @@ TEST(ConnectGuard, HearsNoProxyFromTheEnvironment) {
   for (const char* name : {"http_proxy", "https_proxy", "all_proxy", "ALL_PROXY"}) ::unsetenv(name);
   EXPECT_EQ(proxy.connections(), 0U);
   EXPECT_EQ(server.requests().size(), 1U);
+}
+
+// A proxy that keeps to CONNECT, and relays to the one receiver that there is.
+ScriptedServer::Handler tunnel_to(std::uint16_t receiver) {
+  return [receiver](Connection& connection) {
+    if (!connection.read_request()) return;
+    connection.send("HTTP/1.1 200 Connection established\r\nVia: 1.1 proxy\r\n\r\n");
+    connection.relay_to(receiver);
+  };
+}
+
+CurlTransport::Options through(const ScriptedServer& proxy) {
+  auto options = strict();
+  options.proxy = parse_egress_proxy("http://127.0.0.1:" + std::to_string(proxy.port())).value();
+  return options;
+}
+
+TEST(EgressProxy, IsAskedForTheVettedAddressAndSeesNothingElse) {
+  const auto tls = trusted_authority().server("DNS:receiver.test");
+  ScriptedServer receiver(always(kOk), tls.get());
+  ScriptedServer proxy(tunnel_to(receiver.port()));
+  Client client(through(proxy));
+  const Outcome outcome = client.exchange(request_to("https://receiver.test/hook", {"93.184.216.34"}));
+  EXPECT_EQ(outcome.status, 200);
+  EXPECT_EQ(outcome.dialled, "93.184.216.34");
+  ASSERT_EQ(proxy.requests().size(), 1U);
+  const std::string asked = proxy.requests().front();
+  EXPECT_EQ(asked.find("CONNECT 93.184.216.34:443 HTTP/1.1\r\n"), 0U) << asked;
+  EXPECT_EQ(asked.find("webhook"), std::string::npos) << asked;
+  EXPECT_EQ(asked.find("receiver.test"), std::string::npos) << asked;
+  ASSERT_EQ(receiver.requests().size(), 1U);
+  EXPECT_NE(receiver.requests().front().find("Host: receiver.test\r\n"), std::string::npos);
+}
+
+TEST(EgressProxy, IsNotAskedForWhatTheGuardRefuses) {
+  ScriptedServer proxy(always(kOk));
+  Client client(through(proxy));
+  for (const char* address : {"127.0.0.1", "10.0.0.1", "169.254.169.254", "::1", "64:ff9b::a00:1"}) {
+    EXPECT_EQ(code_of(client.exchange(request_to("https://receiver.test/", {address})).error), "denied");
+  }
+  EXPECT_EQ(code_of(client.exchange(request_to("https://receiver.test:25/", {"93.184.216.34"})).error),
+            "denied");
+  EXPECT_EQ(code_of(client.exchange(request_to("http://receiver.test/", {"93.184.216.34"})).error), "denied");
+  EXPECT_EQ(proxy.connections(), 0U);
+}
+
+// A tunnel leads to one address: once the name has another, so must the tunnel.
+TEST(EgressProxy, KeepsATunnelForItsAddressAlone) {
+  const auto tls = trusted_authority().server("DNS:receiver.test");
+  ScriptedServer receiver(always(kOk), tls.get());
+  ScriptedServer proxy(tunnel_to(receiver.port()));
+  Client client(through(proxy));
+  for (const char* address : {"93.184.216.34", "93.184.216.34", "93.184.216.35"}) {
+    EXPECT_EQ(client.exchange(request_to("https://receiver.test/hook", {address})).status, 200);
+  }
+  ASSERT_EQ(proxy.requests().size(), 2U);
+  EXPECT_EQ(proxy.requests()[1].find("CONNECT 93.184.216.35:443"), 0U);
+}
+
+TEST(EgressProxy, IsLeftOutForAllowedAddressesAndNobodyElse) {
+  ScriptedServer receiver(always(kOk));
+  ScriptedServer proxy(tunnel_to(receiver.port()));
+  auto options = through(proxy);
+  options.policy = loopback_allowed();
+  ::setenv("no_proxy", "*", 1);
+  Client client(options);
+  EXPECT_EQ(client.exchange(request_to(plain(receiver.port()))).status, 200);
+  EXPECT_EQ(proxy.connections(), 0U);
+  auto outside = request_to("https://receiver.test/hook", {"93.184.216.34"});
+  outside.timeout = Millis(2000);
+  client.exchange(outside);
+  ::unsetenv("no_proxy");
+  EXPECT_EQ(proxy.connections(), 1U);
+}
+
+TEST(EgressProxy, ThatRefusesIsAFailedConnectionAndNoAnswer) {
+  const std::string answer = "HTTP/1.1 403 Forbidden\r\nRetry-After: 7\r\nContent-Length: 4\r\n\r\nno!\n";
+  ScriptedServer proxy(always(answer));
+  const Outcome outcome =
+      Client(through(proxy)).exchange(request_to("https://receiver.test/hook", {"93.184.216.34"}));
+  EXPECT_EQ(code_of(outcome.error), "connect");
+  EXPECT_EQ(outcome.status, 0);
 }
 
 TEST(RequestHeaders, WithLineBreaksAreRefusedAndNothingIsSent) {

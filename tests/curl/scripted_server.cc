@@ -2,6 +2,7 @@
 
 #include <arpa/inet.h>
 #include <netinet/in.h>
+#include <poll.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -106,6 +107,24 @@ void Connection::wait_until_closed() {
   }
 }
 
+void Connection::relay_to(std::uint16_t port) {
+  socklen_t size = 0;
+  const sockaddr_storage address = address_of_literal("127.0.0.1", port, size);
+  const int other = ::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+  bool open = ::connect(other, reinterpret_cast<const sockaddr*>(&address), size) == 0;
+  pollfd sides[2] = {{socket_, POLLIN, 0}, {other, POLLIN, 0}};
+  char chunk[16384];
+  while (open && ::poll(sides, 2, -1) > 0) {
+    for (const int from : {0, 1}) {
+      if (sides[from].revents == 0) continue;
+      const long got = ::recv(sides[from].fd, chunk, sizeof(chunk), 0);
+      open = open && got > 0 &&
+             ::send(sides[1 - from].fd, chunk, static_cast<std::size_t>(got), MSG_NOSIGNAL) == got;
+    }
+  }
+  ::close(other);
+}
+
 void Connection::reset() {
   const linger hard{1, 0};
   ::setsockopt(socket_, SOL_SOCKET, SO_LINGER, &hard, sizeof(hard));
@@ -160,6 +179,7 @@ void ScriptedServer::serve(int socket) {
   const std::lock_guard lock(mutex_);
   open_.erase(std::find(open_.begin(), open_.end(), socket));
   ::close(socket);
+  ++ended_;
 }
 
 void ScriptedServer::note_request(const std::string& request) {

@@ -25,6 +25,7 @@ class Connection {
   bool send(std::string_view bytes);  // false: the peer is gone
   void wait_until_closed();           // reads and drops
   void reset();                       // RST instead of FIN
+  void relay_to(std::uint16_t port);  // of 127.0.0.1: byte for byte, until either side closes
   ScriptedServer& server() { return server_; }
 
  private:
@@ -50,6 +51,7 @@ class ScriptedServer {
 
   std::uint16_t port() const { return port_; }
   std::size_t connections() const { return connections_; }
+  std::size_t ended() const { return ended_; }  // connections that we have closed
   std::size_t bytes_received() const { return bytes_received_; }
   std::vector<std::string> requests();
   bool stopping() const { return stopping_; }
@@ -65,7 +67,7 @@ class ScriptedServer {
   int listener_ = -1;
   std::uint16_t port_ = 0;
   std::atomic<bool> stopping_{false};
-  std::atomic<std::size_t> connections_{0}, bytes_received_{0};
+  std::atomic<std::size_t> connections_{0}, ended_{0}, bytes_received_{0};
   std::mutex mutex_;
   std::vector<std::string> requests_;
   std::vector<int> open_;  // shut down at the end

@@ -164,7 +164,13 @@ TEST(CurlTransport, ClosesAConnectionWhenTheReceiverAsks) {
 TEST(CurlTransport, ReplacesAConnectionThatDiedWhileItRested) {
   ScriptedServer server(once(kOk));
   Client client;
-  for (int i = 0; i < 3; ++i) EXPECT_EQ(client.exchange(request_to(plain(server.port()))).status, 200);
+  for (std::size_t i = 1; i <= 3; ++i) {
+    EXPECT_EQ(client.exchange(request_to(plain(server.port()))).status, 200);
+    const auto deadline = std::chrono::steady_clock::now() + std::chrono::seconds(20);
+    while (server.ended() < i && std::chrono::steady_clock::now() < deadline)
+      std::this_thread::sleep_for(std::chrono::milliseconds(1));
+    ASSERT_EQ(server.ended(), i);
+  }
   EXPECT_EQ(server.connections(), 3U);
   pollfd wake{client.transport->wake_fd(), POLLIN, 0};
   for (int i = 0; i < 3; ++i) {

@@ -33,6 +33,35 @@ TEST(Delivery, IsSentOnceToEachSubscribedEndpointAndSettles) {
   EXPECT_EQ(world.parked().size(), 0u) << "a first success needs no record of parked";
 }
 
+// What was planned right after an acknowledgement that took long, and comes back after a prompt one.
+TEST(Delivery, NoRetryIsEarlyHoweverLongAnAcknowledgementTook) {
+  World world;
+  world.begin().config.attempt_timeout = seconds(3);
+  world.one().restart();
+  world.one().log->assign({0});
+  world.declare("slow", [](EndpointSpec& spec) { spec.types = {"slow"}; });
+  world.declare("main", [](EndpointSpec& spec) {
+    spec.types = {"order.created"};
+    spec.retry = *parse_retry_policy({"1s"});
+  });
+  world.transport.answer = [](const std::string& host, int n) -> std::optional<Outcome> {
+    if (host == "main.example" && n == 1) return std::nullopt;
+    return answered(200);
+  };
+  world.run(seconds(5));
+  world.one().log->acknowledge = false;
+  world.publish("a", "slow");
+  world.publish("b");
+  world.run(Millis(100));
+  ASSERT_EQ(world.transport.hanging(), 1u);
+  const std::int64_t ends = world.transport.next_timeout();
+  world.run(Millis(ends - world.clocks.steady_ms));
+  ASSERT_EQ(world.transport.hanging(), 1u);
+  world.one().log->acknowledge = true;  // of what was appended nearly three seconds ago
+  ASSERT_TRUE(world.run_until([&] { return world.transport.at("main.example").size() == 2; }));
+  EXPECT_GE(world.transport.at("main.example")[1].steady_ms - ends, 800);
+}
+
 TEST(Delivery, CarriesOneWebhookIdAndAFreshSignatureOnEveryRetry) {
   World world;
   world.begin();

@@ -268,6 +268,23 @@ TEST(Endpoint, OnAPrivateAddressIsRefusedWhenDeclaredAndAgainWhenSent) {
   EXPECT_TRUE(world.transport.arrivals.empty());
 }
 
+TEST(Endpoint, OfATenantThatHasEnoughAtItsHostIsRefused) {
+  World world;
+  world.begin().config.endpoints_per_host = 2;
+  world.one().restart();
+  world.one().log->assign({0});
+  const auto at_one_host = [](EndpointSpec& spec) { spec.url = "https://hooks.example/" + spec.id.str(); };
+  world.declare("one", at_one_host);
+  world.declare("two", at_one_host);
+  EXPECT_THROW(world.declare("three", at_one_host), std::runtime_error);
+  world.declare("two", [&](EndpointSpec& spec) {  // what is there may change
+    at_one_host(spec);
+    spec.types = {"order.*"};
+  });
+  world.declare("two", [](EndpointSpec& spec) { spec.url += "/elsewhere"; });
+  world.declare("three", at_one_host);
+}
+
 TEST(Endpoint, AppliedTwiceChangesNothing) {
   World world;
   world.begin();

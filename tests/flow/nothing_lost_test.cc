@@ -310,6 +310,23 @@ TEST(NothingLost, AnAttemptThatHadToWaitIsNotSentOnceThePartitionIsGone) {
   EXPECT_FALSE(world.one().shard->may_still_send(token));
 }
 
+// A producer that is told "no such token" gives its event up; one that is told "not now" tries again.
+TEST(NothingLost, ATokenIsNotCalledWrongBeforeTheRegistryIsRead) {
+  World world;
+  world.add_instance();
+  std::optional<Result<bool>> answer;
+  const auto ask = [&] {
+    world.one().shard->service().accepts_token("00", [&](Result<bool> said) { answer = std::move(said); });
+  };
+  ask();
+  ASSERT_TRUE(answer && !answer->has_value());
+  EXPECT_EQ(answer->error().code, "SERVICE_UNAVAILABLE");
+  ASSERT_TRUE(world.run_until([&] { return world.one().log->joined; }, seconds(5)));
+  ask();
+  ASSERT_TRUE(answer && answer->has_value());
+  EXPECT_FALSE(**answer);
+}
+
 TEST(NothingLost, OneAnswerTokenResetsRevokeTheOlderOnesBeforeTheyAnswer) {
   World world;
   world.begin();

@@ -49,6 +49,22 @@ TEST_P(Restart, ContinuesParkedDeliveriesAtTheirTime) {
   EXPECT_TRUE(world.dead_letters().empty());
 }
 
+TEST_P(Restart, FindsAndCountsWhatIsParked) {
+  World world;
+  world.begin();
+  world.declare("main", [](EndpointSpec& spec) { spec.retry = *parse_retry_policy({"1h"}); });
+  world.transport.answer = [](const std::string&, int) { return answered(503); };
+  world.publish("e1");
+  ASSERT_TRUE(world.run_until([&] { return world.committed() == 1 && world.parked_now() == 1; }));
+  restart(world, GetParam());
+  world.run(seconds(10));
+  std::size_t found = 0;
+  world.one().shard->service().find_deliveries(
+      "e1", [&](Result<std::vector<DeliveryId>> ids) { found = ids->size(); });
+  EXPECT_EQ(found, 1u);
+  EXPECT_EQ(world.one().observer.last.parked, 1u);
+}
+
 TEST_P(Restart, DeliversAnEventThatWasReadButNotSettled) {
   World world;
   world.begin();
@@ -307,6 +323,59 @@ TEST(Owner, WhoseGroupLostItsOffsetsStopsAndNamesTheCommand) {
   EXPECT_FALSE(readiness.ready());
 }
 
+std::string complaints(World& world) {
+  std::string all;
+  world.one().shard->service().readiness([&](Result<Readiness> ready) {
+    for (const std::string& one : ready->complaints) all += one + "\n";
+  });
+  return all;
+}
+
+TEST(Owner, ComplainsNoMoreOfARefusedPartitionThatItHasLet) {
+  World world;
+  world.begin();
+  world.declare("main");
+  for (int i = 0; i < 5; ++i) world.publish("e" + std::to_string(i));
+  ASSERT_TRUE(world.run_until([&] { return world.committed() == 5; }));
+  world.run(minutes(2));
+  world.cluster.commits.clear();
+  world.one().restart();
+  ASSERT_TRUE(world.run_until([&] { return world.one().log->joined; }));
+  world.one().log->assign({0});
+  world.run(seconds(10));
+  EXPECT_NE(complaints(world).find("offsets rebuild"), std::string::npos);
+  world.one().log->revoke({0});
+  world.run(seconds(10));
+  EXPECT_EQ(complaints(world), "");
+}
+
+// It stood still after it was assigned, and compaction has left only what its successor wrote.
+TEST(Owner, IsNotRefusedForTheMarkOfWhoTookOverAfterIt) {
+  World world;
+  world.begin();
+  world.declare("main");
+  world.publish("e1");
+  ASSERT_TRUE(world.run_until([&] { return world.committed() == 1; }));
+  world.one().store.rows.clear();
+  world.one().restart();
+  ASSERT_TRUE(world.run_until([&] { return world.one().log->joined; }));
+  world.one().log->assign({0});
+  for (int i = 2; i < 5; ++i) world.publish("e" + std::to_string(i));
+  OwnerMark later;
+  later.log = kIdentity;
+  later.instance = "another";
+  later.committed = 4;
+  later.events_end = 4;
+  world.cluster.append({.topic = Topic::parked,
+                        .partition = 0,
+                        .key = std::string(kOwnerKey),
+                        .value = wire::encode(kEnvironment, later),
+                        .headers = {}});
+  world.cluster.compact(Topic::parked, 0);
+  world.run(seconds(10));
+  EXPECT_FALSE(world.one().observer.noted("partition_stopped"));
+}
+
 TEST(Owner, NamesTheFirstOffsetThatItCommitsAtOnce) {
   World world;
   world.begin();
@@ -323,14 +392,6 @@ TEST(Owner, NamesTheFirstOffsetThatItCommitsAtOnce) {
   EXPECT_EQ(newest->committed, 1);
 }
 
-std::string complaints(World& world) {
-  std::string all;
-  world.one().shard->service().readiness([&](Result<Readiness> ready) {
-    for (const std::string& one : ready->complaints) all += one + "\n";
-  });
-  return all;
-}
-
 TEST(Stall, OfCommitsIsNamedWithinHalfAMinute) {
   World world;
   world.begin();
@@ -342,6 +403,19 @@ TEST(Stall, OfCommitsIsNamedWithinHalfAMinute) {
   world.one().log->commits_succeed = true;
   world.run(seconds(5));
   EXPECT_EQ(complaints(world), "");
+}
+
+// The embedded log's session has no end; its daemon may have nothing to do for an hour.
+TEST(Stall, IsNotSeenWhereThereIsNothingToDo) {
+  for (const Millis session : {Millis(6'000), Millis(hours(24 * 365))}) {
+    World world;
+    world.begin();
+    world.one().log->session = session;
+    for (int minute = 0; minute < 10; ++minute) {
+      world.run(Millis(17'777));
+      EXPECT_EQ(complaints(world), "");
+    }
+  }
 }
 
 TEST(Stall, OfSettlingIsNamedWithItsOffset) {
@@ -421,19 +495,6 @@ TEST(Clock, ThatIsWrongOnThisHostSendsNothingEarly) {
   ASSERT_TRUE(world.run_until([&] { return world.transport.arrivals.size() == 2; }, minutes(1)));
   EXPECT_GE(world.transport.arrivals[1].log_ms, due);
   EXPECT_LE(world.transport.arrivals[1].log_ms, due + 500);
-}
-
-TEST(Drain, SettlesWhatCanBeSettledAndLetsGo) {
-  World world;
-  world.begin();
-  world.declare("main");
-  for (int i = 0; i < 20; ++i) world.publish("e" + std::to_string(i));
-  world.run(Millis(20));
-  world.one().shard->drain();
-  ASSERT_TRUE(world.run_until([&] { return world.one().shard->drained(); }, seconds(5)));
-  const std::size_t sent = world.transport.arrivals.size();
-  EXPECT_EQ(static_cast<std::size_t>(world.committed()), sent)
-      << "each sent one is committed, each other is left";
 }
 
 }  // namespace

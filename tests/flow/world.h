@@ -91,7 +91,7 @@ class TestLog : public Log {
   void ask_end(Topic topic, Partition partition) override;
   void fetch(Position position, std::uint64_t token) override;
   Partition partitions() const override { return cluster_.partitions; }
-  Millis session_timeout() const override { return std::chrono::seconds(15); }
+  Millis session_timeout() const override { return session; }
 
   // What the group does with this member.
   void assign(std::vector<Partition> partitions);
@@ -110,6 +110,7 @@ class TestLog : public Log {
   bool fetches_lost = false;                    // and nobody says so
   std::map<Topic, std::vector<Offset>> tailed;  // where each tail began
   std::size_t append_max = 100000;
+  Millis session{15'000};
 
  private:
   using Answer = std::function<void(LogListener&)>;
@@ -249,6 +250,7 @@ class TestObserver : public Observer {
   void no_match(const TenantId&) override { ++no_matches; }
   void repeat(const TenantId&) override { ++repeats; }
   void perhaps_repeat(const TenantId&) override { ++perhaps_repeats; }
+  void misplaced(const TenantId&) override { ++misplaced_events; }
   void parked(bool) override { ++parked_unattempted; }
   void cancelled(const CancelledFact& fact) override { cancels.push_back(fact); }
   void note(std::string_view level, std::string_view operation, std::string_view message,
@@ -262,6 +264,7 @@ class TestObserver : public Observer {
   std::vector<std::string> changes;
   bool breaker_open = false;
   int events = 0, no_matches = 0, repeats = 0, perhaps_repeats = 0, parked_unattempted = 0;
+  int misplaced_events = 0;
   ShardGauges last;
   bool noted(std::string_view operation) const;
 };

@@ -1,3 +1,5 @@
+#include <librdkafka/rdkafka.h>
+
 #include <thread>
 
 #include "engine/core/partitioner.h"
@@ -127,6 +129,34 @@ TEST_F(KafkaLog, ReleasesByItselfAfterFiveSeconds) {
   for (const auto& each : stubborn.committed) EXPECT_FALSE(each.acknowledged);
 }
 
+// The member may be given a partition again while its owner still works for the former assignment.
+TEST_F(KafkaLog, ACommitOfAFormerAssignmentIsRefusedUntilTheNextOneIsTold) {
+  Recorder stubborn;
+  auto log = joined(stubborn);
+  Member other(fixture_->shard());
+  std::optional<Clock::time_point> gone_at;
+  const std::size_t before = stubborn.assigned.size();
+  ASSERT_TRUE(until(*log, stubborn, [&] {
+    other.poll();
+    if (stubborn.revocations == 0 || stubborn.assigned.size() > before)
+      return stubborn.assigned.size() > before;
+    if (!gone_at) gone_at = Clock::now() + 5s;
+    if (Clock::now() > *gone_at)
+      for (Partition p = 0; p < 3; ++p) log->commit(p, 1, "mine no more");
+    return false;
+  }));
+  ASSERT_GT(stubborn.committed.size(), 0u);
+  for (const auto& each : stubborn.committed) EXPECT_FALSE(each.acknowledged);
+  for (std::size_t i = before; i < stubborn.assigned.size(); ++i) {
+    const Partition again = stubborn.assigned[i].partition;
+    log->commit(again, 2, "mine again");
+    ASSERT_TRUE(until(*log, stubborn, [&] {
+      const auto& last = stubborn.committed.back();
+      return last.partition == again && last.offset == 2 && last.acknowledged;
+    }));
+  }
+}
+
 TEST_F(KafkaLog, ARestartedMemberHasItsPartitionsBackAtOnce) {
   {
     Recorder recorder;
@@ -204,6 +234,67 @@ TEST_F(KafkaLog, ATailFromBeyondTheEndHearsWhatIsStillToCome) {
       },
       fixture_->patience()));
   EXPECT_EQ(recorder.tails[0].value, "new");
+}
+
+// A producer of transactions: what it aborted was never published, and stands on the log all the same.
+class Transactions {
+ public:
+  explicit Transactions(const KafkaConfig& config) {
+    rd_kafka_conf_t* conf = rd_kafka_conf_new();
+    set(conf, "bootstrap.servers", config.brokers);
+    set(conf, "transactional.id", "a-producer");
+    rk_ = rd_kafka_new(RD_KAFKA_PRODUCER, conf, nullptr, 0);
+    must(rd_kafka_init_transactions(rk_, 30'000));
+  }
+  ~Transactions() { rd_kafka_destroy(rk_); }
+  void run(const std::string& topic, const std::string& value, bool commit) {
+    must(rd_kafka_begin_transaction(rk_));
+    rd_kafka_producev(rk_, RD_KAFKA_V_TOPIC(topic.c_str()), RD_KAFKA_V_PARTITION(0),
+                      RD_KAFKA_V_VALUE(const_cast<char*>(value.data()), value.size()),
+                      RD_KAFKA_V_MSGFLAGS(RD_KAFKA_MSG_F_COPY), RD_KAFKA_V_END);
+    rd_kafka_flush(rk_, 30'000);
+    must(commit ? rd_kafka_commit_transaction(rk_, 30'000) : rd_kafka_abort_transaction(rk_, 30'000));
+  }
+
+ private:
+  static void set(rd_kafka_conf_t* conf, const char* name, const std::string& value) {
+    rd_kafka_conf_set(conf, name, value.c_str(), nullptr, 0);
+  }
+  static void must(rd_kafka_error_t* error) {
+    if (!error) return;
+    ADD_FAILURE() << rd_kafka_error_string(error);
+    rd_kafka_error_destroy(error);
+  }
+  rd_kafka_t* rk_ = nullptr;
+};
+
+TEST_F(KafkaLog, NobodyReadsWhatAProducerAborted) {
+  Transactions producer(fixture_->config());
+  const std::string events = fixture_->topic(Topic::events);
+  producer.run(events, "first", true);
+  producer.run(events, "aborted", false);
+  producer.run(events, "second", true);
+  producer.run(events, "aborted, too", false);
+  const auto client = fixture_->client();
+  // Four records, four marks; the broker writes the marks when it comes to it.
+  auto extent = client->extent(Topic::events, 0);
+  for (int i = 0; i < 100 && (!extent || extent->end < 8); ++i) {
+    std::this_thread::sleep_for(100ms);
+    extent = client->extent(Topic::events, 0);
+  }
+  ASSERT_TRUE(extent) << extent.error().message;
+  ASSERT_EQ(extent->end, 8);
+  std::vector<std::string> values;
+  const auto done = client->scan(Topic::events, 0, 0, extent->end, [&](const Record& record) {
+    values.push_back(record.value.value_or(""));
+    return true;
+  });
+  EXPECT_TRUE(done) << done.error().message;
+  EXPECT_EQ(values, (std::vector<std::string>{"first", "second"}));
+  Recorder recorder;
+  const auto log = joined(recorder);
+  log->begin(0, 0);
+  EXPECT_TRUE(until(*log, recorder, [&] { return recorder.events.size() == 2; }));
 }
 
 TEST_F(KafkaLog, ReadsScatteredPositionsInAnyOrder) {

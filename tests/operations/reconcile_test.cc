@@ -352,6 +352,56 @@ TEST_F(Reconciling, RefusesASpanThatTheLogNoLongerHolds) {
   EXPECT_EQ(run(span).error().code, "BEYOND_RETENTION");
 }
 
+TEST_F(Reconciling, WithoutASpanBeginsWhereNoFactCanHaveBeenRemoved) {
+  log.set_now(kNow);
+  delivered("e1");
+  log.set_now(kNow + 1000);
+  delivered("e2");
+  log.set_now(kNow + 2000);
+  delivered("e3");
+  EXPECT_EQ(totals().events, 3u);
+  log.trim(Topic::attempts, kPartition, 3);  // one of e2's
+  EXPECT_EQ(totals().events, 1u);
+  EXPECT_EQ(totals().unaccounted, 0u);
+  log.trim(Topic::attempts, kPartition, 6);
+  EXPECT_EQ(totals().events, 0u);
+  // Who commits offsets by it must see that nothing speaks of them.
+  ReconcileRequest all;
+  all.untold_too = true;
+  EXPECT_EQ(totals(all).events, 3u);
+  EXPECT_EQ(totals(all).unaccounted, 3u);
+}
+
+// Whoever owned the partition had committed past the event: that it is in progress nobody can say.
+TEST_F(Reconciling, BelievesAnOwnerMarkWhereTheGroupHasLostItsOffsets) {
+  committed.reset();
+  publish("e1");
+  EXPECT_EQ(totals().in_progress, 1u);
+  OwnerMark mark;
+  mark.log = identity;
+  mark.instance = "ins_1";
+  mark.committed = 1;
+  mark.events_end = 1;
+  put(Topic::parked, std::string(kOwnerKey), mark, kPartition);
+  EXPECT_EQ(totals().in_progress, 0u);
+  EXPECT_EQ(totals().unaccounted, 1u);
+}
+
+TEST_F(Reconciling, KnowsHowLongTheTopicsHoldAtLeast) {
+  log.set_now(kNow - 2 * kDay);
+  delivered("e1");
+  log.set_now(kNow);
+  ReconcileRequest span;
+  span.since = kNow - kDay / 2;
+  log.trim(Topic::events, kPartition, 1);
+  log.trim(Topic::attempts, kPartition, 2);
+  EXPECT_EQ(run(span).error().code, "BEYOND_RETENTION") << "nothing is left that would tell";
+  span.kept_for = std::chrono::hours(24);
+  EXPECT_TRUE(run(span)) << "what was removed is older";
+  span.since = kNow - 3 * kDay;
+  EXPECT_EQ(run(span).error().code, "BEYOND_RETENTION");
+}
+
 TEST_F(Reconciling, CallsDeadWhatWasGivenUpLongerAgoThanLettersAreKept) {
   log.set_now(kNow - 8 * kDay);
   const Offset offset = publish("e1");

@@ -88,6 +88,24 @@ TEST_F(RocksStoreTest, ABatchHappensInItsOrder) {
   EXPECT_EQ(store_->get(Family::parked, std::string_view("\0\xff", 2)).value(), "");
 }
 
+TEST_F(RocksStoreTest, ALargeBatchKeepsTheOrderOfEachKeysChanges) {
+  StoreBatch batch;
+  for (int round = 0; round < 3; ++round) {
+    for (int key = 200; key-- > 0;) {
+      const std::string name = "key" + std::to_string(key);
+      if (round == 1)
+        batch.erase(Family::parked, name);
+      else if (round == 0 || key % 2 == 0)
+        batch.put(Family::parked, name, std::to_string(round));
+    }
+  }
+  ASSERT_TRUE(store_->write(batch, true));
+  for (int key = 0; key < 200; ++key) {
+    const auto value = store_->get(Family::parked, "key" + std::to_string(key)).value();
+    EXPECT_EQ(value, key % 2 == 0 ? std::optional<std::string>("2") : std::nullopt) << key;
+  }
+}
+
 TEST_F(RocksStoreTest, ScansHalfOpenRangesInByteOrderUntilToldToStop) {
   for (const char* key : {"b", "a", "c", "\xff\xff", "d"}) put(Family::due, key, "v");
   EXPECT_EQ(keys(Family::due, "", ""), "a b c d \xff\xff ");
@@ -231,9 +249,31 @@ TEST_F(RocksStoreTest, ADamagedViewSaysSoAndCanBeWipedAndMadeAgain) {
   EXPECT_EQ(store_->get(Family::meta, "key").value(), std::nullopt);
 }
 
+// A bit flipped in one of the files that lead to all others: it opens, or it is to be wiped, and can be.
+TEST_F(RocksStoreTest, AFlippedBitInAMarkOrInCurrentIsDamageAndNoRefusal) {
+  for (const char* name : {"view/postrider.view", "view/CURRENT"}) {
+    store_.reset();
+    std::ifstream file(dir_ / name, std::ios::binary);
+    const std::string whole(std::istreambuf_iterator<char>(file), {});
+    ASSERT_GT(whole.size(), 10u);
+    for (std::size_t bit = 0; bit < whole.size() * 8; ++bit) {
+      std::string flipped = whole;
+      flipped[bit / 8] = static_cast<char>(flipped[bit / 8] ^ (1 << bit % 8));
+      std::ofstream(dir_ / name, std::ios::binary) << flipped;
+      const auto opened = RocksStore::open(options());
+      ASSERT_TRUE(opened || opened.error().errc == Errc::corrupt)
+          << name << ", bit " << bit << ": " << opened.error().code << " " << opened.error().message;
+    }
+    ASSERT_TRUE(wipe(dir_ / "view")) << name;
+    reopen();
+  }
+}
+
 TEST_F(RocksStoreTest, AViewOfAnotherFormatIsToBeRebuilt) {
   store_.reset();
-  std::ofstream(dir_ / "view/postrider.view") << "postrider-view 999 development\n";
+  std::filesystem::remove(dir_ / "view/postrider.view");
+  for (int i = 0; i < 2; ++i)
+    std::ofstream(dir_ / "view/postrider.view", std::ios::app) << "postrider-view 999 development\n";
   const auto newer = RocksStore::open(options());
   ASSERT_FALSE(newer);
   EXPECT_EQ(error_of(newer).code, "DATA_OTHER_FORMAT");

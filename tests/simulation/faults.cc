@@ -8,13 +8,12 @@ namespace postrider::simulation {
 namespace {
 
 constexpr Millis kCompactionLag = std::chrono::seconds(10);
-// Of `endpoints`, whose lag is that of `attempts`: longer than any instance that runs is behind.
-constexpr Millis kRegistryLag = std::chrono::seconds(60);
 
 }  // namespace
 
 void Run::plan_faults() {
   kafka_.faults = scenario_.log;
+  plan_corner();
   every(scenario_.stormy ? 100 : 500, scenario_.stormy ? 1500 : 6000, [this] { fault(); });
   if (scenario_.compaction) {
     every(5000, 20'000, [this] {
@@ -24,6 +23,17 @@ void Run::plan_faults() {
       }
     });
   }
+  if (scenario_.short_lives) {
+    every(3000, 10'000, [this] {
+      for (auto& [key, part] : kafka_.parts())
+        if (key.first == Topic::attempts) kafka_.expire(key, kAttemptsKept.count());
+    });
+  }
+  if (scenario_.growth) {
+    for (std::int64_t steps = draw_.between(1, 2); steps > 0; --steps)
+      time_.after(draw_.between(4000, scenario_.faults_ms), [this] { add_partitions(); });
+  }
+  if (scenario_.offsets_lost) every(8000, 30'000, [this] { lose_offsets(); });
   if (scenario_.moods) {
     every(500, 5000, [this] {
       if (!faults_on_ || hosts_.receivers.empty()) return;
@@ -49,7 +59,7 @@ void Run::fault() {
         const bool lose = scenario_.view_lost && draw_.chance(0.3);
         time_.after(draw_.chance(0.8) ? draw_.between(50, 5000) : draw_.between(5000, 30'000),
                     [this, &node, lose] {
-                      if (node.process.alive || !faults_on_) return;
+                      if (node.process.alive || !faults_on_ || held_down_) return;
                       if (lose) node.store.wipe();
                       start(node);
                     });
@@ -97,21 +107,15 @@ void Run::fault() {
       break;
     case 9:
       if (scenario_.disk_full) {
-        node.store.full = true;
-        time_.after(draw_.between(100, draw_.chance(0.5) ? 2000 : 15'000),
-                    [&node] { node.store.full = false; });
+        bool& ill = draw_.chance(0.7) ? node.store.full : node.store.unreadable;
+        ill = true;
+        time_.after(draw_.between(100, draw_.chance(0.5) ? 2000 : 15'000), [&ill] { ill = false; });
       }
       break;
     case 10:
       if (scenario_.view_corrupt && node.running()) {
         oracle_.excuse("a view is corrupt");
-        node.store.corrupt = true;
-        // Somebody sees the alert, and starts it again.
-        time_.after(draw_.between(500, 10'000), [this, &node] {
-          if (!faults_on_ || !node.store.corrupt) return;
-          if (node.process.alive) kill(node, false);
-          start(node);
-        });
+        node.store.corrupt = true;  // once it notices, its next life begins with nothing
       }
       break;
     case 11:
@@ -139,12 +143,49 @@ void Run::fault() {
                                  ? 0
                                  : draw_.between(part.begin, std::max(part.begin, at->second.offset));
         oracle_.payloads_may_be_lost = true;
-        kafka_.truncate(partition, until);
+        kafka_.truncate({Topic::events, partition}, until);
       }
       break;
     default:
       break;
   }
+}
+
+// An operator runs `topics grow` while all goes on; the group hears of it when its leader next asks.
+void Run::add_partitions() {
+  const Partition to = kafka_.partitions + static_cast<Partition>(draw_.between(1, 2));
+  kafka_.grow(to);
+  time_.after(3000 + draw_.between(0, 5000), [this, to] { group_.grown(to); });
+}
+
+// What the group had committed is gone, or as it was some time ago; perhaps while nobody commits anew.
+void Run::lose_offsets() {
+  oracle_.offsets_were_lost = true;
+  if (!faults_on_ || group_.commits.empty()) return;
+  auto at = group_.commits.begin();
+  std::advance(at, draw_.between(0, static_cast<std::int64_t>(group_.commits.size()) - 1));
+  const auto [partition, commit] = *at;
+  const std::optional<Offset> left =
+      draw_.chance(0.6) ? std::nullopt : std::optional(draw_.between(0, commit.offset));
+  switch (draw_.between(0, 2)) {
+    case 0:
+      group_.rebalance();
+      break;
+    case 1:
+      for (auto& node : nodes_) {
+        if (group_.owner(partition) != &node->process || !node->running()) continue;
+        const bool view = scenario_.view_lost && draw_.chance(0.5);
+        kill(*node, false);
+        if (view) node->store.wipe();
+        time_.after(draw_.between(50, 5000), [this, &again = *node] {
+          if (!again.process.alive && !held_down_ && faults_on_) start(again);
+        });
+      }
+      break;
+    default:
+      break;
+  }
+  group_.lose(partition, left);
 }
 
 }  // namespace postrider::simulation

@@ -10,7 +10,6 @@ namespace postrider::simulation {
 namespace {
 
 constexpr std::size_t kBatchMax = 64;
-constexpr std::int64_t kDeposedFor = 900;  // metadata is asked for each second
 
 bool is_compacted(Topic topic) {
   return topic == Topic::endpoints || topic == Topic::health || topic == Topic::keys ||
@@ -26,9 +25,8 @@ Appended unknown(const std::string& why) {
 
 }  // namespace
 
-// --- the brokers
-
-Kafka::Kafka(Timeline& time, Draw& draw, Partition count) : partitions(count), time_(time), draw_(draw) {}
+Kafka::Kafka(Timeline& time, Draw& draw, Partition count)
+    : partitions(count), time_(time), draw_(draw), twins_(count) {}
 
 const Kafka::Slot* Kafka::Part::at(Offset offset) const {
   if (offset < begin || offset < base || offset >= high) return nullptr;
@@ -40,7 +38,7 @@ Partition Kafka::place(const NewRecord& record) const {
   if (record.partition) return *record.partition;
   const bool one = record.topic == Topic::endpoints || record.topic == Topic::keys ||
                    record.topic == Topic::health || record.topic == Topic::audit;
-  return one ? 0 : murmur2_partition(record.key, partitions);
+  return one ? 0 : murmur2_partition(record.key, record.topic == Topic::events ? partitions : twins_);
 }
 
 Kafka::Slot& Kafka::land(Key key, const NewRecord& record, int origin, bool late, std::uint64_t tag) {
@@ -161,6 +159,7 @@ void Kafka::arrive(const std::shared_ptr<Line>& line, const Batch& batch, int tr
   Process& process = *line->process;
   const Key key = line->key;
   Part& part = parts_[key];
+  const LogFaults& odds = faults_of(key.first);
   const auto again = [&](std::int64_t ms) {
     time_.after(ms, [this, line, batch, tries] { arrive(line, batch, tries + 1); });
   };
@@ -175,18 +174,22 @@ void Kafka::arrive(const std::shared_ptr<Line>& line, const Batch& batch, int tr
     return;
   }
   if (expired) {
-    if (draw_.chance(faults.lands_late * 10)) silently(draw_.between(0, 15000));
+    if (draw_.chance(odds.lands_late * 10)) silently(draw_.between(0, 15000));
     return next_batch(line);
   }
   if (process.stopped || process.cut_until > time_.now || part.away_until > time_.now)
     return again(draw_.between(20, 120));
-  if (draw_.chance(faults.vanishes)) return again(draw_.between(50, 400));
-  if (draw_.chance(faults.lands_late)) {
-    silently(draw_.between(2500, 20000));
+  if (draw_.chance(odds.vanishes)) {
+    // Not heard, or heard long after what was sent in its place (no idempotence: DESIGN §3).
+    if (draw_.chance(odds.doubles)) silently(draw_.between(500, 15000));
+    return again(draw_.between(50, 400));
+  }
+  if (draw_.chance(odds.lands_late)) {
+    silently(odds.late_ms_max > 0 ? draw_.between(2300, odds.late_ms_max) : draw_.between(2500, 20000));
     time_.at(batch.back()->deadline + 1, [this, line] { next_batch(line); });
     return;
   }
-  const bool loses_ack = draw_.chance(faults.loses_ack);
+  const bool loses_ack = draw_.chance(odds.loses_ack);
   for (const auto& sent : batch) {
     const Slot& slot = land(key, sent->record, process.number, sent->answered, sent->tag);
     const bool last = sent == batch.back();
@@ -252,304 +255,31 @@ void Kafka::compact(Key key, std::int64_t lag_ms, std::int64_t tombstones_ms) {
   }
 }
 
-void Kafka::truncate(Partition partition, Offset begin) {
-  Part& part = parts_[{Topic::events, partition}];
+void Kafka::truncate(Key key, Offset begin) {
+  Part& part = parts_[key];
   part.begin = std::max(part.begin, std::min(begin, part.high));
 }
 
-// --- the group
-
-Group::Group(Timeline& time, Draw& draw, Kafka& kafka) : time_(time), draw_(draw), kafka_(kafka) {}
-
-void Group::join(Process& process) {
-  Member& member = members_[process.number];
-  const bool back =
-      member.joined && member.life != process.life;  // static membership: the same member, restarted
-  member.process = &process;
-  member.life = process.life;
-  member.seen = time_.now;
-  member.joined = true;
-  member.expired = false;
-  member.known = ++member.generation;
-  if (!back) return;
-  std::vector<Partition> same;
-  for (auto& [partition, owned] : owned_) {
-    if (owned.owner == process.number) {
-      owned.revoking = false;
-      same.push_back(partition);
-    }
-  }
-  if (!same.empty())
-    time_.after(draw_.between(5, 50), [this, number = process.number, life = process.life, same] {
-      Member& again = members_[number];
-      std::vector<Partition> still;
-      for (Partition partition : same) {
-        if (owned_[partition].owner == number) still.push_back(partition);
-      }
-      if (again.joined && again.life == life) assign(again, still);
-    });
+void Kafka::expire(Key key, std::int64_t kept_ms) {
+  const Part& part = parts_[key];
+  Offset begin = part.begin;
+  while (begin < part.high &&
+         time_.log_time() - part.slots[static_cast<std::size_t>(begin - part.base)].record.appended >
+             Millis(kept_ms))
+    ++begin;
+  truncate(key, begin);
 }
 
-void Group::tell_revoked(Member& member, std::vector<Partition> partitions, bool lost) {
-  if (!member.process->alive || member.process->life != member.life) {
-    for (Partition partition : partitions) owned_[partition] = Owned{};
-    return;
-  }
-  member.process->inbox.push_back([&member, generation = member.generation,
-                                   partitions = std::move(partitions), lost](LogListener& listener) {
-    member.known = generation;
-    listener.on_revoked(partitions, lost);
+void Kafka::grow(Partition to) {
+  twins_ = std::max(twins_, to);
+  time_.after(draw_.between(0, 3000), [this, to] {
+    time_.note([&] { return "`events` has " + std::to_string(to) + " partitions"; });
+    partitions = std::max(partitions, to);
   });
 }
 
-void Group::assign(Member& member, const std::vector<Partition>& partitions) {
-  if (!member.process->alive || member.process->life != member.life) return;  // it gets them when it is back
-  std::vector<Assignment> assigned;
-  for (Partition partition : partitions) {
-    Assignment one;
-    one.partition = partition;
-    if (auto at = commits.find(partition); at != commits.end()) {
-      one.committed = at->second.offset;
-      one.metadata = at->second.metadata;
-    }
-    const Kafka::Part& events = kafka_.part(Topic::events, partition);
-    const Kafka::Part& parked = kafka_.part(Topic::parked, partition);
-    one.events_begin = events.begin;
-    one.events_end = events.high;
-    one.parked_begin = parked.begin;
-    one.parked_end = parked.high;
-    assigned.push_back(one);
-    time_.note([&] {
-      return "partition " + std::to_string(partition) + " goes to process " +
-             std::to_string(member.process->number);
-    });
-  }
-  if (assigned.empty()) return;
-  for (Partition partition : partitions) {
-    if (!owned_once_.insert(partition).second) on_excuse("a takeover");
-  }
-  member.process->inbox.push_back(
-      [assigned = std::move(assigned)](LogListener& listener) { listener.on_assigned(assigned); });
-}
-
-void Group::release(Process& process, std::span<const Partition> partitions) {
-  for (Partition partition : partitions) {
-    Owned& owned = owned_[partition];
-    if (owned.owner == process.number && owned.revoking && members_[process.number].life == process.life) {
-      owned = Owned{};
-    }
-  }
-}
-
-const Process* Group::owner(Partition partition) const {
-  const auto at = owned_.find(partition);
-  if (at == owned_.end() || at->second.owner < 0) return nullptr;
-  return members_.at(at->second.owner).process;
-}
-
-std::size_t Group::joined() const {
-  return static_cast<std::size_t>(std::count_if(members_.begin(), members_.end(),
-                                                [](const auto& member) { return member.second.joined; }));
-}
-
-void Group::commit(Process& process, Partition partition, Offset next, std::string metadata) {
-  const std::uint64_t life = process.life;
-  const SteadyTime sent_at = time_.steady();
-  const bool reached = std::max(process.cut_until, process.unheard_until) <= time_.now;
-  const std::uint64_t generation = members_[process.number].known;
-  time_.after(draw_.between(1, 8), [this, &process, life, generation, partition, next,
-                                    metadata = std::move(metadata), sent_at, reached] {
-    Member& member = members_[process.number];
-    const bool ours = reached && member.joined && member.life == life && member.generation == generation &&
-                      owned_[partition].owner == process.number;
-    bool acknowledged = ours;
-    time_.note([&] {
-      return "process " + std::to_string(process.number) + " commits " + std::to_string(partition) + "@" +
-             std::to_string(next) + " [" + metadata + "]" + (ours ? "" : ", refused");
-    });
-    if (ours) {
-      const Offset from = commits.contains(partition) ? commits[partition].offset : 0;
-      on_commit(process, partition, from, next, sent_at);
-      commits[partition] = {next, metadata};
-      if (draw_.chance(kafka_.faults.commit_fails)) {
-        acknowledged = false;
-        on_excuse("a commit's answer was lost");
-      }
-    }
-    if (process.life != life) return;
-    process.inbox.push_back([partition, next, sent_at, acknowledged](LogListener& listener) {
-      listener.on_committed(partition, next, sent_at, acknowledged);
-    });
-  });
-}
-
-void Group::expire(Member& member) {
-  time_.note([&] { return "process " + std::to_string(member.process->number) + " is out of the group"; });
-  on_excuse("a session expired");
-  for (auto& [partition, owned] : owned_) {
-    if (owned.owner == member.process->number) owned = Owned{};
-  }
-  member.joined = false;
-  ++member.generation;
-  member.expired = member.process->alive && member.process->life == member.life;
-}
-
-void Group::tick() {
-  for (auto& [number, member] : members_) {
-    Process& process = *member.process;
-    const bool here =
-        process.alive && process.life == member.life && !process.stopped && process.cut_until <= time_.now;
-    if (here) member.seen = time_.now;
-    if (member.joined && time_.now - member.seen > kSessionMs) expire(member);
-    if (member.expired && here) {
-      std::vector<Partition> all;
-      for (Partition partition = 0; partition < kafka_.partitions; ++partition) all.push_back(partition);
-      tell_revoked(member, all, true);
-      member.expired = false;
-      member.joined = true;  // the adapter opens a new consumer
-    }
-  }
-  std::vector<Member*> joined;
-  for (auto& [number, member] : members_) {
-    if (member.joined) joined.push_back(&member);
-  }
-  if (joined.empty()) return;
-  std::map<int, std::vector<Partition>> fresh;
-  for (Partition partition = 0; partition < kafka_.partitions; ++partition) {
-    Owned& owned = owned_[partition];
-    const int wanted = joined[(static_cast<std::size_t>(partition) + turn_) % joined.size()]->process->number;
-    if (owned.revoking && time_.now - owned.revoked_at > 5000)
-      owned = Owned{};  // the adapter lets go by itself
-    if (owned.owner >= 0 && owned.owner != wanted && !owned.revoking) {
-      owned.revoking = true;
-      owned.revoked_at = time_.now;
-      tell_revoked(members_[owned.owner], {partition}, false);
-    }
-    if (owned.owner < 0) {
-      owned.owner = wanted;
-      fresh[wanted].push_back(partition);
-    }
-  }
-  for (auto& [number, partitions] : fresh) assign(members_[number], partitions);
-}
-
-void Group::rebalance() {
-  ++turn_;
-}
-
-// --- the port
-
-void SimLog::later(std::int64_t ms, std::function<void(LogListener&)> what) {
-  time_.after(ms, [&process = process_, life = life_, what = std::move(what)] {
-    if (process.life == life) process.inbox.push_back(what);
-  });
-}
-
-void SimLog::append(NewRecord record, std::uint64_t token) {
-  ++unanswered_;
-  kafka_.append(process_, std::move(record), [this, token](LogListener& listener, const Appended& appended) {
-    --unanswered_;
-    listener.on_appended(token, appended);
-  });
-}
-
-void SimLog::commit(Partition partition, Offset next, std::string metadata) {
-  group_.commit(process_, partition, next, std::move(metadata));
-}
-
-void SimLog::release(std::span<const Partition> partitions) {
-  for (Partition partition : partitions) positions_.erase(partition);
-  group_.release(process_, partitions);
-}
-
-void SimLog::ask_end(Topic topic, Partition partition) {
-  if (!reachable()) return;
-  const SteadyTime asked_at = time_.steady();
-  Kafka::Part& part = kafka_.part(topic, partition);
-  if (part.away_until > time_.now && !draw_.chance(kafka_.faults.stale_end)) return;  // no answer
-  time_.after(draw_.between(1, 5), [this, &process = process_, life = life_, topic, partition, asked_at] {
-    if (process.life != life) return;
-    const Kafka::Part& now = kafka_.part(topic, partition);
-    Offset end = now.high;
-    if (draw_.chance(kafka_.faults.stale_end)) {  // as it was at a moment lately
-      const std::int64_t when = time_.now - draw_.between(0, kDeposedFor);
-      for (const auto& [moved_at, before] : now.past_ends) {
-        if (moved_at > when) {
-          end = before;
-          break;
-        }
-      }
-    }
-    process.inbox.push_back([=](LogListener& listener) { listener.on_end(topic, partition, end, asked_at); });
-  });
-}
-
-void SimLog::fetch(Position position, std::uint64_t token) {
-  ++fetches;
-  const Kafka::Part& part = kafka_.part(Topic::events, position.partition);
-  Result<Record> found = fail(Errc::not_found, "NOT_FOUND", "no such record", "");
-  if (!reachable() || part.away_until > time_.now) {
-    found = fail(Errc::unavailable, "LOG_UNAVAILABLE", "no leader", "wait");
-  } else if (const Kafka::Slot* slot = part.at(position.offset)) {
-    found = slot->record;
-  }
-  later(draw_.between(1, 20), [token, found](LogListener& listener) { listener.on_fetched(token, found); });
-}
-
-std::size_t SimLog::poll(LogListener& listener, std::size_t max_records) {
-  std::size_t calls = 0;
-  for (auto inbox = std::exchange(process_.inbox, {}); !inbox.empty(); inbox.pop_front(), ++calls) {
-    inbox.front()(listener);
-  }
-  if (!reachable()) return calls;
-  const auto tails = tails_;
-  for (const auto& [key, from] : tails) {
-    if (auto at = lagging_until.find(key.first); at != lagging_until.end() && at->second > time_.now)
-      continue;
-    const Kafka::Part& part = kafka_.part(key);
-    if (part.away_until > time_.now) continue;
-    for (Offset offset = std::max(from, part.begin); offset < part.high; ++offset) {
-      const auto still = tails_.find(key);
-      if (still == tails_.end() || still->second > offset) break;
-      still->second = offset + 1;
-      if (const Kafka::Slot* slot = part.at(offset)) {
-        listener.on_tail(slot->record);
-        ++calls;
-      }
-    }
-  }
-  if (held_) return calls;
-  const auto positions = positions_;
-  for (const auto& [partition, from] : positions) {
-    const Kafka::Part& part = kafka_.part(Topic::events, partition);
-    if (part.away_until > time_.now) continue;
-    for (Offset offset = std::max(from, part.begin); offset < part.high && calls < max_records; ++offset) {
-      if (!positions_.contains(partition)) break;
-      positions_[partition] = offset + 1;
-      if (const Kafka::Slot* slot = part.at(offset)) {
-        listener.on_event(slot->record);
-        ++calls;
-      }
-    }
-  }
-  return calls;
-}
-
-bool SimLog::has_news() const {
-  if (!process_.inbox.empty()) return true;
-  if (!reachable()) return false;
-  for (const auto& [key, from] : tails_) {
-    if (auto at = lagging_until.find(key.first); at != lagging_until.end() && at->second > time_.now)
-      continue;
-    const Kafka::Part& part = kafka_.part(key);
-    if (part.high > from && part.away_until <= time_.now) return true;
-  }
-  if (held_) return false;
-  for (const auto& [partition, from] : positions_) {
-    const Kafka::Part& part = kafka_.part(Topic::events, partition);
-    if (part.high > from && part.away_until <= time_.now) return true;
-  }
-  return false;
+const LogFaults& Kafka::faults_of(Topic topic) const {
+  return topic == Topic::parked && parked_faults ? *parked_faults : faults;
 }
 
 }  // namespace postrider::simulation

@@ -20,10 +20,13 @@ namespace postrider::simulation {
 
 inline constexpr std::int64_t kSessionMs = 15000;
 inline constexpr std::int64_t kMessageTimeoutMs = 2250;  // 0.15 of the session, as engine/kafka sets it
+inline constexpr std::int64_t kDeposedFor = 900;         // metadata is asked for each second
 
 // How often things go wrong, per batch of appends or per request.
 struct LogFaults {
   double vanishes = 0, loses_ack = 0, lands_late = 0, commit_fails = 0, stale_end = 0;
+  std::int64_t late_ms_max = 0;  // 0: 20 s
+  double doubles = 0;            // of what vanished: lands long after what was sent in its place
 };
 
 class Oracle;
@@ -78,7 +81,10 @@ class Kafka {
   void go_away(Key key, std::int64_t ms);  // no leader
   void elect(Key key);                     // a new leader, which has not all that was not acknowledged
   void compact(Key key, std::int64_t lag_ms, std::int64_t tombstones_ms);
-  void truncate(Partition partition, Offset begin);  // of `events`: retention, or somebody's mistake
+  void truncate(Key key, Offset begin);        // retention, or somebody's mistake
+  void expire(Key key, std::int64_t kept_ms);  // retention by age
+  // `topics grow`: the twins first, then `events`, of which producers hear at once.
+  void grow(Partition to);
 
   // Called for every record that readers can see, in order.
   std::function<void(const Slot&)> on_visible = [](const Slot&) {};
@@ -86,7 +92,8 @@ class Kafka {
   std::function<void(const std::string&)> on_excuse = [](const std::string&) {};
 
   LogFaults faults;
-  Partition partitions;
+  std::optional<LogFaults> parked_faults;  // of that topic, where they differ
+  Partition partitions;                    // of `events`, as producers know it
 
  private:
   struct Sent {
@@ -116,7 +123,10 @@ class Kafka {
   Partition place(const NewRecord& record) const;
 
   Timeline& time_;
+  const LogFaults& faults_of(Topic topic) const;
+
   Draw& draw_;
+  Partition twins_;
   std::map<Key, Part> parts_;
   std::map<LineKey, std::shared_ptr<Line>> lines_;
   std::uint64_t last_id_ = 0;
@@ -134,8 +144,12 @@ class Group {
   void join(Process& process);
   void release(Process& process, std::span<const Partition> partitions);
   void commit(Process& process, Partition partition, Offset next, std::string metadata);
-  void tick();       // every 100 ms
-  void rebalance();  // hands partitions round, for no good reason
+  void tick();                                                 // every 100 ms
+  void rebalance();                                            // hands partitions round, for no good reason
+  void grown(Partition to);                                    // it has heard of new partitions
+  void lose(Partition partition, std::optional<Offset> left);  // what was committed, or its newest part
+  Partition partitions() const { return partitions_; }
+  bool eager = false;  // as the range assignor is: everybody gives up all before anybody gets anything
   // What is running now, and may become a member; an expired one comes back by itself.
   const Process* owner(Partition partition) const;
   std::size_t joined() const;  // members
@@ -143,6 +157,8 @@ class Group {
   // Accepted: before it is in force.
   std::function<void(const Process&, Partition, Offset from, Offset to, SteadyTime sent_at)> on_commit =
       [](const Process&, Partition, Offset, Offset, SteadyTime) {};
+  std::function<void(const Process&, const Assignment&)> on_assigned = [](const Process&, const Assignment&) {
+  };
   std::function<void(const std::string&)> on_excuse = [](const std::string&) {};
 
  private:
@@ -150,8 +166,9 @@ class Group {
     Process* process = nullptr;
     std::uint64_t life = 0;
     std::int64_t seen = 0;
-    bool joined = false;   // in the group
-    bool expired = false;  // and to be told so
+    std::int64_t last_commit_at = 0;  // when the last one sent takes effect
+    bool joined = false;              // in the group
+    bool expired = false;             // and to be told so
     // Of the member in the group, and as the process knows it: what an older one asks is refused.
     std::uint64_t generation = 0, known = 0;
   };
@@ -159,8 +176,14 @@ class Group {
     int owner = -1;
     bool revoking = false;
     std::int64_t revoked_at = 0;
+    bool told = false;         // the owner has heard of it: before that, it commits for its former assignment
+    std::uint64_t number = 0;  // of the assignment
   };
+  std::uint64_t assignments_ = 0;
   std::set<Partition> owned_once_;
+  Partition partitions_;
+  void revoke_all();
+  bool is_revoking() const;
   void expire(Member& member);
   void assign(Member& member, const std::vector<Partition>& partitions);
   void tell_revoked(Member& member, std::vector<Partition> partitions, bool lost);

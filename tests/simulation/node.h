@@ -8,6 +8,14 @@ namespace postrider::simulation {
 
 // Everything that takes hours takes minutes here.
 inline constexpr Millis kTombstonesKept = std::chrono::seconds(40);
+// Compaction's of `endpoints`, that of `attempts`: longer than any instance that runs is behind.
+inline constexpr Millis kRegistryLag = std::chrono::seconds(60);
+inline constexpr Millis kLifetime = std::chrono::minutes(8);
+inline constexpr Millis kRepeatWindow = std::chrono::minutes(3);
+// Where retention shall be seen at work within a run: `attempts` outlive both.
+inline constexpr Millis kShortLifetime = std::chrono::seconds(80);
+inline constexpr Millis kShortWindow = std::chrono::seconds(30);
+inline constexpr Millis kAttemptsKept = std::chrono::seconds(90);
 
 // One process, with the ports that its shard has.
 struct Run::Node {

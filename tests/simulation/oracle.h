@@ -1,4 +1,5 @@
 #pragma once
+#include <array>
 #include <map>
 #include <optional>
 #include <set>
@@ -15,11 +16,16 @@ namespace postrider::simulation {
 
 inline const Environment kEnvironment("production");
 inline const LogIdentity kIdentity("log_sim");
+// Of every endpoint; each ± 20 %.
+inline constexpr std::array<Millis, 4> kRetryDelays{Millis(1000), Millis(3000), Millis(10'000),
+                                                    Millis(20'000)};
 
 // An invariant of DESIGN §14 that did not hold.
 struct Violation : std::runtime_error {
   using std::runtime_error::runtime_error;
 };
+
+std::string at(Position position);  // "1@40"
 
 // What was published, as its producer meant it.
 struct Publication {
@@ -35,6 +41,7 @@ struct Publication {
 struct Change {
   std::int64_t asked = 0;
   std::optional<std::int64_t> answered;
+  bool refused = false;  // somebody else was first: it is in force nowhere
   bool exists = true;
   std::string types;              // one pattern
   std::string host;               // of its URL: each change of it takes a new one
@@ -47,6 +54,13 @@ struct EndpointHistory {
   EndpointId id;
   std::vector<Change> changes;
   bool uncertain = false;  // a command's answer was lost, or two wrote at once: nothing is asked of it
+  bool contested = false;  // uncertain, until it is known which of the two was first
+  // The last command that was not refused; nullptr: there was none.
+  const Change* last() const {
+    for (auto at = changes.rbegin(); at != changes.rend(); ++at)
+      if (!at->refused) return &*at;
+    return nullptr;
+  }
 };
 
 // Knows what callers, producers and customers know, and judges the engine by it: what stands on the log, what
@@ -60,12 +74,21 @@ class Oracle {
   Millis lifetime{0}, repeat_window{0};
   bool names_lie = false;             // of hosts: then `target_denied` is right
   std::set<Position> lost_at_source;  // removed from `events` by the run
+  bool offsets_were_lost =
+      false;  // what had settled may be read again, by a process that knows nothing of it
   bool payloads_may_be_lost = false;  // removed from `events`, and a view was lost
   bool faultless = true;              // nothing has happened that excuses a repeat
 
   void excuse(const std::string& what);
   void on_visible(const Kafka::Slot& slot);
   void on_commit(const Process& process, Partition partition, Offset from, Offset to, SteadyTime sent_at);
+  // A partition begins anew with that offset of the group's.
+  void on_assigned(const Process& process, const Assignment& assignment);
+  // What the engine says of itself: a partition is refused by name, and for a reason only.
+  void on_complaint(const Process& process, const std::string& complaint);
+  // An operator has told the group where to go on, and what has settled above that.
+  void on_rebuilt(Partition partition, Offset to);
+  bool is_refused() const { return !refused_.empty(); }
   void on_arrival(const Arrival& arrival);
   void on_in_flight(const Process& process, const std::string& host, int count);
   // What a process says of its indexes of first positions: whoever says that one is whole delivers no repeat.
@@ -79,6 +102,8 @@ class Oracle {
     std::uint64_t events = 0, deliveries = 0, arrivals = 0, repeats = 0, dead = 0, cancelled = 0, commits = 0;
   };
   Counts counts() const;
+  // Some deliveries of which two facts name the same attempt, and one was a success.
+  std::vector<std::string> numbered_twice() const;
 
  private:
   struct Parked {
@@ -94,6 +119,8 @@ class Oracle {
     bool success = false, dead = false, cancelled = false;
     std::optional<Parked> parked;
     std::set<Stamp> attempts;
+    std::set<std::uint32_t> numbers;
+    bool twice = false;              // one of them
     std::uint32_t charged = 0;       // attempts, as their facts say
     bool taken_off_by_owner = true;  // by no late word
   };
@@ -103,6 +130,7 @@ class Oracle {
     std::int64_t landed = 0;
     bool no_match = false, set_aside = false, repeat = false, lost = false, dead_letter = false;
     std::int64_t settled_at = 0;    // when the commit passed it
+    bool again = false;             // that commit was lost, and nothing told so: it may be read again
     std::int64_t delivered_at = 0;  // when a success was told in time
     Offset repeat_of = -1;
     std::set<std::string> deliveries;
@@ -133,6 +161,8 @@ class Oracle {
   void judge_repeat(const Kafka::Slot& slot, const AttemptFact& fact);
   std::string unaccounted(Position position, std::int64_t until, bool at_the_end);
   void judge_time(const Arrival& arrival, std::int64_t seconds) const;
+  // What has settled comes back only from where it was parked.
+  bool comes_only_from_parked(const DeliverySeen& delivery);
   void judge_signature(const Arrival& arrival, const EndpointHistory& endpoint,
                        const std::string& prefix) const;
 
@@ -146,6 +176,9 @@ class Oracle {
   std::map<std::string, std::pair<TenantId, EndpointId>> hosts_;
   std::map<std::pair<WebhookId, int>, Arrived> arrived_;  // by life
   std::map<Partition, Offset> epochs_;
+  std::map<Partition, std::optional<Offset>> named_;  // by the newest owner mark: what was committed
+  std::map<Partition, Offset> committed_;             // the furthest that ever was
+  std::set<Partition> refused_;                       // whose owner must ask an operator
   std::map<std::pair<Partition, std::pair<int, std::uint64_t>>, Offset> committed_by_;
   std::map<std::pair<Partition, std::pair<int, std::uint64_t>>, std::int64_t>
       leased_at_;  // newest commit sent

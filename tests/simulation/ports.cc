@@ -21,8 +21,14 @@ void SimStore::note(Family family, const std::string& key) {
                             at == of.end() ? std::nullopt : std::optional<std::string>(at->second));
 }
 
-Result<std::optional<std::string>> SimStore::get(Family family, std::string_view key) {
+Result<void> SimStore::readable() const {
   if (corrupt) return fail(Errc::corrupt, "VIEW_CORRUPT", "checksum mismatch", "delete the data directory");
+  if (unreadable) return fail(Errc::unavailable, "VIEW_UNREADABLE", "input/output error", "look at the disk");
+  return {};
+}
+
+Result<std::optional<std::string>> SimStore::get(Family family, std::string_view key) {
+  if (auto can = readable(); !can) return fail(can.error());
   auto& of = rows[family];
   const auto at = of.find(key);
   if (at == of.end()) return std::optional<std::string>();
@@ -48,7 +54,7 @@ Result<void> SimStore::write(const StoreBatch& batch, bool sync) {
 
 Result<void> SimStore::scan(Family family, std::string_view from, std::string_view to,
                             const std::function<bool(std::string_view, std::string_view)>& each) {
-  if (corrupt) return fail(Errc::corrupt, "VIEW_CORRUPT", "checksum mismatch", "delete the data directory");
+  if (auto can = readable(); !can) return can;
   auto& of = rows[family];
   for (auto at = of.lower_bound(from); at != of.end() && (to.empty() || at->first < to); ++at) {
     if (!each(at->first, at->second)) break;

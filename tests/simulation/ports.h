@@ -46,10 +46,12 @@ class SimStore final : public Store {
   void lose_tail(Draw& draw);  // power was cut
   void wipe();
   std::map<Family, std::map<std::string, std::string, std::less<>>> rows;
-  bool full = false;     // no space left
-  bool corrupt = false;  // a block does not match its checksum
+  bool full = false;        // no space left
+  bool unreadable = false;  // for a while
+  bool corrupt = false;     // a block does not match its checksum
 
  private:
+  Result<void> readable() const;
   void note(Family family, const std::string& key);
   using Undo = std::vector<std::tuple<Family, std::string, std::optional<std::string>>>;
   std::deque<Undo> undo_;
@@ -185,6 +187,7 @@ class SimObserver final : public Observer {
   void no_match(const TenantId&) override {}
   void repeat(const TenantId&) override {}
   void perhaps_repeat(const TenantId&) override {}
+  void misplaced(const TenantId&) override {}
   void parked(bool) override {}
   void cancelled(const CancelledFact& fact) override;
   void note(std::string_view level, std::string_view operation, std::string_view message,

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <utility>
 
+#include "engine/operations/delivery_lookup.h"
 #include "engine/operations/reconcile.h"
 #include "engine/wire/codec.h"
 #include "tests/simulation/log_client.h"
@@ -11,8 +12,6 @@
 namespace postrider::simulation {
 namespace {
 
-constexpr Millis kLifetime = std::chrono::minutes(8);
-constexpr Millis kRepeatWindow = std::chrono::minutes(3);
 // After the last fault: the breaker's longest pause, a policy's longest wait, a session, and some.
 constexpr std::int64_t kHealsWithin = 240'000;
 
@@ -28,10 +27,19 @@ Run::Run(const Scenario& scenario, bool traced)
       hosts_(time_, draw_),
       oracle_(time_, kafka_, group_) {
   time_.traced = traced;
-  oracle_.lifetime = kLifetime;
-  oracle_.repeat_window = kRepeatWindow;
+  oracle_.lifetime = scenario.short_lives ? kShortLifetime : kLifetime;
+  oracle_.repeat_window = scenario.short_lives ? kShortWindow : kRepeatWindow;
+  group_.eager = scenario.eager;
+  group_.on_assigned = [this](const Process& process, const Assignment& assignment) {
+    oracle_.on_assigned(process, assignment);
+  };
   oracle_.names_lie = scenario.names_lie;
-  kafka_.on_visible = [this](const Kafka::Slot& slot) { oracle_.on_visible(slot); };
+  kafka_.on_visible = [this](const Kafka::Slot& slot) {
+    oracle_.on_visible(slot);
+    // Between what landed late and what is said again.
+    if (scenario_.corner == Corner::late_words && slot.late && slot.record.topic == Topic::parked)
+      time_.after(draw_.between(10, 400), [this] { crash_soon(*nodes_.front()); });
+  };
   kafka_.on_excuse = [this](const std::string& what) { oracle_.excuse(what); };
   group_.on_excuse = [this](const std::string& what) { oracle_.excuse(what); };
   group_.on_commit = [this](const Process& process, Partition partition, Offset from, Offset to,
@@ -80,8 +88,8 @@ void Run::start(Node& node) {
   config.environment = kEnvironment;
   config.instance = "ins_" + std::to_string(process.number);
   config.attempt_timeout = std::chrono::seconds(3);
-  config.lifetime = kLifetime;
-  config.repeat_window = kRepeatWindow;
+  config.lifetime = oracle_.lifetime;
+  config.repeat_window = oracle_.repeat_window;
   config.history_ttl = std::chrono::hours(1);
   config.stale_view = kTombstonesKept / 2;
   config.breaker = {5, std::chrono::seconds(5), std::chrono::seconds(30)};
@@ -108,6 +116,14 @@ void Run::kill(Node& node, bool power) {
   if (power) node.store.lose_tail(draw_);
 }
 
+// The daemon's own answer to a damaged view, at its worst: nothing is brought home.
+void Run::begin_again(Node& node) {
+  kill(node, false);
+  time_.after(draw_.between(50, 3000), [this, &node, life = node.process.life] {
+    if (!node.process.alive && node.process.life == life && !held_down_) start(node);
+  });
+}
+
 // Time passes: what is planned happens, and every process that has something to do takes a turn.
 void Run::go(std::int64_t until, const std::function<bool()>& done) {
   while (time_.now < until && !done()) {
@@ -119,6 +135,10 @@ void Run::go(std::int64_t until, const std::function<bool()>& done) {
       if (node->log->has_news() || ready <= time_.now || node->wakes_at <= time_.now) {
         node->shard->step();
         node->wakes_at = std::max(to_ms(node->shard->next_wake()), time_.now + 5);
+        if (node->shard->view_damaged()) {
+          begin_again(*node);
+          continue;
+        }
       }
       next = std::min({next, node->wakes_at,
                        std::max(std::min(node->line->next(), node->resolver->next()), time_.now + 1)});
@@ -172,14 +192,16 @@ void Run::heal() {
   time_.note([] { return "all faults are healed"; });
   faults_on_ = false;
   kafka_.faults = {};
+  kafka_.parked_faults.reset();
   calm_moods();
   for (auto& node : nodes_) {
     Process& process = node->process;
     process.stopped = false;
     process.cut_until = process.unheard_until = 0;
-    node->store.full = false;
+    node->store.full = node->store.unreadable = false;
     if (node->store.corrupt && process.alive) kill(*node, false);
-    if (!process.alive) start(*node);
+    if (!process.alive && !held_down_) start(*node);
+    if (!process.alive) continue;
     node->keys->away = false;
     node->resolver->fails = node->resolver->lies = 0;
     node->log->lagging_until.clear();
@@ -187,43 +209,112 @@ void Run::heal() {
   for (auto& [key, part] : kafka_.parts()) part.away_until = 0;
   // Operators look through what was stopped.
   for (const std::int64_t when : {30'000, 60'000}) {
-    time_.after(when, [this] {
-      for (auto& [name, endpoint] : oracle_.endpoints) toggle(endpoint, true);
+    time_.after(when, [this] { enable_stopped(); });
+  }
+}
+
+void Run::enable_stopped() {
+  std::set<std::pair<TenantId, EndpointId>> stopped;
+  for (auto& node : nodes_) {
+    if (!node->running()) continue;
+    node->shard->service().list_endpoints(TenantId(), [&](Result<std::vector<EndpointView>> views) {
+      if (!views) return;
+      for (const EndpointView& view : *views)
+        if (view.stopped.stop != Stop::none || view.health >= HealthState::quarantined)
+          stopped.insert({view.def.tenant, view.def.id});
     });
   }
+  for (auto& [name, endpoint] : oracle_.endpoints)
+    if (stopped.contains(name)) toggle(endpoint, true);
+}
+
+// What a process takes the registry to be, by endpoint.
+std::map<std::string, std::string> Run::registry_of(Node& node) {
+  std::map<std::string, std::string> known;
+  node.shard->service().list_endpoints(TenantId(), [&](Result<std::vector<EndpointView>> views) {
+    if (!views) throw Violation("a process cannot list its endpoints");
+    for (const EndpointView& view : *views) {
+      std::string words = view.def.incarnation.str() + " at " + view.def.url + ", secrets";
+      for (const EndpointSecret& secret : view.secrets)
+        words += " " + secret.id + (secret.state == SecretState::revoked ? " revoked" : "");
+      known[view.def.tenant.str() + "/" + view.def.id.str()] = std::move(words);
+    }
+  });
+  return known;
 }
 
 // Rebuild(log) = the live view.
 void Run::compare_rebuilt() {
-  for (auto& node : nodes_) kill(*node, false);
   Node& fresh = *nodes_.front();
+  // It may just have been started; and what somebody gave up may still land.
+  go(time_.now + 20'000);
+  const auto before = registry_of(fresh);
+  if (scenario_.compaction) {
+    // All that it may take by now; readers of old are up to date long since.
+    go(time_.now + kRegistryLag.count() + 10'000);
+    kafka_.compact({Topic::endpoints, 0}, kRegistryLag.count(), kTombstonesKept.count());
+  }
+  for (auto& node : nodes_) kill(*node, false);
   fresh.store.wipe();
   start(fresh);
   go(time_.now + 60'000, [&] {
     if (group_.joined() != 1) return false;
-    for (Partition partition = 0; partition < scenario_.partitions; ++partition) {
+    for (Partition partition = 0; partition < kafka_.partitions; ++partition) {
       if (group_.owner(partition) != &fresh.process) return false;
     }
     const ShardGauges& gauges = fresh.observer->last;
-    return gauges.partitions == static_cast<std::uint64_t>(scenario_.partitions) && gauges.lag == 0;
+    return gauges.partitions == static_cast<std::uint64_t>(kafka_.partitions) && gauges.lag == 0;
   });
   go(time_.now + 5000);  // marks, restoring, and the first second's gauges
-  for (Partition partition = 0; partition < scenario_.partitions; ++partition) {
+  for (Partition partition = 0; partition < kafka_.partitions; ++partition) {
     if (group_.owner(partition) != &fresh.process)
       throw Violation("a fresh process did not get every partition");
   }
   // What a zombie said in the meantime goes its way.
   go(time_.now + kHealsWithin, [&] {
-    for (Partition partition = 0; partition < scenario_.partitions; ++partition) {
+    for (Partition partition = 0; partition < kafka_.partitions; ++partition) {
       if (!oracle_.parked_now(partition).empty()) return false;
     }
     return true;
   });
   go(time_.now + 500);
+  for (const auto& [endpoint, words] : registry_of(fresh)) {
+    const auto was = before.find(endpoint);
+    if (was == before.end() || was->second != words)
+      throw Violation("a fresh process takes " + endpoint + " for " + words + ", it was " +
+                      (was == before.end() ? "gone" : was->second));
+  }
   const auto& rows = fresh.store.rows[Family::parked];
   if (!rows.empty())
     throw Violation("a view built from the log has " + std::to_string(rows.size()) +
                     " parked deliveries; none is");
+}
+
+// Of two facts that name one attempt number both count, whoever reads them.
+void Run::compare_readers() {
+  if (scenario_.short_lives) return;  // they may be gone
+  SimLogClient client(kafka_);
+  SimClock clock(time_);
+  Draw unused(1);
+  Desk desk{client, kEnvironment, unused, clock};
+  for (const std::string& id : oracle_.numbered_twice()) {
+    const auto found = look_up_deliveries(desk, id);
+    const bool delivered = found && found->deliveries.size() == 1 &&
+                           found->deliveries.front().state() == DeliveryState::delivered;
+    if (!delivered)
+      throw Violation("delivery " + id + " was delivered, and who reads the log is told otherwise");
+  }
+}
+
+// The youngest beginning of `attempts` or `events`, of any partition that lacks some.
+std::int64_t Run::oldest_told() {
+  std::int64_t since = 0;
+  for (auto& [key, part] : kafka_.parts()) {
+    if ((key.first != Topic::attempts && key.first != Topic::events) || part.begin == 0) continue;
+    const Kafka::Slot* first = part.at(part.begin);
+    since = std::max(since, first != nullptr ? to_ms(first->record.appended) : to_ms(time_.log_time()));
+  }
+  return since;
 }
 
 // What an operator is told at any moment: nothing is unaccounted for, and at the end nothing is under way.
@@ -233,6 +324,8 @@ void Run::reconcile_log(bool at_the_end) {
   Draw unused(1);
   Desk desk{client, kEnvironment, unused, clock};
   ReconcileRequest request;
+  // Of what is older `attempts` need not tell any more.
+  if (scenario_.short_lives) request.since = oldest_told();
   request.committed = [this](Partition partition) -> Result<std::optional<Offset>> {
     const auto at = group_.commits.find(partition);
     return at == group_.commits.end() ? std::nullopt : std::optional(at->second.offset);
@@ -262,6 +355,7 @@ Report Run::finish() {
     plan_changes();
     plan_events();
     plan_replays();
+    every(2000, 2000, [this] { look_for_refusals(); });
     plan_faults();
     for (int third = 0; third < 3; ++third) {
       go(time_.now + scenario_.faults_ms / 3);
@@ -275,9 +369,10 @@ Report Run::finish() {
       if (time_.now < next_look) return false;
       next_look = time_.now + 1000;
       owed = oracle_.owed();
-      return !owed;
+      return !owed && !held_down_ && !oracle_.is_refused();
     });
     owed = oracle_.owed();
+    if (!owed && (held_down_ || oracle_.is_refused())) owed = "a partition is still refused";
     if (owed) throw Violation("after all faults were healed: " + *owed);
     int fetches = 0;
     for (auto& node : nodes_) fetches += node->log->fetches;
@@ -286,6 +381,16 @@ Report Run::finish() {
       throw Violation("a payload was fetched again, though nothing had happened to its claim check");
     }
     reconcile_log(true);
+    const auto counted = [&] {
+      return std::find_if(nodes_.begin(), nodes_.end(),
+                          [](const auto& node) { return node->observer->last.parked > 0; });
+    };
+    go(time_.now + 15'000, [&] { return counted() == nodes_.end(); });
+    if (counted() != nodes_.end()) {
+      throw Violation("process " + std::to_string((*counted())->process.number) + " counts " +
+                      std::to_string((*counted())->observer->last.parked) + " parked deliveries; none is");
+    }
+    compare_readers();
     compare_rebuilt();
   } catch (const Violation& violation) {
     report.broken = violation.what();

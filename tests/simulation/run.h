@@ -12,6 +12,19 @@
 
 namespace postrider::simulation {
 
+// Some runs make for a corner that chance alone seldom reaches: two rare things within one moment.
+enum class Corner {
+  none,
+  full_disks,      // a takeover while the new owner's disk is full
+  quiet_disk,      // the disk is full when the only thing left to do falls due
+  late_words,      // what was given up lands before what was said again, and a crash between the two
+  forced_release,  // stopped for longer than a partition may be kept, and given the same again
+  late_doubles,    // commands all the time, and what was sent for an earlier one lands behind a later one's
+  lost_indexes,    // repeats all the time, and everybody forgets what was first
+  late_answers,    // a crash after what was said was read back, and before it was acknowledged
+  stale_registry,  // changes all the time, and everybody is behind
+};
+
 // What is drawn for a run before it begins.
 struct Scenario {
   std::uint64_t seed = 0;
@@ -23,9 +36,15 @@ struct Scenario {
        rebalances = false, outages = false, elections = false, compaction = false, clock_jumps = false,
        disk_full = false, view_corrupt = false, view_lost = false, keys_away = false, names_fail = false,
        names_lie = false, lagging_registry = false, changes = false, repeats = false, poison = false,
-       replays = false, tight = false, moods = false, stormy = false, truncation = false;
+       replays = false, tight = false, moods = false, stormy = false, truncation = false, growth = false,
+       offsets_lost = false, short_lives = false, eager = false;
+  Corner corner = Corner::none;
   static Scenario draw(std::uint64_t seed);
   std::string words() const;
+
+ private:
+  void without_faults();
+  void make_for(Corner where, Draw& draw);
 };
 
 struct Report {
@@ -56,19 +75,34 @@ class Run {
   void publish(Publication publication, std::size_t bytes);
   void plan_changes();
   void change_something();
-  void apply(EndpointHistory& endpoint);
+  void apply(EndpointHistory& endpoint, bool rival = false);
+  void outcome(EndpointHistory& endpoint, std::size_t index, const Error* error);
   void remove(EndpointHistory& endpoint);
   void toggle(EndpointHistory& endpoint, bool enable);
   void answered(EndpointHistory& endpoint, std::size_t index, std::int64_t deadline);
   void plan_replays();
   void replay_something();
+  void look_for_refusals();
+  void rebuild_offsets();
   void plan_faults();
   void fault();
+  void plan_corner();
+  void flap_disks(std::int64_t least, std::int64_t most);
+  void flap_hosts(std::int64_t least, std::int64_t most, std::vector<Receiver::Mood> moods,
+                  std::int64_t until = INT64_MAX);
+  void crash_soon(Node& node);
+  void begin_again(Node& node);
+  void add_partitions();
+  void lose_offsets();
   void heal();
   void every(std::int64_t least, std::int64_t most, std::function<void()> what);
   void calm_moods();
   void compare_rebuilt();
+  std::map<std::string, std::string> registry_of(Node& node);
+  void enable_stopped();
+  void compare_readers();
   void reconcile_log(bool at_the_end);
+  std::int64_t oldest_told();
   void say_state(Node& node);
 
   const Scenario scenario_;
@@ -83,6 +117,7 @@ class Run {
   std::optional<DeadLetter> replayed_;  // last
   int last_host_ = 0, last_life_ = 0, last_key_ = 0;
   bool faults_on_ = true;
+  bool held_down_ = false;  // every process, by an operator at work
 };
 
 }  // namespace postrider::simulation

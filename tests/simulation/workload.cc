@@ -67,7 +67,8 @@ void Run::plan_events() {
       publication.source = "/shop";
       publication.type = draw_.pick(types_);
       publication.id = "e" + std::to_string(number);
-      if (scenario_.repeats && number > 0 && draw_.chance(0.2)) {
+      if (scenario_.repeats && number > 0 &&
+          draw_.chance(scenario_.corner == Corner::lost_indexes ? 0.4 : 0.2)) {
         publication.id = "e" + std::to_string(draw_.between(std::max(0, number - 20), number));
       }
       publication.bad = scenario_.poison && draw_.chance(0.1);
@@ -82,23 +83,56 @@ void Run::plan_events() {
 
 void Run::answered(EndpointHistory& endpoint, std::size_t index, std::int64_t deadline) {
   time_.at(deadline, [this, &endpoint, index] {
-    if (endpoint.changes[index].answered) return;
+    if (endpoint.changes[index].answered || endpoint.changes[index].refused) return;
     endpoint.uncertain = true;
+    endpoint.contested = false;
   });
 }
 
-void Run::apply(EndpointHistory& endpoint) {
+// What became of a command. Of two at once exactly one is in force; that both are told so says nothing of
+// their order.
+void Run::outcome(EndpointHistory& endpoint, std::size_t index, const Error* error) {
+  Change& change = endpoint.changes[index];
+  const bool same_keys = index == 0 || change.keys == endpoint.changes[index - 1].keys || !change.exists;
+  // An append that lands twice may be ignored the second time.
+  const bool once =
+      scenario_.log.loses_ack == 0 && scenario_.log.lands_late == 0 && scenario_.log.doubles == 0;
+  if (error == nullptr) {
+    change.answered = time_.now;
+  } else if (error->code == "CONFLICT" && same_keys && once) {
+    change.refused = true;
+  } else {
+    endpoint.uncertain = true;
+    endpoint.contested = false;
+  }
+  time_.note([&] {
+    return "caller: " + endpoint.tenant.str() + "/" + endpoint.id.str() + " " +
+           (change.host.empty() ? "deleted" : change.host) +
+           (error == nullptr ? " is in force" : ": " + error->code);
+  });
+  if (!endpoint.contested || index == 0) return;
+  const Change& last = endpoint.changes.back();
+  const Change& other = endpoint.changes[endpoint.changes.size() - 2];
+  const auto is_open = [](const Change& one) { return !one.answered && !one.refused; };
+  if (is_open(last) || is_open(other)) return;
+  endpoint.contested = false;
+  endpoint.uncertain = last.refused == other.refused;
+}
+
+void Run::apply(EndpointHistory& endpoint, bool rival) {
   Node* node = some_running();
   if (node == nullptr || endpoint.uncertain) return;
-  const bool exists = !endpoint.changes.empty() && endpoint.changes.back().exists;
+  const Change* before = endpoint.last();
+  const bool exists = before != nullptr && before->exists;
   Change change;
   change.asked = time_.now;
   change.types = draw_.chance(0.5) ? "*" : draw_.chance(0.5) ? "order.*" : draw_.pick(types_);
   change.host = "h" + std::to_string(++last_host_) + ".example";
-  change.life = exists ? endpoint.changes.back().life : ++last_life_;
-  change.concurrency = static_cast<std::uint32_t>(draw_.between(1, 8));
-  if (exists && draw_.chance(0.7)) {
-    change.keys = endpoint.changes.back().keys;
+  change.life = exists ? before->life : ++last_life_;
+  const bool one_by_one = scenario_.corner == Corner::quiet_disk;
+  change.concurrency = one_by_one ? 1 : static_cast<std::uint32_t>(draw_.between(1, 8));
+  if (exists && (rival || draw_.chance(0.7))) {
+    change.keys = before->keys;
   } else {
     change.keys = {"key " + std::to_string(++last_key_) + std::string(24, 'k')};
     if (draw_.chance(0.2)) change.keys.push_back("key " + std::to_string(++last_key_) + std::string(24, 'k'));
@@ -108,9 +142,12 @@ void Run::apply(EndpointHistory& endpoint) {
   spec.id = endpoint.id;
   spec.url = "https://" + change.host + "/hook";
   spec.types = {change.types};
-  spec.retry = *parse_retry_policy(std::vector<std::string>{"1s", "3s", "10s", "20s"});
+  std::vector<std::string> delays;
+  for (const Millis delay : kRetryDelays) delays.push_back(format_duration(delay));
+  spec.retry = *parse_retry_policy(delays);
   spec.limits.concurrency = change.concurrency;
   if (scenario_.tight) spec.limits.queue_max = static_cast<std::uint32_t>(draw_.between(1, 5));
+  if (scenario_.corner == Corner::quiet_disk) spec.limits.queue_max = 1;  // what falls due finds no room
   for (const std::string& key : change.keys) spec.secrets.push_back({SecretKind::hmac, Secret(key)});
   spec.actor = "simulation";
   oracle_.know_host(change.host, endpoint.tenant, endpoint.id);
@@ -124,23 +161,17 @@ void Run::apply(EndpointHistory& endpoint) {
   endpoint.changes.push_back(std::move(change));
   const std::size_t index = endpoint.changes.size() - 1;
   answered(endpoint, index, time_.now + kAnswerWithin);
-  node->shard->service().apply_endpoint(std::move(spec), [this, &endpoint,
-                                                          index](Result<ApplyAnswer> answer) {
-    if (!answer) {
-      endpoint.uncertain = true;
-      return;
-    }
-    time_.note([&] { return "caller: " + endpoint.tenant.str() + "/" + endpoint.id.str() + " is in force"; });
-    endpoint.changes[index].answered = time_.now;
-  });
+  node->shard->service().apply_endpoint(std::move(spec),
+                                        [this, &endpoint, index](Result<ApplyAnswer> answer) {
+                                          outcome(endpoint, index, answer ? nullptr : &answer.error());
+                                        });
   node->wakes_at = time_.now;
 }
 
 void Run::remove(EndpointHistory& endpoint) {
   Node* node = some_running();
-  if (node == nullptr || endpoint.uncertain || endpoint.changes.empty() || !endpoint.changes.back().exists)
-    return;
-  Change change = endpoint.changes.back();
+  if (node == nullptr || endpoint.uncertain || endpoint.last() == nullptr || !endpoint.last()->exists) return;
+  Change change = *endpoint.last();
   change.asked = time_.now;
   change.answered.reset();
   change.exists = false;
@@ -153,15 +184,10 @@ void Run::remove(EndpointHistory& endpoint) {
     return "caller: delete " + endpoint.tenant.str() + "/" + endpoint.id.str() + " through process " +
            std::to_string(node->process.number);
   });
-  node->shard->service().delete_endpoint(
-      endpoint.tenant, endpoint.id, "simulation", true, [this, &endpoint, index](Result<bool> answer) {
-        if (!answer) {
-          endpoint.uncertain = true;
-          return;
-        }
-        endpoint.changes[index].answered = time_.now;
-        time_.note([&] { return "caller: " + endpoint.tenant.str() + "/" + endpoint.id.str() + " is gone"; });
-      });
+  node->shard->service().delete_endpoint(endpoint.tenant, endpoint.id, "simulation", true,
+                                         [this, &endpoint, index](Result<bool> answer) {
+                                           outcome(endpoint, index, answer ? nullptr : &answer.error());
+                                         });
   node->wakes_at = time_.now;
 }
 
@@ -196,7 +222,9 @@ void Run::plan_changes() {
       });
     }
   }
-  if (scenario_.changes) every(500, scenario_.stormy ? 3000 : 12'000, [this] { change_something(); });
+  const bool often = scenario_.stormy || scenario_.corner == Corner::stale_registry ||
+                     scenario_.corner == Corner::late_doubles;
+  if (scenario_.changes) every(500, often ? 3000 : 12'000, [this] { change_something(); });
 }
 
 void Run::change_something() {
@@ -204,11 +232,16 @@ void Run::change_something() {
   auto at = oracle_.endpoints.begin();
   std::advance(at, draw_.between(0, static_cast<std::int64_t>(oracle_.endpoints.size()) - 1));
   EndpointHistory& endpoint = at->second;
-  if (!endpoint.changes.empty() && !endpoint.changes.back().answered) {
+  if (const Change* last = endpoint.last(); last != nullptr && !last->answered) {
     // Two writers at once: whoever is first, both shall see the same in the end.
-    if (draw_.chance(0.8)) return;
-    apply(endpoint);
+    if (endpoint.uncertain || draw_.chance(0.8)) return;
+    const std::size_t commands = endpoint.changes.size();
+    const bool of_one_life = last->exists && commands > 1 &&
+                             endpoint.changes[commands - 2].life == last->life &&
+                             endpoint.changes[commands - 2].exists && last == &endpoint.changes.back();
+    apply(endpoint, of_one_life);
     endpoint.uncertain = true;
+    endpoint.contested = of_one_life && endpoint.changes.size() > commands;
     return;
   }
   switch (draw_.between(0, 6)) {
@@ -225,58 +258,6 @@ void Run::change_something() {
     default:
       apply(endpoint);
   }
-}
-
-// --- operators
-
-void Run::plan_replays() {
-  if (scenario_.replays) every(1000, scenario_.stormy ? 5000 : 20'000, [this] { replay_something(); });
-}
-
-void Run::replay_something() {
-  if (!faults_on_) return;
-  std::vector<DeadLetter> letters;
-  for (auto& [key, part] : kafka_.parts()) {
-    if (key.first != Topic::dead_letters) continue;
-    for (Offset offset = part.begin; offset < part.high; ++offset) {
-      const Kafka::Slot* slot = part.at(offset);
-      if (slot == nullptr) continue;
-      auto fact = wire::decode_dead_letter(kEnvironment, slot->record.value.value_or(""));
-      if (!fact || !std::holds_alternative<DeadLetter>(*fact)) continue;
-      DeadLetter& letter = std::get<DeadLetter>(*fact);
-      if (category_of(letter.reason) != Category::bad_event && !letter.sealed_payload.empty()) {
-        letters.push_back(std::move(letter));
-      }
-    }
-  }
-  if (letters.empty()) return;
-  // A second time, perhaps: a job of its own.
-  const DeadLetter letter = replayed_ && draw_.chance(0.4) ? *replayed_ : draw_.pick(letters);
-  replayed_ = letter;
-  Event event;
-  event.id = letter.delivery.event_id;
-  event.source = letter.event_source;
-  event.type = letter.delivery.event_type;
-  event.tenant = letter.delivery.tenant;
-  event.target = letter.delivery.target;
-  event.replay_job = ReplayJobId(random_id("rpl", draw_.next(), draw_.next()));
-  wire::KafkaMessage message = wire::encode_sealed_replay(event, letter.sealed_payload);
-  Publication publication;
-  publication.tenant = event.tenant;
-  publication.source = event.source;
-  publication.id = event.id;
-  publication.type = event.type;
-  publication.target = event.target;
-  publication.job = event.replay_job;
-  publication.webhook = webhook_id(event.tenant, event.source, event.id);
-  oracle_.publications.push_back(std::move(publication));
-  time_.note([&] { return "operator: replays " + letter.delivery.id.str(); });
-  kafka_.produce({.topic = Topic::events,
-                  .partition = std::nullopt,
-                  .key = std::move(message.key),
-                  .value = std::move(message.value),
-                  .headers = std::move(message.headers)},
-                 oracle_.publications.size());
 }
 
 }  // namespace postrider::simulation

@@ -1,0 +1,98 @@
+#include "engine/operations/settled_offsets.h"
+
+#include <algorithm>
+#include <set>
+#include <utility>
+
+#include "engine/core/watermark.h"
+#include "engine/operations/reconcile.h"
+#include "engine/wire/codec.h"
+
+namespace postrider {
+namespace {
+
+// Above the offset to commit so many are named as settled, if they are: what an owner's bitmap may hold.
+constexpr Offset kNamedAbove = 20'000;
+constexpr std::size_t kMetadataCharsMax = 3500;
+
+// From what the mark vouches for on: the lowest event that the facts do not account for, and what they do
+// account for above it.
+Result<void> find_open(Desk& desk, Partition partition, const LogClient::Extent& events,
+                       const std::function<void(std::uint64_t, std::uint64_t)>& progress,
+                       SettledOffset& settled) {
+  settled.commit = settled.named;
+  // What retention has taken meanwhile is told by the next owner, by a fact and an alert.
+  if (settled.named < events.begin) return {};
+  ReconcileRequest request;
+  request.partition = partition;
+  request.from = settled.named;
+  request.untold_too = true;  // of which no fact speaks has not settled
+  request.committed = [](Partition) -> Result<std::optional<Offset>> { return std::nullopt; };
+  std::set<Offset> open;
+  ReconcileWatch watch;
+  watch.progress = progress;
+  watch.in_progress = [&open](Position position) {
+    if (open.empty() || position.offset < *open.begin() + kNamedAbove) open.insert(position.offset);
+  };
+  const std::atomic<bool> stop{false};
+  if (const auto totals = reconcile(desk, request, watch, stop); !totals) return fail(totals.error());
+  if (open.empty()) {
+    settled.commit = std::max(settled.named, events.end);
+    return {};
+  }
+  settled.commit = *open.begin();
+  Watermark watermark(settled.commit);
+  for (Offset offset = settled.commit; offset < std::min(events.end, settled.commit + kNamedAbove);
+       ++offset) {
+    watermark.received(offset);
+    if (!open.contains(offset)) watermark.settled(offset);
+  }
+  settled.metadata = watermark.bitmap(kMetadataCharsMax);
+  return {};
+}
+
+}  // namespace
+
+Result<std::optional<OwnerMark>> newest_mark(Desk& desk, Partition partition) {
+  auto extent = desk.log.extent(Topic::parked, partition);
+  if (!extent) return fail(extent.error());
+  std::optional<OwnerMark> newest;
+  std::optional<Error> wrong;
+  auto scanned =
+      desk.log.scan(Topic::parked, partition, extent->begin, extent->end, [&](const Record& record) {
+        if (record.key != kOwnerKey || !record.value) return true;
+        auto fact = wire::decode_parked(desk.environment, *record.value);
+        if (!fact)
+          wrong = fact.error();
+        else if (auto* mark = std::get_if<OwnerMark>(&*fact))
+          newest = std::move(*mark);
+        return !wrong;
+      });
+  if (!scanned) return fail(scanned.error());
+  if (wrong) return fail(*std::move(wrong));
+  return newest;
+}
+
+Result<SettledOffset> settled_offset(Desk& desk, Partition partition, std::optional<Offset> group,
+                                     const std::function<void(std::uint64_t, std::uint64_t)>& progress) {
+  const auto mark = newest_mark(desk, partition);
+  if (!mark) return fail(mark.error());
+  const auto events = desk.log.extent(Topic::events, partition);
+  if (!events) return fail(events.error());
+  SettledOffset settled;
+  if (!*mark || !(*mark)->committed) return settled;
+  settled.named = *(*mark)->committed;
+  const Offset seen = std::max(settled.named, (*mark)->events_end);
+  if (seen > events->end)
+    return fail(Errc::conflict, "SOURCE_REPLACED",
+                "the mark names offset " + std::to_string(seen) + ", and `events` ends at " +
+                    std::to_string(events->end) + " in partition " + std::to_string(partition),
+                "find out what became of the topic; then see `postrider-ops topics accept-source`");
+  settled.finding = SettledOffset::Finding::nothing_lost;
+  if (group && *group >= settled.named) return settled;
+  settled.finding = SettledOffset::Finding::lost;
+  if (auto done = find_open(desk, partition, *events, progress, settled); !done) return fail(done.error());
+  return settled;
+}
+
+}  // namespace postrider

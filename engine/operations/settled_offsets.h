@@ -1,0 +1,34 @@
+#pragma once
+#include <cstdint>
+#include <functional>
+#include <optional>
+#include <string>
+
+#include "engine/core/fact.h"
+#include "engine/operations/desk.h"
+
+// What a consumer group shall have committed, told from the log alone: for a partition that stopped at its
+// takeover with OFFSETS_LOST (DESIGN §3, owner mark). Reads only; whoever asks commits.
+namespace postrider {
+
+struct SettledOffset {
+  enum class Finding {
+    no_mark,       // the newest owner mark names no offset, or there is none: nothing can be missed
+    nothing_lost,  // the group is not behind what the mark names
+    lost,
+  } finding = Finding::no_mark;
+  Offset named = 0;      // by the newest owner mark
+  Offset commit = 0;     // lost: the lowest event that the facts do not account for
+  std::string metadata;  // lost: what has settled above it, as an owner's commit says it
+};
+
+// The newest owner mark of a partition. nullopt: it never had an owner.
+Result<std::optional<OwnerMark>> newest_mark(Desk& desk, Partition partition);
+
+// `group`: what it has committed, nullopt: nothing. `progress` may be empty. SOURCE_REPLACED (conflict):
+// `events` ends below what the mark has seen.
+Result<SettledOffset> settled_offset(
+    Desk& desk, Partition partition, std::optional<Offset> group,
+    const std::function<void(std::uint64_t done, std::uint64_t all)>& progress);
+
+}  // namespace postrider

@@ -1,0 +1,73 @@
+// A customer's headers on their way into libcurl's list.
+#include <string>
+#include <vector>
+
+#include "engine/core/customer_headers.h"
+#include "engine/curl/header_list.h"
+#include "tests/fuzz/targets.h"
+
+namespace postrider::fuzz {
+namespace {
+
+std::string_view take(std::string_view& rest) {
+  if (rest.empty()) return {};
+  const std::size_t length = static_cast<unsigned char>(rest.front());
+  rest.remove_prefix(1);
+  const std::string_view taken = rest.substr(0, length);
+  rest.remove_prefix(taken.size());
+  return taken;
+}
+
+Headers read(std::string_view bytes) {
+  Headers headers;
+  while (!bytes.empty()) {
+    std::string name(take(bytes));
+    headers.push_back({std::move(name), std::string(take(bytes))});
+  }
+  return headers;
+}
+
+// The lines that libcurl is given, but those by which it is told to add none of its own.
+std::vector<std::string> lines(const curl_slist* list) {
+  std::vector<std::string> result;
+  for (; list != nullptr; list = list->next) {
+    const std::string line(list->data);
+    if (line != "Expect:" && line != "Content-Type:") result.push_back(line);
+  }
+  return result;
+}
+
+bool is_clean(std::string_view line) {
+  for (const char c : line) {
+    if (c == '\r' || c == '\n' || c == '\0') return false;
+  }
+  return true;
+}
+
+}  // namespace
+
+void headers(std::string_view bytes) {
+  const Headers given = read(bytes);
+  HeaderList list;
+  const bool goes_out = list.build(given, nullptr);
+  if (!goes_out && list.list() != nullptr) broken("a refused list is not empty", bytes);
+  const HeaderLines shared(given);
+  if (shared.may_be_sent() != goes_out)
+    broken("headers of an event and of a request are judged otherwise", bytes);
+  const auto judged = check_customer_headers(given);
+  if (!judged && (judged.error().message.empty() || judged.error().suggestion.empty()))
+    broken("a refusal without message or suggestion", bytes);
+  if (judged && !goes_out) broken("what may be declared may not be sent", bytes);
+  if (!goes_out) return;
+  const auto out = lines(list.list());
+  if (out.size() != given.size()) broken("other headers go out than were given", bytes);
+  for (std::size_t i = 0; i < out.size(); ++i) {
+    const Header& header = given[i];
+    if (!is_clean(out[i])) broken("a line end goes out", bytes);
+    if (out[i] != header.name + (header.value.empty() ? ";" : ": " + header.value))
+      broken("another line goes out", bytes);
+    if (out[i].find_first_of(":;") != header.name.size()) broken("the name ends elsewhere", bytes);
+  }
+}
+
+}  // namespace postrider::fuzz
