@@ -56,11 +56,11 @@ class Endpoint:
         return self.character == "refusing" and draw(event_id, self.tenant, self.id) % 6 == 0
 
     def sleeps(self, event_id):
-        """Parked for an hour: it still is when the run ends."""
+        """Parked for half a day: it still is when the run ends, also where a clock was set forward by hours."""
         return self.character == "sleeper" and draw(event_id, self.tenant, self.id) % 7 == 0
 
 
-CHARACTERS = {"steady": LONG, "flaky": LONG, "refusing": LONG, "hopeless": ("1s", "1s"), "sleeper": ("1h",)}
+CHARACTERS = {"steady": LONG, "flaky": LONG, "refusing": LONG, "hopeless": ("1s", "1s"), "sleeper": ("12h",)}
 
 
 def all_endpoints():

@@ -1,5 +1,6 @@
 """Waits until all that is owed has come to an end, and asks what was given up and what is still held."""
 import collections
+import datetime
 import subprocess
 import time
 
@@ -31,7 +32,8 @@ def paged(world, endpoint):
             return found | fresh
         found |= fresh
         # "until" leaves out its own instant: one later, so that what died at the same is not passed over.
-        until = "&until=" + letters[-1]["dead_at"].replace("+", "%2B")
+        last = datetime.datetime.fromisoformat(letters[-1]["dead_at"]) + datetime.timedelta(milliseconds=1)
+        until = "&until=" + last.isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
 def ask(world, path):
@@ -113,7 +115,7 @@ def settle(world, tend, say=lambda text: None):
         dead = dead_letters(world)
         open_ -= asleep | dead.keys()
         if not open_:
-            return dead, held(world, asleep)
+            return told_last(world, held(world, asleep))
         say(f"{world.kind}: {len(open_)} deliveries are still owed, {sorted(open_)[:3]}")
         now = open_, len(world.records.arrivals)
         if now != before:
@@ -123,8 +125,13 @@ def settle(world, tend, say=lambda text: None):
         if waited > 20:
             parked = held(world, open_)
             if not parked or time.monotonic() - began > BOUND:
-                return dead, parked | held(world, asleep)
+                return told_last(world, parked | held(world, asleep))
         time.sleep(1)
+
+
+def told_last(world, parked):
+    """What is given up while it is asked for was parked a moment ago: the letters are read last."""
+    return dead_letters(world), parked
 
 
 def is_asleep(world, key):
