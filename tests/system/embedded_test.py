@@ -1,10 +1,12 @@
 """The whole on the embedded log: one machine, no Kafka."""
 import json
+import re
 import shutil
 import signal
 import subprocess
 import time
 import unittest
+import zlib
 
 from cases import OnEitherLog, Whole
 from kit import run_tool, until
@@ -40,6 +42,81 @@ class Embedded(OnEitherLog, Whole):
 
     def test_ten_kills_lose_nothing(self):
         self.crash(2000, 10)
+
+    def test_what_expires_while_its_endpoint_is_disabled_is_a_dead_letter(self):
+        daemon = self.daemon(extra='---\nlifetime_max = "10s"\n').start()
+        daemon.wait_token()
+        receiver = self.receiver()
+        daemon.apply({"main": (receiver.url, {"retry": '["1s"]'})})
+        self.assertEqual(daemon.ops("endpoints", "disable", "acme", "main", "--why", "they asked").code, 0)
+        self.publish(daemon, "--file", daemon.publish_many(20, "held"))
+        begin = time.monotonic()
+        letters = until(lambda: len(found := self.dead_letters(daemon)) == 20 and found, 60, "the dead letters")
+        self.assertGreater(time.monotonic() - begin, 8)
+        self.assertEqual({letter["reason"] for letter in letters}, {"endpoint_disabled"})
+        self.assertEqual(receiver.count(), 0)
+        # Nothing was lost: once it is enabled they are replayed.
+        self.assertEqual(daemon.ops("endpoints", "enable", "acme", "main").code, 0)
+        done = daemon.ops("replay", "--tenant", "acme", "--reason", "endpoint_disabled")
+        self.assertEqual(done.code, 0, done)
+        until(lambda: len(receiver.ids()) == 20, 60, "the replay")
+
+    def test_a_full_disk_is_told_and_over_once_there_is_room(self):
+        daemon = self.daemon()
+        daemon.data.mkdir(mode=0o700)
+        mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=64m,mode=0700", "tmpfs", daemon.data],
+                                 capture_output=True, text=True)
+        if mounted.returncode != 0:
+            self.skipTest(f"cannot mount a small disk here: {mounted.stderr}")
+        self.closing.insert(0, lambda: subprocess.run(["umount", "-l", daemon.data]))
+        daemon.start()
+        daemon.wait_token()
+        # What fails is parked, and its payload kept beside it.
+        receiver = self.receiver(lambda n, webhook_id: 503 if n == 1 and zlib.crc32(webhook_id.encode()) % 3 == 0 else 200)
+        daemon.apply({"main": (receiver.url, {"retry": '["1s", "1s", "1s"]'})})
+        self.publish(daemon, "--file", daemon.publish_many(50, "before"))
+        until(lambda: len(receiver.delivered()) == 50, 60, "what came before")
+        with open(daemon.data / "filler", "wb") as filler:
+            try:
+                while filler.write(bytes(1 << 16)):
+                    filler.flush()
+            except OSError:
+                pass  # it is full
+        self.publish(daemon, "--file", daemon.publish_many(300, "meanwhile", data={"text": "x" * 100_000}))
+        status, said = until(lambda: (answer := daemon.get("/readyz"))[0] == 503 and answer, 60, "the complaint")
+        self.assertIn("No space left", said)
+        until(lambda: any("DISK_FULL" in json.dumps(line) for line in daemon.lines()), 10, "its line")
+        (daemon.data / "filler").unlink()
+        until(lambda: len(receiver.delivered()) == 350, 120, "the rest")
+        until(daemon.is_ready, 60, "readiness")
+
+    def test_a_view_found_damaged_while_it_is_used_is_built_anew(self):
+        daemon = self.daemon().start()
+        daemon.wait_token()
+        well = []
+        receiver = self.receiver(lambda n, webhook_id: 200 if well else 503)
+        daemon.apply({"main": (receiver.url, {"retry": '["4s", "4s", "4s", "4s", "4s", "4s", "4s"]'})})
+        self.publish(daemon, "--file", daemon.publish_many(50, "parked"))
+        until(lambda: re.search(r"^postrider_parked_deliveries\S* 50$", daemon.get("/metrics")[1], re.M), 60, "parking")
+        for _ in range(2):  # what lay in its write-ahead log stands in tables after a start
+            daemon.kill()
+            daemon.start()
+        daemon.kill()
+        # Not the smallest: what a start reads itself stands there, and is mended then.
+        tables = [one for one in (daemon.data / "view").glob("*.sst") if one.stat().st_size > 3000]
+        self.assertTrue(tables)
+        for table in tables:
+            with open(table, "r+b") as file:
+                first = file.read(9)
+                file.seek(8)
+                file.write(bytes([first[8] ^ 1]))  # the first block of rows; no start looks there
+        daemon.start(ready=False)
+        says = lambda: [line["message"] for line in daemon.lines() if line["operation"] == "view_wiped"]
+        self.assertIn("was damaged on the disk", until(says, 60, "what it says of the view")[0])
+        until(daemon.is_ready, 60, "readiness")
+        self.assertIsNone(daemon.process.poll())
+        well.append(True)
+        until(lambda: len(receiver.delivered()) == 50, 60, "what was parked")
 
     def test_two_daemons_cannot_share_a_directory(self):
         daemon = self.started()

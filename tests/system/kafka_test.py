@@ -1,11 +1,12 @@
 """The whole on a real Apache Kafka."""
+import concurrent.futures
 import json
 import subprocess
 import time
 import unittest
 
 from cases import OnEitherLog, Whole
-from kit import Broker, run_tool, until
+from kit import Broker, metric, run_tool, until
 from outside_test import PYTHON, install
 
 # An operator's mistake; false while the group has members.
@@ -100,6 +101,52 @@ class OnKafka(OnEitherLog, Whole):
         file.write_text("\n".join(map(json.dumps, more)) + "\n")
         self.publish(second, "--file", file)
         until(lambda: len(receiver.ids()) == 500, 90, "the other to take over")
+
+    def test_topics_grow_under_a_running_daemon_and_another_partitioner(self):
+        daemon = self.started()
+        receiver = self.receiver()
+        tenants = [f"t{n}" for n in range(12)]
+        text = f'environment = "{self.environment}"\n'
+        for tenant in tenants:
+            text += (f'[[endpoint]]\ntenant = "{tenant}"\nid = "main"\nurl = "{receiver.url}"\n'
+                     'secrets = ["env:TEST_SECRET"]\n')
+        (daemon.directory / "many.toml").write_text(text)
+        self.assertEqual(daemon.ops("endpoints", "apply", daemon.directory / "many.toml").code, 0)
+
+        def events(name, count):
+            file = daemon.directory / f"{name}.jsonl"
+            file.write_text("".join(
+                json.dumps({"specversion": "1.0", "id": f"{name}-{n}", "source": "/shop", "type": "order.created",
+                            "tenant": tenants[n % len(tenants)], "data": {"n": n}}) + "\n" for n in range(count)))
+            return file
+        misplaced = lambda: metric(daemon.get("/metrics")[1], "postrider_events_misplaced_total")
+        self.publish(daemon, "--file", events("before", 200))
+        until(lambda: len(receiver.ids()) == 200, 60, "what came before")
+        self.assertEqual(misplaced(), 0)
+        with concurrent.futures.ThreadPoolExecutor() as pool:
+            during = pool.submit(lambda: self.publish(daemon, "--file", events("during", 2000)))
+            done = run_tool("postrider-ops", "--log", self.log, "--environment", self.environment, "topics", "grow",
+                            "--partitions", 6)
+            self.assertEqual(done.code, 0, done)
+            during.result()
+        self.publish(daemon, "--file", events("after", 400))
+        until(lambda: len(receiver.ids()) == 2600, 120, "all of them")
+        owned = lambda: {line.get("message", "") for line in daemon.lines() if line["operation"] == "partition_assigned"}
+        until(lambda: any("5" in message for message in owned()), 60, "the new partitions")
+        # A client that places keys in its own way.
+        before = misplaced()
+        wrong = [(n, tenants[n % len(tenants)]) for n in range(60)]
+        lines = "".join(json.dumps({"specversion": "1.0", "id": f"elsewhere-{n}", "source": "/shop", "tenant": tenant,
+                                    "type": "order.created", "data": {"n": n}}) + "\n" for n, tenant in wrong)
+        sent = subprocess.run(["kcat", "-P", "-b", self.broker.address, "-t", f"{self.environment}.postrider.events", "-p",
+                               "5", "-k", "t0", "-H", "content-type=application/cloudevents+json"], input=lines, text=True,
+                              capture_output=True)
+        self.assertEqual(sent.returncode, 0, sent.stderr)
+        until(lambda: len(receiver.ids()) == 2660, 60, "what was placed elsewhere")
+        self.assertGreater(misplaced(), before)
+        daemon.stop()
+        code, totals, missing = daemon.reconcile()
+        self.assertEqual((code, missing, totals["delivered"]), (0, [], 2660), totals)
 
     def test_replay_straight_from_the_log_while_every_daemon_is_down(self):
         daemon = self.started()

@@ -204,6 +204,7 @@ class Daemon:
         self.errors = directory / "stderr.log"
         self.authority = authority
         self.extra = extra
+        self.guard = 'allow = ["127.0.0.0/8", "::1/128"]\nports = ["1024-65535"]'
         self.process = None
         self.token_file = self.data / "admin.token"
         self.write_config()
@@ -218,7 +219,7 @@ listen = "127.0.0.1:{self.port}"
 [keys]
 service = "file:{self.key}"
 [guard]
-allow = ["127.0.0.0/8", "::1/128"]
+{self.guard}
 [delivery]
 ca_file = "{self.authority.ca}"
 {tables}
