@@ -38,6 +38,9 @@ struct EndpointDef {
   Scheme scheme = Scheme::standard_webhooks;
   BodyFormat format = BodyFormat::binary;
   EndpointLimits limits;
+  // Ids of the secrets that are in force: so of two writers at once only the one whose record is applied has
+  // changed them. Empty (of an older version): all that are known.
+  std::vector<std::string> secret_ids;
   bool disabled = false;  // by an operator or the customer
   std::string disabled_why;
   std::string changed_by;             // actor

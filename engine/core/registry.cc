@@ -87,11 +87,16 @@ Endpoint::Stopped Endpoint::stopped() const {
   return {worst->stop, worst->why, worst->since, "postrider"};
 }
 
+bool Endpoint::names(const EndpointSecret& secret) const {
+  return def.secret_ids.empty() ||
+         std::find(def.secret_ids.begin(), def.secret_ids.end(), secret.id) != def.secret_ids.end();
+}
+
 std::vector<const EndpointSecret*> Endpoint::signing_secrets(LogTime now) const {
   std::vector<const EndpointSecret*> signing;
   for (const EndpointSecret& secret : secrets) {
     const bool expiring = secret.state == SecretState::expiring && to_ms(now) < secret.expires_at;
-    if (secret.state == SecretState::active || expiring) signing.push_back(&secret);
+    if ((secret.state == SecretState::active || expiring) && names(secret)) signing.push_back(&secret);
   }
   return signing;
 }

@@ -52,7 +52,9 @@ struct Endpoint {
     std::string by;
   };
   Stopped stopped() const;
-  // What may sign at `now`: active and not yet expired ones, newest first.
+  // Whether the def names it, however far it has moved.
+  bool names(const EndpointSecret& secret) const;
+  // What may sign at `now`: named, active or not yet expired ones, newest first.
   std::vector<const EndpointSecret*> signing_secrets(LogTime now) const;
 };
 

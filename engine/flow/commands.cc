@@ -1,6 +1,8 @@
 #include "engine/flow/commands.h"
 
 #include <algorithm>
+#include <iterator>
+#include <span>
 #include <sstream>
 #include <utility>
 
@@ -24,6 +26,12 @@ tl::unexpected<Error> not_found(std::string_view what) {
 tl::unexpected<Error> conflict() {
   return fail(Errc::conflict, "CONFLICT", "somebody changed this endpoint at the same time",
               "look at it again with `postrider-ops endpoints show`, then repeat the command");
+}
+
+EndpointSecret revoked(EndpointSecret secret) {
+  secret.state = SecretState::revoked;
+  secret.sealed.clear();
+  return secret;
 }
 
 tl::unexpected<Error> invalid(std::string message, std::string suggestion) {
@@ -87,8 +95,8 @@ struct Commands::Apply {
   bool exempt_from_cap = false;
   ApplyAnswer result;
   EndpointDef def;
-  bool write_def = false;
-  std::deque<std::pair<std::string, std::string>> writes;  // key, value; the def last
+  std::vector<EndpointSecret> added, dropped;
+  std::deque<std::pair<std::string, std::string>> writes;  // key, value
 };
 
 Commands::Commands(Context& context, Appender& appender, RegistryView& registry, Dispatch& dispatch,
@@ -210,17 +218,25 @@ void Commands::plan(const Job& job) {
   job->result.change = !current                          ? Change::created
                        : job->result.differences.empty() ? Change::unchanged
                                                          : Change::updated;
-  job->result.revision = job->write_def ? job->def.revision : current->def.revision;
-  if (job->result.change == Change::unchanged || job->spec.dry_run) {
+  const bool unchanged = job->result.change == Change::unchanged;
+  job->result.revision = unchanged ? current->def.revision : job->def.revision;
+  if (unchanged || job->spec.dry_run) {
     if (job->spec.dry_run) job->result.new_secret = Secret();
     return job->answer(std::move(job->result));
   }
-  // Secrets first: once the def stands, the endpoint is whole.
-  if (job->write_def) {
-    job->writes.emplace_back(def_key(job->def.tenant, job->def.id),
-                             wire::encode(context_.config.environment, job->def));
-  }
+  // The def decides, and names the secrets that are in force: once it stands, the endpoint is whole; if it is
+  // ignored, nothing has changed.
+  put_secrets(job->writes, job->added);
+  job->writes.emplace_back(def_key(job->def.tenant, job->def.id),
+                           wire::encode(context_.config.environment, job->def));
+  put_secrets(job->writes, job->dropped);
   write_next(job);
+}
+
+void Commands::put_secrets(std::deque<std::pair<std::string, std::string>>& writes,
+                           const std::vector<EndpointSecret>& secrets) const {
+  for (const EndpointSecret& secret : secrets)
+    writes.emplace_back(secret_key(secret), wire::encode(context_.config.environment, secret));
 }
 
 Result<void> Commands::plan_def(Apply& job, const Endpoint* current) {
@@ -264,9 +280,6 @@ Result<void> Commands::plan_def(Apply& job, const Endpoint* current) {
              format_name(spec.format));
   difference(differences, "limits", current ? limits_text(current->def.limits) : "",
              limits_text(spec.limits));
-  job.write_def = !current || !differences.empty();
-  if (!job.write_def) return {};
-
   def.replaces = before;
   def.revision = before + 1;
   if (!current) def.enable_revision = def.revision;
@@ -305,10 +318,9 @@ Result<EndpointSecret> Commands::seal_secret(const Apply& job, const SigningSecr
   return fact;
 }
 
-// The declared secrets shall be the active ones: new ones are added, the others are revoked at once. For an
+// The declared secrets shall be the ones in force: new ones are added, the others are revoked at once. For an
 // overlap both stand in the file until the customer has changed over.
 Result<void> Commands::plan_secrets(Apply& job, const Endpoint* current) {
-  std::vector<EndpointSecret> facts;
   std::vector<SigningSecret> made;
   const std::vector<SigningSecret>* declared = &job.spec.secrets;
   if (declared->empty() && current) return {};
@@ -322,33 +334,27 @@ Result<void> Commands::plan_secrets(Apply& job, const Endpoint* current) {
     job.result.new_secret = format_signing_secret(made.front());
     declared = &made;
   }
-  std::vector<std::string> wanted;
+  const auto olds = current ? std::span(current->secrets) : std::span<const EndpointSecret>();
+  std::vector<std::string> names;
   for (const SigningSecret& secret : *declared) {
     auto fact = seal_secret(job, secret);
     if (!fact) return fail(fact.error());
-    wanted.push_back(fact->digest);
-    const bool known =
-        current && std::any_of(current->secrets.begin(), current->secrets.end(), [&](const auto& old) {
-          return old.digest == fact->digest && old.state == SecretState::active;
-        });
-    if (known) continue;
+    const auto old = std::find_if(olds.begin(), olds.end(), [&](const EndpointSecret& one) {
+      return one.digest == fact->digest && one.state == SecretState::active && current->names(one);
+    });
+    names.push_back(old != olds.end() ? old->id : fact->id);
+    if (old != olds.end()) continue;
     job.result.differences.push_back("secrets: one added");
-    facts.push_back(*std::move(fact));
+    job.added.push_back(*std::move(fact));
   }
-  for (const EndpointSecret& old : current ? current->secrets : std::vector<EndpointSecret>()) {
-    if (old.state == SecretState::revoked ||
-        std::find(wanted.begin(), wanted.end(), old.digest) != wanted.end()) {
-      continue;
-    }
-    EndpointSecret revoked = old;
-    revoked.state = SecretState::revoked;
-    revoked.sealed.clear();
-    job.result.differences.push_back("secrets: " + old.id + " revoked");
-    facts.push_back(std::move(revoked));
+  for (const EndpointSecret& old : olds) {
+    const bool stays = std::find(names.begin(), names.end(), old.id) != names.end();
+    if (stays || old.state == SecretState::revoked) continue;
+    // One that was never in force is what a writer left who was interrupted.
+    if (current->names(old)) job.result.differences.push_back("secrets: " + old.id + " revoked");
+    job.dropped.push_back(revoked(old));
   }
-  for (const EndpointSecret& fact : facts) {
-    job.writes.emplace_back(secret_key(fact), wire::encode(context_.config.environment, fact));
-  }
+  job.def.secret_ids = std::move(names);
   return {};
 }
 
@@ -361,9 +367,23 @@ void Commands::write_next(const Job& job) {
   job->writes.pop_front();
   registry_.write(std::move(key), std::move(value), [this, job](Result<bool> applied) {
     if (!applied) return job->answer(fail(applied.error()));
-    if (!*applied) return job->answer(conflict());
+    if (!*applied) return take_back(job);
     write_next(job);
   });
+}
+
+// Somebody else's def stands. The secrets that ours would have named are of no use to anyone, unless ours was
+// in force for a moment (it landed twice) and what came after it keeps them.
+void Commands::take_back(const Job& job) {
+  const Endpoint* current = registry_.registry().find(job->spec.tenant, job->spec.id);
+  std::vector<EndpointSecret> useless;
+  for (const EndpointSecret& secret : job->added)
+    if (!current || !current->names(secret)) useless.push_back(revoked(secret));
+  std::deque<std::pair<std::string, std::string>> writes;
+  put_secrets(writes, useless);
+  for (auto& [key, value] : writes)
+    registry_.write(std::move(key), std::move(value), [](const Result<bool>&) {});
+  job->answer(conflict());
 }
 
 // --- endpoints
@@ -372,7 +392,10 @@ EndpointView Commands::view_of(const Endpoint& endpoint) {
   EndpointView view;
   view.def = endpoint.def;
   view.def.sealed_query.clear();
-  view.secrets = endpoint.secrets;
+  std::copy_if(endpoint.secrets.begin(), endpoint.secrets.end(), std::back_inserter(view.secrets),
+               [&](const EndpointSecret& secret) {
+                 return secret.state == SecretState::revoked || endpoint.names(secret);
+               });
   for (EndpointSecret& secret : view.secrets) secret.sealed.clear();
   view.stopped = endpoint.stopped();
   EndpointState* state = dispatch_.known(endpoint.def.incarnation);

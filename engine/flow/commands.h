@@ -60,6 +60,9 @@ class Commands : public Service {
   Result<void> plan_secrets(Apply& job, const Endpoint* current);
   Result<EndpointSecret> seal_secret(const Apply& job, const SigningSecret& secret);
   void write_next(const Job& job);
+  void take_back(const Job& job);
+  void put_secrets(std::deque<std::pair<std::string, std::string>>& writes,
+                   const std::vector<EndpointSecret>& secrets) const;
   void change(TenantId tenant, EndpointId id, bool wait, std::function<void(EndpointDef&)> edit,
               Answer<EndpointDef> answer);
   void revoke(std::vector<TokenFact> tokens, std::function<void(Result<void>)> done);

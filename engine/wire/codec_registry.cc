@@ -43,6 +43,7 @@ EndpointDef read(const v1::EndpointDef& def) {
   fact.changed_at = def.changed_at();
   fact.enable_revision = def.enable_revision();
   fact.deleted = def.deleted();
+  fact.secret_ids.assign(def.secret_ids().begin(), def.secret_ids().end());
   return fact;
 }
 
@@ -97,6 +98,7 @@ std::string encode(const Environment& environment, const EndpointDef& fact) {
   def.set_changed_at(fact.changed_at);
   def.set_enable_revision(fact.enable_revision);
   def.set_deleted(fact.deleted);
+  for (const std::string& id : fact.secret_ids) def.add_secret_ids(id);
   return serialize(record, fact.unknown);
 }
 

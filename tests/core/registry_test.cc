@@ -117,6 +117,30 @@ TEST(Registry, SecretsStandNewestFirstAndSignWhileTheyMay) {
   EXPECT_EQ(ids_at(100), (std::vector<std::string>{"sec_new"}));
 }
 
+TEST(Registry, OnlySecretsThatTheDefNamesSign) {
+  Registry registry;
+  registry.apply(secret("sec_a", SecretState::active, 1, "inc_a"), "s1");
+  registry.apply(secret("sec_b", SecretState::active, 2, "inc_a"), "s2");
+  EndpointDef named = def(1, 0, "inc_a");
+  named.secret_ids = {"sec_a"};
+  registry.apply(named, "one");
+  const auto signing = [&] {
+    std::vector<std::string> ids;
+    for (const auto* one : hook(registry)->signing_secrets(from_ms<LogTime>(9))) ids.push_back(one->id);
+    return ids;
+  };
+  EXPECT_EQ(signing(), (std::vector<std::string>{"sec_a"}));
+  // Of two writers at once the second is ignored, and so is what it would have named.
+  registry.apply(secret("sec_c", SecretState::active, 3, "inc_a"), "s3");
+  EndpointDef late = def(1, 0, "inc_a");
+  late.secret_ids = {"sec_c"};
+  EXPECT_EQ(registry.apply(late, "late"), Applied::ignored);
+  EXPECT_EQ(signing(), (std::vector<std::string>{"sec_a"}));
+  // A def of an older version names none: all of them sign.
+  registry.apply(def(2, 1, "inc_a"), "two");
+  EXPECT_EQ(signing(), (std::vector<std::string>{"sec_c", "sec_b", "sec_a"}));
+}
+
 TEST(Registry, SecretsOnlyMoveForward) {
   Registry registry;
   registry.apply(def(1, 0, "inc_a"), "one");

@@ -1,5 +1,7 @@
 #include <gtest/gtest.h>
 
+#include <algorithm>
+#include <optional>
 #include <set>
 
 #include "tests/flow/world.h"
@@ -253,6 +255,39 @@ TEST(Endpoint, IsNotSignedForWithARevokedSecretAfterTheAnswer) {
   EXPECT_EQ(facts[1].secret_ids.size(), 2u);
   EXPECT_EQ(facts[2].secret_ids.size(), 1u);
   EXPECT_NE(facts[2].secret_ids.front(), facts[0].secret_ids.front());
+}
+
+TEST(Endpoint, OfTwoWhoChangeItAtOnceTheOneWhoIsToldConflictLeavesNothingInForce) {
+  World world;
+  world.begin();
+  world.declare("main");
+  std::vector<std::string> in_force;  // hosts of those who were not told CONFLICT
+  std::size_t conflicts = 0;
+  for (const char* name : {"one", "other"}) {
+    EndpointSpec spec;
+    spec.tenant = kTenant;
+    spec.id = EndpointId("main");
+    spec.url = std::string("https://") + name + ".example/hook";
+    spec.secrets.push_back({SecretKind::hmac, Secret(name + std::string(29, 'k'))});
+    world.one().shard->service().apply_endpoint(std::move(spec), [&, name](Result<ApplyAnswer> answer) {
+      if (answer) in_force.push_back(name);
+      conflicts += !answer && answer.error().code == "CONFLICT";
+    });
+  }
+  ASSERT_TRUE(world.run_until([&] { return in_force.size() + conflicts == 2; }));
+  ASSERT_EQ(conflicts, 1u);
+  world.publish("e1");
+  ASSERT_TRUE(world.run_until([&] { return world.attempts().size() == 1; }));
+  EXPECT_NE(world.attempts()[0].url.find(in_force.at(0)), std::string::npos);
+  EXPECT_EQ(world.attempts()[0].secret_ids.size(), 1u);
+  std::optional<EndpointView> shown;
+  world.one().shard->service().show_endpoint(kTenant, EndpointId("main"),
+                                             [&](Result<EndpointView> view) { shown = *view; });
+  ASSERT_TRUE(shown);
+  const auto not_revoked = [](const EndpointSecret& secret) { return secret.state != SecretState::revoked; };
+  EXPECT_EQ(std::count_if(shown->secrets.begin(), shown->secrets.end(), not_revoked), 1);
+  // The first of all, and what the other would have named.
+  EXPECT_EQ(shown->secrets.size(), 3u);
 }
 
 TEST(Endpoint, OnAPrivateAddressIsRefusedWhenDeclaredAndAgainWhenSent) {

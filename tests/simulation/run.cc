@@ -284,10 +284,28 @@ void Run::compare_rebuilt() {
       throw Violation("a fresh process takes " + endpoint + " for " + words + ", it was " +
                       (was == before.end() ? "gone" : was->second));
   }
+  compare_secrets();
   const auto& rows = fresh.store.rows[Family::parked];
   if (!rows.empty())
     throw Violation("a view built from the log has " + std::to_string(rows.size()) +
                     " parked deliveries; none is");
+}
+
+// Secrets only move forward: what compaction leaves of one is its furthest state.
+void Run::compare_secrets() {
+  std::map<std::string, SecretState> furthest, last;
+  SimLogClient client(kafka_);
+  const auto extent = *client.extent(Topic::endpoints, 0);
+  (void)client.scan(Topic::endpoints, 0, extent.begin, extent.end, [&](const Record& record) {
+    const auto fact = wire::decode_registry(kEnvironment, record.value.value_or(""));
+    const auto* secret = fact ? std::get_if<EndpointSecret>(&*fact) : nullptr;
+    if (secret == nullptr) return true;
+    last[secret->id] = secret->state;
+    furthest[secret->id] = std::max(furthest[secret->id], secret->state);
+    return true;
+  });
+  for (const auto& [id, state] : last)
+    if (state != furthest[id]) throw Violation("secret " + id + " was revoked, and stands last as one that signs");
 }
 
 // Of two facts that name one attempt number both count, whoever reads them.

@@ -75,7 +75,7 @@ class Run {
   void publish(Publication publication, std::size_t bytes);
   void plan_changes();
   void change_something();
-  void apply(EndpointHistory& endpoint, bool rival = false);
+  void apply(EndpointHistory& endpoint);
   void outcome(EndpointHistory& endpoint, std::size_t index, const Error* error);
   void remove(EndpointHistory& endpoint);
   void toggle(EndpointHistory& endpoint, bool enable);
@@ -101,6 +101,7 @@ class Run {
   std::map<std::string, std::string> registry_of(Node& node);
   void enable_stopped();
   void compare_readers();
+  void compare_secrets();
   void reconcile_log(bool at_the_end);
   std::int64_t oldest_told();
   void say_state(Node& node);

@@ -93,13 +93,12 @@ void Run::answered(EndpointHistory& endpoint, std::size_t index, std::int64_t de
 // their order.
 void Run::outcome(EndpointHistory& endpoint, std::size_t index, const Error* error) {
   Change& change = endpoint.changes[index];
-  const bool same_keys = index == 0 || change.keys == endpoint.changes[index - 1].keys || !change.exists;
   // An append that lands twice may be ignored the second time.
   const bool once =
       scenario_.log.loses_ack == 0 && scenario_.log.lands_late == 0 && scenario_.log.doubles == 0;
   if (error == nullptr) {
     change.answered = time_.now;
-  } else if (error->code == "CONFLICT" && same_keys && once) {
+  } else if (error->code == "CONFLICT" && once) {
     change.refused = true;
   } else {
     endpoint.uncertain = true;
@@ -119,7 +118,7 @@ void Run::outcome(EndpointHistory& endpoint, std::size_t index, const Error* err
   endpoint.uncertain = last.refused == other.refused;
 }
 
-void Run::apply(EndpointHistory& endpoint, bool rival) {
+void Run::apply(EndpointHistory& endpoint) {
   Node* node = some_running();
   if (node == nullptr || endpoint.uncertain) return;
   const Change* before = endpoint.last();
@@ -131,7 +130,7 @@ void Run::apply(EndpointHistory& endpoint, bool rival) {
   change.life = exists ? before->life : ++last_life_;
   const bool one_by_one = scenario_.corner == Corner::quiet_disk;
   change.concurrency = one_by_one ? 1 : static_cast<std::uint32_t>(draw_.between(1, 8));
-  if (exists && (rival || draw_.chance(0.7))) {
+  if (exists && draw_.chance(0.7)) {
     change.keys = before->keys;
   } else {
     change.keys = {"key " + std::to_string(++last_key_) + std::string(24, 'k')};
@@ -239,7 +238,7 @@ void Run::change_something() {
     const bool of_one_life = last->exists && commands > 1 &&
                              endpoint.changes[commands - 2].life == last->life &&
                              endpoint.changes[commands - 2].exists && last == &endpoint.changes.back();
-    apply(endpoint, of_one_life);
+    apply(endpoint);
     endpoint.uncertain = true;
     endpoint.contested = of_one_life && endpoint.changes.size() > commands;
     return;

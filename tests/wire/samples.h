@@ -31,6 +31,7 @@ inline EndpointDef endpoint_def() {
   fact.scheme = Scheme::x_webhook;
   fact.format = BodyFormat::structured;
   fact.limits = {8, 200, 2.5};
+  fact.secret_ids = {"sec_1"};
   fact.disabled = true;
   fact.disabled_why = "moved";
   fact.changed_by = "ann";
