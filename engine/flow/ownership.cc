@@ -240,7 +240,8 @@ void Ownership::run(OwnedPartition& partition) {
   partition.next_event = from;
   partition.settled_above = SettledAbove(assignment.committed.value_or(from), assignment.metadata);
   partition.phase = OwnedPartition::Phase::running;
-  if (!restores()) restored_.reset();
+  partition.from_nothing = false;
+  forget_restored();
   partition.running_since = context_.steady();
   partition.next_mark = context_.steady() + kMarkEvery;
   commit(partition, context_.steady());  // its acknowledgement starts the lease
@@ -407,6 +408,13 @@ void Ownership::drop(Partition number) {
   on_dropped(*at->second);
   complaints_.erase(number);  // what it was refused for is its next owner's to find
   owned_.erase(at);
+  forget_restored();
+}
+
+// Kept while any view still fills: one that was refused, or let go early, goes on being told what is parked.
+void Ownership::forget_restored() {
+  const auto fills = [](const auto& owned) { return owned.second->from_nothing; };
+  if (std::none_of(owned_.begin(), owned_.end(), fills)) restored_.reset();
 }
 
 }  // namespace postrider::flow

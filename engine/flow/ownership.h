@@ -91,6 +91,7 @@ class Ownership {
   void tick_partition(OwnedPartition& partition, SteadyTime now);
   bool tick_drain(OwnedPartition& partition, SteadyTime now);  // true: over
   void drop(Partition partition);
+  void forget_restored();
 
   Context& context_;
   Appender& appender_;

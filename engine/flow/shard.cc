@@ -92,8 +92,9 @@ void Shard::step() {
   ownership_.note_positions();
   firsts_.note_coverage();
   // Restored rows go in large batches: they cost a fraction of what they would one by one.
-  if (!ownership_.restores() || view_.waiting() >= kRestoredAtOnce || now - flushed_at_ >= kFlushEvery) {
-    (void)view_.flush();
+  const bool restores = ownership_.restores();
+  if (!restores || view_.waiting() >= kRestoredAtOnce || now - flushed_at_ >= kFlushEvery) {
+    (void)(restores ? view_.flush_behind() : view_.flush());
     flushed_at_ = now;
   }
   tell(now);

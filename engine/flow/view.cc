@@ -85,12 +85,28 @@ Result<void> View::flush(bool sync) {
     return written;
   }
   if (!damaged_) broken_.reset();
+  flushed();
+  return {};
+}
+
+Result<void> View::flush_behind() {
+  if (broken_) return flush();  // one step at a time until it holds again
+  if (batch_.empty()) return {};
+  before_flush();
+  const std::size_t ops = batch_.ops.size();
+  auto taken = context_.ports.store.write_behind(std::exchange(batch_, {}));
+  flushed();
+  batch_.ops.reserve(ops);
+  if (!taken) broke(taken.error());
+  return taken;
+}
+
+void View::flushed() {
   batch_.ops.clear();
   dirty_.reset();
   batched_claims_ = 0;
   fresh_first_.clear();
   fresh_parked_.clear();
-  return {};
 }
 
 void View::put(Family family, std::string key, std::string value) {

@@ -50,6 +50,8 @@ class View {
 
   // An error of the store is kept, said once, and ends intake (readiness names it).
   Result<void> flush(bool sync = false);
+  // The same of a large batch whose writing nobody waits for; its error comes with a later call.
+  Result<void> flush_behind();
   std::size_t waiting() const { return batch_.ops.size(); }
   // Hook of the owner of positions: what belongs into the batch that is about to be written.
   std::function<void()> before_flush = [] {};
@@ -152,6 +154,7 @@ class View {
   void put(Family family, std::string key, std::string value);
   void erase(Family family, std::string key);
   void settle_down(Family family);
+  void flushed();
   std::optional<std::string> get(Family family, std::string_view key);
   std::optional<std::string> get_stored(Family family, std::string_view key);
   void put_parked_row(const DeliveryId& id, std::string bytes);

@@ -43,12 +43,16 @@ struct StoreBatch {
   bool empty() const { return ops.empty(); }
 };
 
-// A view: what is lost can be built again from the log. One thread at a time per call; reads from any thread.
+// A view: what is lost can be built again from the log. One thread at a time.
 class Store {
  public:
   virtual ~Store() = default;
   virtual Result<std::optional<std::string>> get(Family family, std::string_view key) = 0;
   virtual Result<void> write(const StoreBatch& batch, bool sync) = 0;
+  // May return before it is written, so that the caller makes the next large batch meanwhile. The store keeps
+  // it until it is: each later call waits for it, tries it again if it failed, and tells that error. Of
+  // write_behind() itself too: an error speaks of an earlier batch, this one is taken all the same.
+  virtual Result<void> write_behind(StoreBatch batch) = 0;
   // Keys in [from, to) in order until `each` returns false. `to` empty: to the family's end.
   virtual Result<void> scan(
       Family family, std::string_view from, std::string_view to,

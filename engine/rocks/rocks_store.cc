@@ -11,6 +11,8 @@
 #include <atomic>
 #include <chrono>
 #include <filesystem>
+#include <future>
+#include <system_error>
 #include <tuple>
 #include <vector>
 
@@ -127,6 +129,8 @@ struct RocksStore::Database {
   rocksdb::Status open(IfMissing missing);
   void close();
   rocksdb::Status reopen();
+  rocksdb::Status write(const StoreBatch& batch, bool sync);
+  Result<void> mended_write(const StoreBatch& batch, bool sync);  // opened anew before, after a failure
 
   rocksdb::ColumnFamilyHandle* of(Family family) const {
     return families[static_cast<std::size_t>(family) + 1];
@@ -173,6 +177,26 @@ rocksdb::Status RocksStore::Database::reopen() {
   return open(IfMissing::refuse);
 }
 
+rocksdb::Status RocksStore::Database::write(const StoreBatch& batch, bool sync) {
+  rocksdb::WriteBatch changes;
+  for (const StoreBatch::Op* each : in_key_order(batch)) {
+    const StoreBatch::Op& op = *each;
+    const rocksdb::Status added =
+        op.value ? changes.Put(of(op.family), op.key, *op.value) : changes.Delete(of(op.family), op.key);
+    if (!added.ok()) return added;
+  }
+  rocksdb::WriteOptions how;
+  how.sync = sync;
+  return db->Write(how, &changes);
+}
+
+Result<void> RocksStore::Database::mended_write(const StoreBatch& batch, bool sync) {
+  if (!failure.ok()) failure = reopen();
+  if (failure.ok()) failure = write(batch, sync);
+  if (!failure.ok()) return rocks::failure(failure, "write to the view");
+  return {};
+}
+
 Result<std::unique_ptr<RocksStore>> RocksStore::open(const RocksStoreOptions& options) {
   if (Result<void> made = make_directory(options.directory); !made) return fail(made.error());
   if (Result<void> good = check_mark(options.directory, options.environment); !good)
@@ -188,7 +212,13 @@ Result<std::unique_ptr<RocksStore>> RocksStore::open(const RocksStoreOptions& op
   return std::unique_ptr<RocksStore>(new RocksStore(std::move(database)));
 }
 
-RocksStore::RocksStore(std::unique_ptr<Database> database) : database_(std::move(database)) {}
+// What a thread of its own writes meanwhile. Waits for it when it goes.
+struct RocksStore::Behind {
+  std::future<rocksdb::Status> status;
+};
+
+RocksStore::RocksStore(std::unique_ptr<Database> database)
+    : database_(std::move(database)), behind_(std::make_unique<Behind>()) {}
 RocksStore::~RocksStore() = default;
 
 Result<void> RocksStore::belongs_to(const LogIdentity& log) {
@@ -208,6 +238,7 @@ Result<void> RocksStore::belongs_to(const LogIdentity& log) {
 }
 
 Result<std::optional<std::string>> RocksStore::get(Family family, std::string_view key) {
+  if (auto done = settle(); !done) return fail(done.error());
   if (!database_->db) return closed();
   rocksdb::PinnableSlice value;
   const rocksdb::Status status =
@@ -219,33 +250,40 @@ Result<std::optional<std::string>> RocksStore::get(Family family, std::string_vi
 }
 
 Result<void> RocksStore::write(const StoreBatch& batch, bool sync) {
-  if (!database_->failure.ok()) {
-    const rocksdb::Status reopened = database_->reopen();
-    if (!reopened.ok()) {
-      database_->failure = reopened;
-      return failure(reopened, "write to the view");
-    }
-    database_->failure = rocksdb::Status();
+  if (auto done = settle(); !done) return done;
+  return database_->mended_write(batch, sync);
+}
+
+Result<void> RocksStore::write_behind(StoreBatch batch) {
+  const Result<void> before = settle();
+  owed_.push_back(std::move(batch));
+  if (!before) return before;
+  try {
+    behind_->status = std::async(std::launch::async, [&database = *database_, &first = owed_.front()] {
+      return database.write(first, false);
+    });
+  } catch (const std::system_error&) {
+    return settle();  // no thread to be had
   }
-  rocksdb::WriteBatch changes;
-  for (const StoreBatch::Op* each : in_key_order(batch)) {
-    const StoreBatch::Op& op = *each;
-    rocksdb::ColumnFamilyHandle* const family = database_->of(op.family);
-    const rocksdb::Status added =
-        op.value ? changes.Put(family, op.key, *op.value) : changes.Delete(family, op.key);
-    if (!added.ok()) return failure(added, "write to the view");
+  return {};
+}
+
+// What was written behind stands, or its error is told.
+Result<void> RocksStore::settle() {
+  if (behind_->status.valid()) {
+    database_->failure = behind_->status.get();
+    if (database_->failure.ok()) owed_.pop_front();
   }
-  rocksdb::WriteOptions options;
-  options.sync = sync;
-  const rocksdb::Status status = database_->db->Write(options, &changes);
-  if (status.ok()) return {};
-  database_->failure = status;
-  return failure(status, "write to the view");
+  for (; !owed_.empty(); owed_.pop_front()) {
+    if (auto done = database_->mended_write(owed_.front(), false); !done) return done;
+  }
+  return {};
 }
 
 Result<void> RocksStore::scan(Family family, std::string_view from, std::string_view to,
                               const std::function<bool(std::string_view key, std::string_view value)>& each) {
   if (!to.empty() && to <= from) return {};
+  if (auto done = settle(); !done) return done;
   if (!database_->db) return closed();
   const rocksdb::Slice upper = slice(to);
   rocksdb::ReadOptions options;
@@ -262,6 +300,7 @@ Result<void> RocksStore::scan(Family family, std::string_view from, std::string_
 }
 
 Result<void> RocksStore::erase_range(Family family, std::string_view from, std::string_view to) {
+  if (auto done = settle(); !done) return done;
   if (!database_->db) return closed();
   rocksdb::ColumnFamilyHandle* const handle = database_->of(family);
   std::string end(to);
@@ -291,6 +330,7 @@ void RocksStore::set_log_time(LogTime now) {
 }
 
 Result<void> RocksStore::compact(Family family) {
+  if (auto done = settle(); !done) return done;
   if (!database_->db) return closed();
   rocksdb::CompactRangeOptions options;
   options.bottommost_level_compaction = rocksdb::BottommostLevelCompaction::kForceOptimized;

@@ -1,4 +1,5 @@
 #pragma once
+#include <deque>
 #include <memory>
 #include <string>
 #include <string_view>
@@ -41,6 +42,7 @@ class RocksStore final : public Store {
 
   Result<std::optional<std::string>> get(Family family, std::string_view key) override;
   Result<void> write(const StoreBatch& batch, bool sync) override;
+  Result<void> write_behind(StoreBatch batch) override;  // by a thread of its own
   Result<void> scan(Family family, std::string_view from, std::string_view to,
                     const std::function<bool(std::string_view key, std::string_view value)>& each) override;
   Result<void> erase_range(Family family, std::string_view from, std::string_view to) override;
@@ -54,7 +56,11 @@ class RocksStore final : public Store {
  private:
   struct Database;
   explicit RocksStore(std::unique_ptr<Database> database);
+  Result<void> settle();
   std::unique_ptr<Database> database_;
+  std::deque<StoreBatch> owed_;  // written behind: the first is under way, others wait for what failed
+  struct Behind;
+  std::unique_ptr<Behind> behind_;  // goes before the database
 };
 
 // Removes a closed view: the database's own files and our mark, nothing else. Refuses a directory without our

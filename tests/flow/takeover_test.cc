@@ -265,7 +265,7 @@ ParkedState zombie_state(const World& world, const ParkedState& like) {
 
 void append_foreign(World& world, const ParkedState& state) {
   world.cluster.append({.topic = Topic::parked,
-                        .partition = 0,
+                        .partition = state.delivery.position.partition,
                         .key = state.delivery.id.str(),
                         .value = wire::encode(kEnvironment, state),
                         .headers = {}});
@@ -329,6 +329,36 @@ std::string complaints(World& world) {
     for (const std::string& one : ready->complaints) all += one + "\n";
   });
   return all;
+}
+
+TEST(Owner, WhoWasRefusedAPartitionGoesOnFillingItsEmptyViewWhileAnotherRuns) {
+  World world(2);
+  world.begin();
+  world.declare("main");
+  world.transport.answer = [](const std::string&, int) { return answered(503); };
+  const Position at = world.publish("e1");
+  ASSERT_TRUE(world.run_until([&] { return world.parked_now() == 1; }));
+  world.run(minutes(2));  // a fresh mark names the offset
+  const ParkedState state = *world.parked().begin()->second;
+  world.cluster.commits.erase(at.partition);
+  auto& rows = world.one().store.rows;
+  rows.clear();
+  world.one().restart();
+  ASSERT_TRUE(world.run_until([&] { return world.one().log->joined; }));
+  world.one().log->assign({0, 1});
+  world.run(seconds(10));
+  ASSERT_NE(complaints(world).find("offsets rebuild"), std::string::npos);
+  ASSERT_EQ(rows[Family::parked].size(), 1u);
+  // Its former owner's last words land late: it was parked again, and then it ended.
+  append_foreign(world, zombie_state(world, state));
+  world.cluster.append({.topic = Topic::parked,
+                        .partition = at.partition,
+                        .key = state.delivery.id.str(),
+                        .value = std::nullopt,
+                        .headers = wire::stamp_headers({state.stamp.epoch, state.stamp.sequence + 2})});
+  world.run(seconds(10));
+  EXPECT_TRUE(rows[Family::parked].empty());
+  EXPECT_EQ(world.one().observer.last.parked, 0u);
 }
 
 TEST(Owner, ComplainsNoMoreOfARefusedPartitionThatItHasLet) {

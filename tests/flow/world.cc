@@ -186,7 +186,24 @@ Result<std::optional<std::string>> TestStore::get(Family family, std::string_vie
   return std::optional<std::string>(at->second);
 }
 
+Result<void> TestStore::write_behind(StoreBatch batch) {
+  owed_.push_back(std::move(batch));
+  return settle();
+}
+
+Result<void> TestStore::settle() {
+  while (!owed_.empty()) {
+    const StoreBatch batch = std::move(owed_.front());
+    owed_.pop_front();
+    if (auto done = write(batch, false); done) continue;
+    owed_.push_front(batch);
+    return fail(Errc::overloaded, "DISK_FULL", "no space left on device", "make room");
+  }
+  return {};
+}
+
 Result<void> TestStore::write(const StoreBatch& batch, bool) {
+  if (!owed_.empty() && !settle()) return fail(Errc::overloaded, "DISK_FULL", "no space left", "make room");
   if (full) return fail(Errc::overloaded, "DISK_FULL", "no space left on device", "make room");
   for (const StoreBatch::Op& op : batch.ops) {
     if (op.value) {

@@ -126,6 +126,7 @@ class TestStore : public Store {
  public:
   Result<std::optional<std::string>> get(Family family, std::string_view key) override;
   Result<void> write(const StoreBatch& batch, bool sync) override;
+  Result<void> write_behind(StoreBatch batch) override;
   Result<void> scan(Family family, std::string_view from, std::string_view to,
                     const std::function<bool(std::string_view, std::string_view)>& each) override;
   Result<void> erase_range(Family family, std::string_view from, std::string_view to) override;
@@ -134,6 +135,10 @@ class TestStore : public Store {
   std::map<Family, std::map<std::string, std::string, std::less<>>> rows;
   bool full = false;        // writes fail as on a full disk
   bool unreadable = false;  // reads of first positions fail
+
+ private:
+  Result<void> settle();
+  std::deque<StoreBatch> owed_;
 };
 
 // Receivers by host. What arrives is kept whole.

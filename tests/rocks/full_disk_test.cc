@@ -83,5 +83,41 @@ TEST(FullDisk, IsReportedLosesNothingAndIsOverOnceThereIsRoom) {
   EXPECT_TRUE(store->get(Family::parked, "again").value());
 }
 
+TEST(FullDisk, WhatIsWrittenBehindIsKeptUntilThereIsRoom) {
+  const ScratchDir dir;
+  const SmallDisk disk(dir.path());
+  if (!disk.mounted()) GTEST_SKIP() << "cannot mount a small disk here: " << disk.why();
+  RocksStoreOptions options;
+  options.directory = dir / "view";
+  options.environment = Environment("development");
+  auto store = RocksStore::open(options).value();
+  std::ofstream(dir / "ballast") << std::string(30 << 20, 'x');
+
+  const std::string value(64 << 10, 'v');
+  int given = 0;
+  Result<void> taken;
+  for (; given < 1'000 && taken; ++given) {
+    StoreBatch batch;
+    batch.put(Family::parked, "row" + std::to_string(given), value);
+    taken = store->write_behind(std::move(batch));
+  }
+  ASSERT_LT(given, 1'000);
+  EXPECT_EQ(taken.error().code, "DISK_FULL") << taken.error().message;
+  EXPECT_FALSE(store->get(Family::parked, "row0")) << "what is owed comes first";
+
+  std::filesystem::remove(dir / "ballast");
+  const auto deadline = std::chrono::steady_clock::now() + std::chrono::seconds(30);
+  const std::string last = "row" + std::to_string(given - 1);
+  while (!store->get(Family::parked, last) && std::chrono::steady_clock::now() < deadline)
+    std::this_thread::sleep_for(std::chrono::milliseconds(50));
+  store.reset();
+  store = RocksStore::open(options).value();
+  for (int row = 0; row < given; ++row) {
+    const auto found = store->get(Family::parked, "row" + std::to_string(row));
+    ASSERT_TRUE(found) << found.error().message;
+    EXPECT_TRUE(found->has_value()) << row;
+  }
+}
+
 }  // namespace
 }  // namespace postrider::rocks

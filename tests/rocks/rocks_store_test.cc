@@ -185,6 +185,25 @@ TEST_F(RocksStoreTest, UnsyncedWritesSurviveTheProcess) {
   EXPECT_EQ((*store)->get(Family::parked, "key").value(), "written before the kill");
 }
 
+TEST_F(RocksStoreTest, WhatIsWrittenBehindIsSeenByTheNextCallAndKeepsItsOrder) {
+  const auto batch = [](const std::string& value) {
+    StoreBatch ops;
+    for (int i = 0; i < 5'000; ++i) ops.put(Family::parked, std::to_string(i), value);
+    return ops;
+  };
+  for (const std::string value : {"one", "two", "three"}) {
+    ASSERT_TRUE(store_->write_behind(batch(value)));
+    EXPECT_EQ(store_->get(Family::parked, "4999").value(), value);
+  }
+  ASSERT_TRUE(store_->write_behind(batch("four")));
+  ASSERT_TRUE(store_->write_behind(batch("five")));
+  put(Family::parked, "0", "six");
+  ASSERT_TRUE(store_->write_behind(batch("seven")));
+  reopen();
+  EXPECT_EQ(store_->get(Family::parked, "0").value(), "seven");
+  EXPECT_EQ(store_->get(Family::parked, "4999").value(), "seven");
+}
+
 TEST_F(RocksStoreTest, ATornLogIsCutAtTheLastWholeBatch) {
   put(Family::parked, "first", "value");
   put(Family::parked, "second", std::string(1'000, 'v'));

@@ -21,7 +21,25 @@ void SimStore::note(Family family, const std::string& key) {
                             at == of.end() ? std::nullopt : std::optional<std::string>(at->second));
 }
 
-Result<void> SimStore::readable() const {
+Result<void> SimStore::settle() {
+  for (; !owed_.empty(); owed_.pop_front())
+    if (auto done = put(owed_.front(), false); !done) return done;
+  return {};
+}
+
+Result<void> SimStore::write_behind(StoreBatch batch) {
+  Result<void> before = settle();
+  owed_.push_back(std::move(batch));
+  return before;
+}
+
+Result<void> SimStore::write(const StoreBatch& batch, bool sync) {
+  if (auto done = settle(); !done) return done;
+  return put(batch, sync);
+}
+
+Result<void> SimStore::readable() {
+  if (auto done = settle(); !done) return done;
   if (corrupt) return fail(Errc::corrupt, "VIEW_CORRUPT", "checksum mismatch", "delete the data directory");
   if (unreadable) return fail(Errc::unavailable, "VIEW_UNREADABLE", "input/output error", "look at the disk");
   return {};
@@ -35,7 +53,7 @@ Result<std::optional<std::string>> SimStore::get(Family family, std::string_view
   return std::optional<std::string>(at->second);
 }
 
-Result<void> SimStore::write(const StoreBatch& batch, bool sync) {
+Result<void> SimStore::put(const StoreBatch& batch, bool sync) {
   if (corrupt) return fail(Errc::corrupt, "VIEW_CORRUPT", "checksum mismatch", "delete the data directory");
   if (full) return fail(Errc::overloaded, "DISK_FULL", "no space left on device", "make room");
   undo_.emplace_back();
@@ -63,6 +81,7 @@ Result<void> SimStore::scan(Family family, std::string_view from, std::string_vi
 }
 
 Result<void> SimStore::erase_range(Family family, std::string_view from, std::string_view to) {
+  if (auto done = settle(); !done) return done;
   if (corrupt) return fail(Errc::corrupt, "VIEW_CORRUPT", "checksum mismatch", "delete the data directory");
   if (full) return fail(Errc::overloaded, "DISK_FULL", "no space left on device", "make room");
   undo_.emplace_back();

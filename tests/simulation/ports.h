@@ -38,11 +38,13 @@ class SimStore final : public Store {
  public:
   Result<std::optional<std::string>> get(Family family, std::string_view key) override;
   Result<void> write(const StoreBatch& batch, bool sync) override;
+  Result<void> write_behind(StoreBatch batch) override;
   Result<void> scan(Family family, std::string_view from, std::string_view to,
                     const std::function<bool(std::string_view, std::string_view)>& each) override;
   Result<void> erase_range(Family family, std::string_view from, std::string_view to) override;
   void set_log_time(LogTime now) override { log_time_ = now; }
 
+  void process_ends() { owed_.clear(); }
   void lose_tail(Draw& draw);  // power was cut
   void wipe();
   std::map<Family, std::map<std::string, std::string, std::less<>>> rows;
@@ -51,10 +53,13 @@ class SimStore final : public Store {
   bool corrupt = false;     // a block does not match its checksum
 
  private:
-  Result<void> readable() const;
+  Result<void> readable();
+  Result<void> settle();
+  Result<void> put(const StoreBatch& batch, bool sync);
   void note(Family family, const std::string& key);
   using Undo = std::vector<std::tuple<Family, std::string, std::optional<std::string>>>;
   std::deque<Undo> undo_;
+  std::deque<StoreBatch> owed_;  // written behind: as late as may be
   LogTime log_time_{};
 };
 

@@ -113,6 +113,7 @@ void Run::kill(Node& node, bool power) {
   ++node.process.life;
   node.process.alive = false;
   node.shard.reset();
+  node.store.process_ends();
   if (power) node.store.lose_tail(draw_);
 }
 
