@@ -306,7 +306,8 @@ void Run::compare_secrets() {
     return true;
   });
   for (const auto& [id, state] : last)
-    if (state != furthest[id]) throw Violation("secret " + id + " was revoked, and stands last as one that signs");
+    if (state != furthest[id])
+      throw Violation("secret " + id + " was revoked, and stands last as one that signs");
 }
 
 // Of two facts that name one attempt number both count, whoever reads them.
