@@ -83,7 +83,7 @@ class Verbs {
     disable.add_option("--why", line_.why, "in a few words: stands in lists and in the audit")->required();
     no_wait(disable);
     for (const auto& [name, help] : {std::pair{"enable", "Send again, what is held first and gently"},
-                                     std::pair{"delete", "Cancel what it is owed, and forget its secrets"}}) {
+                                     std::pair{"delete", "Cancel what it is owed, and send to it no more"}}) {
       auto& each = verb(group, name, help);
       endpoint(each);
       no_wait(each);
