@@ -40,9 +40,9 @@ class Verbs {
     app_.add_option("--token-file", line_.token_file,
                     "file with the bearer token for --api [POSTRIDER_TOKEN]");
     app_.add_option("--ca", line_.ca_file, "PEM of a private authority, for --api https://…");
-    app_.add_option(
-        "--keys", line_.keys,
-        "file:PATH of the key file; needed to replay on an embedded log [POSTRIDER_KEYS_SERVICE]");
+    app_.add_option("--keys", line_.keys,
+                    "file:PATH of the key file; replay and reconcile need it on an embedded log "
+                    "[POSTRIDER_KEYS_SERVICE]");
     app_.add_option("--actor", line_.actor, "who stands in audit facts [the user who runs this]");
     app_.add_option("-X", line_.kafka_properties,
                     "KEY=VALUE, a librdkafka property; secrets as env:NAME or file:PATH; repeatable")
@@ -135,10 +135,13 @@ class Verbs {
              "After OFFSETS_LOST: commit for the group what the log shows to have settled. All daemons must "
              "be down");
     partition(rebuild)->description("of events: the one that stopped [all]");
-    auto& reconcile = verb(app_, "reconcile",
-                           "Account for every event and every endpoint that it matched, from the log alone; "
-                           "exit 1 if one is missing, 4 if the log no longer holds the span (--log)");
-    reconcile.add_option("--since", line_.since, "published at or after [the oldest event that is retained]");
+    auto& reconcile =
+        verb(app_, "reconcile",
+             "Account for every event and every endpoint that it matched, from the log alone; "
+             "exit 1 if one is missing, 4 if the log no longer holds the span (--log; an embedded one with "
+             "--keys, while its daemon is stopped)");
+    reconcile.add_option("--since", line_.since,
+                         "published at or after [the oldest event whose facts are all retained]");
     reconcile.add_option("--until", line_.until, "published before [now]");
     reconcile.add_option("--tenant", line_.tenant, "of one tenant");
     reconcile.add_option("--limit", line_.limit, "list at most so many of what is missing")
