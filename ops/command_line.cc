@@ -62,9 +62,11 @@ class Verbs {
     verb(group, "check", "Name every setting by which data could be lost; exit 1 if there is one");
     verb(group, "mend", "Set what `check` found wrong in settings (not partitions, not replication)");
     partitions(verb(group, "grow", "More partitions: parked and attempts first, then events"))->required();
-    partition(verb(group, "accept-source",
-                   "After SOURCE_REPLACED: write an owner mark that accepts `events` as it is now, from its "
-                   "beginning"))
+    partition(
+        verb(group, "accept-source",
+             "After SOURCE_REPLACED: accept `events` as it is now (--log, --environment, --yes). Its owner "
+             "begins at what the group has committed, or at the beginning if that is above the end or "
+             "there is none. All daemons must be down and, on Kafka, one session timeout (15 s) over"))
         ->required();
   }
 
@@ -132,8 +134,8 @@ class Verbs {
   void proof() {
     auto& rebuild =
         verb(group(app_, "offsets", "The consumer group's offsets (--log)"), "rebuild",
-             "After OFFSETS_LOST: commit for the group what the log shows to have settled. All daemons must "
-             "be down");
+             "After OFFSETS_LOST: commit for the group what the log shows to have settled (--log kafka://…, "
+             "--environment, --yes). All daemons must be down, and one session timeout (15 s) over");
     partition(rebuild)->description("of events: the one that stopped [all]");
     auto& reconcile =
         verb(app_, "reconcile",

@@ -77,8 +77,9 @@ Result<int> topics_accept_source(Session& session) {
   if (session.line().log.empty()) return fail(session.desk(Events::untouched).error());
   if (auto yes = session.needs_yes(
           "this accepts `events` of " + name +
-          " as it is now: its owner begins with what is there, and what an earlier topic held "
-          "and was not delivered stays undelivered");
+          " as it is now: its owner begins at what the group has "
+          "committed, or at the beginning if that is above the end or there is none; what lies below, or was "
+          "in an earlier topic, and was not delivered stays undelivered");
       !yes)
     return fail(yes.error());
   auto desk = session.desk(Events::untouched);

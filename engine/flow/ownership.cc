@@ -18,6 +18,14 @@ constexpr Millis kMarkEvery{60000};
 constexpr std::size_t kMetadataCharsMax = 3500;  // broker's offset.metadata.max.bytes is 4096 by default
 constexpr Millis kCommitWaitMax{1000};
 
+// What the log is called is its adapter's to know: whoever reads this has it in the configuration.
+std::string stop_and_run(const std::string& verb, const Environment& environment, Partition partition) {
+  return "stop every daemon of this environment, on Kafka wait for one session timeout (15 s), and run: "
+         "postrider-ops --log LOG --environment " +
+         environment.str() + " " + verb + " --partition " + std::to_string(partition) +
+         " --yes (LOG, and -X for Kafka's settings, as in the daemon's configuration)";
+}
+
 }  // namespace
 
 Ownership::Ownership(Context& context, Appender& appender, View& view, ActiveTable& active,
@@ -156,6 +164,7 @@ std::optional<Error> Ownership::refusal(const OwnedPartition& partition) const {
   if (!partition.last_mark) return std::nullopt;
   const OwnerMark& mark = *partition.last_mark;
   const Assignment& now = partition.assignment;
+  const Environment& environment = context_.config.environment;
   const std::string name = "partition " + std::to_string(partition.number);
   const auto& identity = registry_.registry().identity();
   if (mark.events_end > now.events_end || (identity && mark.log != identity->identity)) {
@@ -163,15 +172,14 @@ std::optional<Error> Ownership::refusal(const OwnedPartition& partition) const {
                  name + ": `events` ends at " + std::to_string(now.events_end) +
                      ", yet an earlier owner saw " + std::to_string(mark.events_end) +
                      ": the topic was made again or truncated",
-                 "find out what became of the topic; then `postrider-ops topics accept-source --partition " +
-                     std::to_string(partition.number) + "` lets it start from what is there"};
+                 "find out what became of the topic; then " +
+                     stop_and_run("topics accept-source", environment, partition.number)};
   }
   if (mark.committed && (!now.committed || *now.committed < *mark.committed)) {
     return Error{Errc::conflict, "OFFSETS_LOST",
                  name + ": an earlier owner had committed " + std::to_string(*mark.committed) +
                      ", the group now has " + (now.committed ? std::to_string(*now.committed) : "nothing"),
-                 "stop the daemons; `postrider-ops offsets rebuild --partition " +
-                     std::to_string(partition.number) + "` commits what the log shows to have settled"};
+                 stop_and_run("offsets rebuild", environment, partition.number)};
   }
   return std::nullopt;
 }

@@ -84,10 +84,13 @@ Result<SettledOffset> settled_offset(Desk& desk, Partition partition, std::optio
   settled.named = *(*mark)->committed;
   const Offset seen = std::max(settled.named, (*mark)->events_end);
   if (seen > events->end)
-    return fail(Errc::conflict, "SOURCE_REPLACED",
-                "the mark names offset " + std::to_string(seen) + ", and `events` ends at " +
-                    std::to_string(events->end) + " in partition " + std::to_string(partition),
-                "find out what became of the topic; then see `postrider-ops topics accept-source`");
+    return fail(
+        Errc::conflict, "SOURCE_REPLACED",
+        "the mark names offset " + std::to_string(seen) + ", and `events` ends at " +
+            std::to_string(events->end) + " in partition " + std::to_string(partition),
+        "find out what became of the topic; then run, with the same --log and --environment: postrider-ops "
+        "topics accept-source --partition " +
+            std::to_string(partition) + " --yes");
   settled.finding = SettledOffset::Finding::nothing_lost;
   if (group && *group >= settled.named) return settled;
   settled.finding = SettledOffset::Finding::lost;
