@@ -65,8 +65,9 @@ class Verbs {
     partition(
         verb(group, "accept-source",
              "After SOURCE_REPLACED: accept `events` as it is now (--log, --environment, --yes). Its owner "
-             "begins at what the group has committed, or at the beginning if that is above the end or "
-             "there is none. All daemons must be down and, on Kafka, one session timeout (15 s) over"))
+             "begins at what the group has committed, or at the beginning if that is above the end, of an "
+             "earlier topic, or not there. All daemons must be down and, on Kafka, one session timeout (15 "
+             "s) over"))
         ->required();
   }
 

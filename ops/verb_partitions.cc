@@ -4,6 +4,7 @@
 #include "engine/core/registry.h"
 #include "engine/kafka/group_offsets.h"
 #include "engine/operations/audit.h"
+#include "engine/operations/settled_offsets.h"
 #include "engine/wire/codec.h"
 #include "ops/json_fields.h"
 #include "ops/session.h"
@@ -55,14 +56,24 @@ void answer(const Session& session, Json object, const std::string& sentence) {
     session.out().line(sentence);
 }
 
-// A commit above the end of what is there would be read from nowhere. One that may stay is committed again:
-// the group takes it only while it has no members, and a running owner would write marks over ours.
-Result<void> settle_offset(Session& session, Partition partition, const LogClient::Extent& events) {
+// A commit above the end of what is there would be read from nowhere, and one of an earlier topic passes over
+// what is in this one. One that may stay is committed again: the group takes it only while it has no members,
+// and a running owner would write marks over ours.
+Result<void> settle_offset(Session& session, Desk& desk, Partition partition,
+                           const LogClient::Extent& events) {
   const auto config = kafka_config_of(session.line());
   if (!config) return fail(config.error());
   const auto committed = group_offset(*config, partition);
   if (!committed) return fail(committed.error());
-  const bool stays = *committed && **committed <= events.end;
+  const auto mark = newest_mark(desk, partition);
+  if (!mark) return fail(mark.error());
+  bool replaced = false;
+  if (*mark) {
+    const auto other = holds_other_events(desk, partition, **mark, events);
+    if (!other) return fail(other.error());
+    replaced = *other;
+  }
+  const bool stays = *committed && !replaced && **committed <= events.end;
   return set_group_offset(*config, partition, stays ? **committed : events.begin);
 }
 
@@ -78,8 +89,8 @@ Result<int> topics_accept_source(Session& session) {
   if (auto yes = session.needs_yes(
           "this accepts `events` of " + name +
           " as it is now: its owner begins at what the group has "
-          "committed, or at the beginning if that is above the end or there is none; what lies below, or was "
-          "in an earlier topic, and was not delivered stays undelivered");
+          "committed, or at the beginning if that is above the end, of an earlier topic, or not there; what "
+          "lies below, or was in an earlier topic, and was not delivered stays undelivered");
       !yes)
     return fail(yes.error());
   auto desk = session.desk(Events::untouched);
@@ -92,7 +103,7 @@ Result<int> topics_accept_source(Session& session) {
       !done)
     return fail(done.error());
   if (names_kafka(session.line()))
-    if (auto done = settle_offset(session, partition, *events); !done) return fail(done.error());
+    if (auto done = settle_offset(session, **desk, partition, *events); !done) return fail(done.error());
   OwnerMark mark;
   mark.log = *identity;
   mark.instance = "postrider-ops";

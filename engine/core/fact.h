@@ -138,6 +138,14 @@ struct OwnerMark {
   std::string instance;
   std::optional<Offset> committed;
   Offset events_end = 0;
+  std::optional<Offset> begins_at;  // of who began without a committed offset: the first event that is owed
+  // The newest event that was read: another one in its place, and the topic was made again.
+  struct Read {
+    Offset offset = 0;
+    std::int64_t appended = 0;  // unix ms
+    bool operator==(const Read&) const = default;
+  };
+  std::optional<Read> read;
   std::string unknown;
   bool operator==(const OwnerMark&) const = default;
 };

@@ -202,6 +202,11 @@ void EmbeddedShard::start_reader(Readers& readers, Place place, Offset from) {
   inbox_->wake();
 }
 
+std::optional<Offset> EmbeddedShard::position(Partition partition) const {
+  const auto found = events_.find({Topic::events, partition});
+  return found == events_.end() ? std::nullopt : std::optional(found->second.next);
+}
+
 void EmbeddedShard::begin(Partition partition, Offset from) {
   const Place place{Topic::events, partition};
   start_reader(events_, place, from);

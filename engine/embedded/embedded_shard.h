@@ -29,6 +29,7 @@ class EmbeddedShard : public Log {
   int wake_fd() const override { return inbox_->descriptor(); }
   void join() override;
   void begin(Partition partition, Offset from) override;
+  std::optional<Offset> position(Partition partition) const override;
   void hold(bool held) override;
   void release(std::span<const Partition> partitions) override;
   bool can_append(std::size_t bytes) const override;

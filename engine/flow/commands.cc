@@ -220,9 +220,13 @@ void Commands::plan(const Job& job) {
                                                          : Change::updated;
   const bool unchanged = job->result.change == Change::unchanged;
   job->result.revision = unchanged ? current->def.revision : job->def.revision;
-  if (unchanged || job->spec.dry_run) {
+  if (job->spec.dry_run || (unchanged && job->dropped.empty())) {
     if (job->spec.dry_run) job->result.new_secret = Secret();
     return job->answer(std::move(job->result));
+  }
+  if (unchanged) {  // what an interrupted writer left is cleared away
+    put_secrets(job->writes, job->dropped);
+    return write_next(job);
   }
   // The def decides, and names the secrets that are in force: once it stands, the endpoint is whole; if it is
   // ignored, nothing has changed.

@@ -61,7 +61,15 @@ void Intake::on_event(Record record) {
   const OwnedPartition* partition = ownership_.find(record.partition);
   if (!partition || partition->phase != OwnedPartition::Phase::running) return;
   waiting_bytes_ += size_of(record);
-  queue_.push_back(std::move(record));
+  queue_.push_back({std::move(record), std::nullopt});
+}
+
+void Intake::on_lost(Partition partition, Offset first, Offset next) {
+  Record gap;
+  gap.partition = partition;
+  gap.offset = next - 1;
+  waiting_bytes_ += size_of(gap);
+  queue_.push_back({std::move(gap), first});
 }
 
 void Intake::pump(SteadyTime now) {
@@ -71,14 +79,19 @@ void Intake::pump(SteadyTime now) {
   while (!queue_.empty() && looks_.size() < kLooksMax) {
     // What was parked or has ended must not begin anew: without a view that cannot be told.
     if (view_.broken()) return;
-    Record record = std::move(queue_.front());
+    auto [record, lost_from] = std::move(queue_.front());
     queue_.pop_front();
     waiting_bytes_ -= size_of(record);
     OwnedPartition* partition = ownership_.find(record.partition);
     // Of a partition that went away, or one that its adapter handed out again.
     if (!partition || partition->phase != OwnedPartition::Phase::running) continue;
     if (record.offset < partition->next_event) continue;
+    if (lost_from) {
+      ownership_.lost_at_source(*partition, *lost_from, record.offset);
+      continue;
+    }
     ownership_.received(*partition, record.offset);
+    partition->read = {record.offset, to_ms(record.appended)};
     if (partition->settled_above.contains(record.offset)) {
       ownership_.settled(*partition, record.offset);
       continue;
@@ -114,9 +127,9 @@ void Intake::drop(const OwnedPartition& partition) {
     waiting_bytes_ -= size_of(waiting.record);
     return true;
   });
-  std::erase_if(queue_, [&](const Record& record) {
-    if (record.partition != partition.number) return false;
-    waiting_bytes_ -= size_of(record);
+  std::erase_if(queue_, [&](const Queued& queued) {
+    if (queued.record.partition != partition.number) return false;
+    waiting_bytes_ -= size_of(queued.record);
     return true;
   });
 }

@@ -22,6 +22,7 @@ class Intake {
          View& view, ActiveTable& active, Firsts& firsts);
 
   void on_event(Record record);
+  void on_lost(Partition partition, Offset first, Offset next);
   // Works off what came, as long as the registry is fresh.
   void pump(SteadyTime now);
   void drop(const OwnedPartition& partition);
@@ -62,7 +63,11 @@ class Intake {
   View& view_;
   ActiveTable& active_;
   Firsts& firsts_;
-  std::deque<Record> queue_;
+  struct Queued {
+    Record record;
+    std::optional<Offset> lost_from;  // no record: what stood from there up to record.offset is gone
+  };
+  std::deque<Queued> queue_;
   std::size_t waiting_bytes_ = 0;
   struct Later {
     Record record;

@@ -38,7 +38,11 @@ struct OwnedPartition {
   std::optional<OwnerMark> last_mark;  // the newest before ours
   LogTime view_as_of{};                // of the view's position at assignment
   bool view_at_hand = false;
-  bool from_nothing = false;  // it had no rows of this partition, and has what was restored since
+  // Whether what the last owner had read still stands where it stood.
+  enum class Source { unknown, asked, same, replaced } source = Source::unknown;
+  SteadyTime source_asked_at{};
+  std::optional<OwnerMark::Read> read;  // the newest event, by us or by the last owner
+  bool from_nothing = false;            // it had no rows of this partition, and has what was restored since
 
   Offset epoch = -1;
   std::uint64_t sequence = 0;
@@ -106,6 +110,20 @@ struct OwnedPartition {
   std::uint64_t settled_since_commit = 0;
   bool mark_names_offset = false;  // the newest mark of this assignment
   SteadyTime next_mark{};
+  std::optional<SteadyTime> mark_again_at;  // the first one, which did not land
+
+  // Gone from `events` before they were read: both ends count as received, and settle once that is told.
+  struct Lost {
+    Offset first, last;
+    bool under_way = false;
+  };
+  std::vector<Lost> lost;
+
+  // --- is it read?
+  SteadyTime end_asked_at{};
+  std::optional<SteadyTime> unanswered_since;  // where `events` ends
+  std::optional<SteadyTime> astray_since;      // reading stands still elsewhere
+  Offset known_end = 0, read_to = 0;
 
   // --- drain
   SteadyTime drain_until{};

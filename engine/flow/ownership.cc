@@ -15,6 +15,9 @@ constexpr Millis kCommitEvery{250};
 constexpr Millis kHeartbeatMax = kStalled * 2 / 5;
 constexpr std::uint64_t kCommitAfterSettled = 1000;
 constexpr Millis kMarkEvery{60000};
+constexpr Millis kAskEndEvery{5000};
+constexpr Millis kAskSourceAgain{2000};
+constexpr std::uint64_t kQuestion = std::uint64_t{1} << 62;
 constexpr std::size_t kMetadataCharsMax = 3500;  // broker's offset.metadata.max.bytes is 4096 by default
 constexpr Millis kCommitWaitMax{1000};
 
@@ -167,13 +170,20 @@ std::optional<Error> Ownership::refusal(const OwnedPartition& partition) const {
   const Environment& environment = context_.config.environment;
   const std::string name = "partition " + std::to_string(partition.number);
   const auto& identity = registry_.registry().identity();
+  const std::string source_advice = "find out what became of the topic; then " +
+                                    stop_and_run("topics accept-source", environment, partition.number);
+  if (partition.source == OwnedPartition::Source::replaced) {
+    return Error{Errc::conflict, "SOURCE_REPLACED",
+                 name + ": `events` holds another record at " + std::to_string(mark.read->offset) +
+                     " than the one that an earlier owner read there: the topic was made again",
+                 source_advice};
+  }
   if (mark.events_end > now.events_end || (identity && mark.log != identity->identity)) {
     return Error{Errc::conflict, "SOURCE_REPLACED",
                  name + ": `events` ends at " + std::to_string(now.events_end) +
                      ", yet an earlier owner saw " + std::to_string(mark.events_end) +
                      ": the topic was made again or truncated",
-                 "find out what became of the topic; then " +
-                     stop_and_run("topics accept-source", environment, partition.number)};
+                 source_advice};
   }
   if (mark.committed && (!now.committed || *now.committed < *mark.committed)) {
     return Error{Errc::conflict, "OFFSETS_LOST",
@@ -184,7 +194,52 @@ std::optional<Error> Ownership::refusal(const OwnedPartition& partition) const {
   return std::nullopt;
 }
 
+// What the last owner read last is asked for: a topic that was made again may have grown past it by now.
+bool Ownership::knows_source(OwnedPartition& partition) {
+  using Source = OwnedPartition::Source;
+  if (!partition.last_mark || !partition.last_mark->read) return true;
+  const Offset offset = partition.last_mark->read->offset;
+  const Assignment& now = partition.assignment;
+  if (offset < now.events_begin || offset >= now.events_end) return true;  // gone by retention, or refused
+  if (partition.source == Source::unknown) {
+    partition.source = Source::asked;
+    partition.source_asked_at = context_.steady();
+    const std::uint64_t token = kQuestion | ++last_question_;
+    questions_.emplace(token, std::pair(partition.number, partition.generation));
+    context_.ports.log.fetch({partition.number, offset}, token);
+  }
+  return partition.source != Source::asked;
+}
+
+bool Ownership::is_question(std::uint64_t token) {
+  return (token & kQuestion) != 0;
+}
+
+void Ownership::on_fetched(std::uint64_t token, const Result<Record>& record) {
+  using Source = OwnedPartition::Source;
+  const auto asked = questions_.find(token);
+  if (asked == questions_.end()) return;
+  const auto [number, generation] = asked->second;
+  questions_.erase(asked);
+  OwnedPartition* partition = find(number, generation);
+  if (!partition || partition->source != Source::asked || !partition->last_mark) return;
+  if (!record && record.error().errc != Errc::not_found) return;  // asked again by and by
+  // Gone: retention came between, which proves nothing.
+  const bool other = record && to_ms(record->appended) != partition->last_mark->read->appended;
+  partition->source = other ? Source::replaced : Source::same;
+  read_on(*partition);
+}
+
+// The first event that is owed.
+Offset Ownership::begin_of(const OwnedPartition& partition) {
+  const Assignment& assignment = partition.assignment;
+  if (assignment.committed) return *assignment.committed;
+  const auto& mark = partition.last_mark;
+  return mark && mark->begins_at ? *mark->begins_at : assignment.events_begin;
+}
+
 void Ownership::check_and_mark(OwnedPartition& partition) {
+  if (!knows_source(partition)) return;
   if (auto error = refusal(partition)) {
     partition.phase = OwnedPartition::Phase::stopped;
     complaints_[partition.number] = error->message + ". " + error->suggestion;
@@ -204,6 +259,9 @@ void Ownership::write_mark(OwnedPartition& partition) {
       partition.committed >= 0 ? std::optional<Offset>(partition.committed) : partition.assignment.committed;
   partition.mark_names_offset = mark.committed.has_value();
   mark.events_end = std::max(partition.assignment.events_end, partition.next_event);
+  mark.begins_at = begin_of(partition);
+  mark.read = partition.read;
+  if (!mark.read && partition.last_mark) mark.read = partition.last_mark->read;
   NewRecord record{.topic = Topic::parked,
                    .partition = partition.number,
                    .key = std::string(kOwnerKey),
@@ -221,7 +279,8 @@ void Ownership::write_mark(OwnedPartition& partition) {
 void Ownership::marked(OwnedPartition& partition, const Appended& appended) {
   if (partition.phase != OwnedPartition::Phase::marking) return;  // the minute's fresh one
   if (appended.status != Appended::Status::acknowledged) {
-    write_mark(partition);  // it may have landed: a second mark of ours does no harm
+    // It may have landed: a second mark of ours does no harm.
+    partition.mark_again_at = context_.steady() + kTick;
     return;
   }
   partition.epoch = appended.offset;
@@ -237,15 +296,10 @@ void Ownership::marked(OwnedPartition& partition, const Appended& appended) {
 
 void Ownership::run(OwnedPartition& partition) {
   const Assignment& assignment = partition.assignment;
-  Offset from = assignment.committed.value_or(assignment.events_begin);
-  if (from < assignment.events_begin) {
-    context_.ports.observer.note("error", "source_lost",
-                                 "events were removed by retention before they were read", nullptr);
-    lost_at_source(partition, from, assignment.events_begin - 1);
-    from = assignment.events_begin;
-  }
+  const Offset from = begin_of(partition);
   partition.watermark = Watermark(from);
   partition.next_event = from;
+  lost_at_source(partition, from, assignment.events_begin - 1);
   partition.settled_above = SettledAbove(assignment.committed.value_or(from), assignment.metadata);
   partition.phase = OwnedPartition::Phase::running;
   partition.from_nothing = false;
@@ -253,27 +307,57 @@ void Ownership::run(OwnedPartition& partition) {
   partition.running_since = context_.steady();
   partition.next_mark = context_.steady() + kMarkEvery;
   commit(partition, context_.steady());  // its acknowledgement starts the lease
-  context_.ports.log.begin(partition.number, from);
+  context_.ports.log.begin(partition.number, partition.next_event);
   on_running(partition);
 }
 
 void Ownership::lost_at_source(OwnedPartition& partition, Offset first, Offset last) {
-  SourceLostFact lost;
-  lost.stamp = partition.next_stamp();
-  lost.partition = partition.number;
-  lost.first = first;
-  lost.last = last;
-  const Appender::Owner owner{partition.number, partition.generation};
-  appender_.append({.topic = Topic::attempts,
-                    .partition = partition.number,
-                    .key = "source-lost",
-                    .value = wire::encode(context_.config.environment, lost),
-                    .headers = {}},
-                   [this, owner, first, last](const Appended& appended) {
-                     OwnedPartition* owned = find(owner.partition, owner.generation);
-                     if (owned && appended.status == Appended::Status::unknown)
-                       lost_at_source(*owned, first, last);
-                   });
+  first = std::max(first, partition.next_event);
+  if (first > last) return;
+  context_.ports.observer.note("error", "source_lost",
+                               "partition " + std::to_string(partition.number) + ": events " +
+                                   std::to_string(first) + " to " + std::to_string(last) +
+                                   " were removed before they were read",
+                               nullptr);
+  received(partition, first);
+  if (last > first) received(partition, last);
+  partition.lost.push_back({first, last});
+}
+
+void Ownership::tell_lost(OwnedPartition& partition, SteadyTime now) {
+  for (OwnedPartition::Lost& lost : partition.lost) {
+    if (lost.under_way || !may_act(partition, now)) continue;
+    lost.under_way = true;
+    SourceLostFact fact;
+    fact.stamp = partition.next_stamp();
+    fact.partition = partition.number;
+    fact.first = lost.first;
+    fact.last = lost.last;
+    const Appender::Owner owner{partition.number, partition.generation};
+    appender_.append(
+        {.topic = Topic::attempts,
+         .partition = partition.number,
+         .key = "source-lost",
+         .value = wire::encode(context_.config.environment, fact),
+         .headers = {}},
+        [this, owner, first = lost.first](const Appended& appended) {
+          if (OwnedPartition* owned = find(owner.partition, owner.generation))
+            told_lost(*owned, first, appended.status == Appended::Status::acknowledged);
+        },
+        owner);
+  }
+}
+
+void Ownership::told_lost(OwnedPartition& partition, Offset first, bool acknowledged) {
+  const auto lost = std::find_if(partition.lost.begin(), partition.lost.end(),
+                                 [first](const OwnedPartition::Lost& one) { return one.first == first; });
+  if (lost == partition.lost.end()) return;
+  lost->under_way = false;
+  if (!acknowledged) return;  // again, by the next tick
+  const Offset last = lost->last;
+  partition.lost.erase(lost);
+  settled(partition, first);
+  if (last > first) settled(partition, last);
 }
 
 // --- settling and committing
@@ -327,6 +411,15 @@ void Ownership::tick(SteadyTime now) {
   std::vector<Partition> over;
   for (auto& [number, partition] : owned_) {
     take_up_again(*partition);
+    if (partition->source == OwnedPartition::Source::asked &&
+        now - partition->source_asked_at >= kAskSourceAgain) {
+      partition->source = OwnedPartition::Source::unknown;
+      read_on(*partition);
+    }
+    if (partition->mark_again_at && now >= *partition->mark_again_at) {
+      partition->mark_again_at.reset();
+      if (partition->phase == OwnedPartition::Phase::marking) write_mark(*partition);
+    }
     if (partition->phase == OwnedPartition::Phase::running) tick_partition(*partition, now);
     if (partition->phase == OwnedPartition::Phase::draining && tick_drain(*partition, now))
       over.push_back(number);
@@ -334,6 +427,7 @@ void Ownership::tick(SteadyTime now) {
             partition->watermark.next_to_commit() == partition->committed;
   }
   next_tick_ = now + (idle ? kIdleTick : kTick);
+  ask_an_end(now);
   for (Partition number : over) drop(number);
   if (!over.empty()) context_.ports.log.release(over);
 }
@@ -349,6 +443,7 @@ void Ownership::tick_partition(OwnedPartition& partition, SteadyTime now) {
   if (due && (!partition.commit_under_way || now - partition.commit_sent >= heartbeat))
     commit(partition, now);
   if (!may_act(partition, now)) return;
+  tell_lost(partition, now);
   // Their events were read and settled, and made no such delivery.
   absl::erase_if(partition.foreign, [&](auto& entry) {
     auto& words = entry.second;
@@ -362,6 +457,40 @@ void Ownership::tick_partition(OwnedPartition& partition, SteadyTime now) {
   if (now >= partition.next_mark) {
     partition.next_mark = now + kMarkEvery;
     write_mark(partition);
+  }
+}
+
+// --- is it read?
+
+// Where `events` ends, of one partition after the other and one at a time: an answer that has to be waited
+// for must not hold up others.
+void Ownership::ask_an_end(SteadyTime now) {
+  if (now < next_end_ask_) return;
+  OwnedPartition* longest_ago = nullptr;
+  for (auto& [number, partition] : owned_) {
+    if (partition->phase != OwnedPartition::Phase::running || now - partition->end_asked_at < kAskEndEvery)
+      continue;
+    if (!longest_ago || partition->end_asked_at < longest_ago->end_asked_at) longest_ago = partition.get();
+  }
+  if (!longest_ago) return;
+  next_end_ask_ = now + kIdleTick;
+  longest_ago->end_asked_at = now;
+  if (!longest_ago->unanswered_since) longest_ago->unanswered_since = now;
+  context_.ports.log.ask_end(Topic::events, longest_ago->number);
+}
+
+void Ownership::on_end(Partition number, Offset end, SteadyTime asked_at, bool held) {
+  OwnedPartition* partition = find(number);
+  if (!partition || partition->phase != OwnedPartition::Phase::running) return;
+  next_end_ask_ = context_.steady();
+  partition->unanswered_since.reset();
+  const Offset at = context_.ports.log.position(number).value_or(partition->read_to);
+  const bool moved = std::exchange(partition->read_to, at) != at;
+  partition->known_end = end;
+  if (held || moved || at == end) {
+    partition->astray_since.reset();
+  } else if (!partition->astray_since) {
+    partition->astray_since = asked_at;
   }
 }
 

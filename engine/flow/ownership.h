@@ -24,6 +24,8 @@ class Ownership {
   void on_revoked(std::span<const Partition> revoked, bool lost);
   void on_tail(const Record& record);
   void on_committed(Partition partition, Offset offset, SteadyTime sent_at, bool acknowledged);
+  // Where `events` ends, as we ask in turn; `held`: polling is stopped on purpose.
+  void on_end(Partition partition, Offset end, SteadyTime asked_at, bool held);
   void tick(SteadyTime now);
   SteadyTime next_tick() const { return next_tick_; }
   // Before the view's batch is written: positions go with the rows they stand for.
@@ -40,7 +42,12 @@ class Ownership {
   // The same for what waits in the appender; before a partition runs only its own assignment counts.
   bool may_append(const Appender::Owner& owner, SteadyTime now);
 
+  // Tells it by a fact; nothing is committed past it before that stands.
+  void lost_at_source(OwnedPartition& partition, Offset first, Offset last);
   void received(OwnedPartition& partition, Offset offset);
+  // Answers to what a takeover asks of the log.
+  static bool is_question(std::uint64_t token);
+  void on_fetched(std::uint64_t token, const Result<Record>& record);
   void settled(OwnedPartition& partition, Offset offset);
   void settled(OwnedPartition& partition, const ActiveEvent& event);
 
@@ -75,6 +82,8 @@ class Ownership {
   void take_up_again(OwnedPartition& partition);
   void read_on(OwnedPartition& partition);
   void check_and_mark(OwnedPartition& partition);
+  bool knows_source(OwnedPartition& partition);
+  static Offset begin_of(const OwnedPartition& partition);
   std::optional<Error> refusal(const OwnedPartition& partition) const;
   void write_mark(OwnedPartition& partition);
   void marked(OwnedPartition& partition, const Appended& appended);
@@ -84,10 +93,12 @@ class Ownership {
   void answer(OwnedPartition& partition, OwnedPartition::Foreign word);
   static bool is_over(const OwnedPartition& partition, Offset event);
   Appender::Answer until_acknowledged(const OwnedPartition& partition, const OwnedPartition::Foreign& word);
-  void lost_at_source(OwnedPartition& partition, Offset first, Offset last);
+  void tell_lost(OwnedPartition& partition, SteadyTime now);
+  void told_lost(OwnedPartition& partition, Offset first, bool acknowledged);
   void append_stamped(OwnedPartition& partition, NewRecord record, Stamp stamp, Appender::Answer answer);
   void said(OwnedPartition& partition, std::uint64_t sequence, const Appended& appended);
   void commit(OwnedPartition& partition, SteadyTime now);
+  void ask_an_end(SteadyTime now);
   void tick_partition(OwnedPartition& partition, SteadyTime now);
   bool tick_drain(OwnedPartition& partition, SteadyTime now);  // true: over
   void drop(Partition partition);
@@ -100,8 +111,10 @@ class Ownership {
   RegistryView& registry_;
   std::map<Partition, std::unique_ptr<OwnedPartition>> owned_;
   std::unique_ptr<SeenFilter> restored_;  // ids of what was restored into views that began with nothing
+  std::map<std::uint64_t, std::pair<Partition, std::uint64_t>> questions_;  // by token: partition, generation
+  std::uint64_t last_question_ = 0;
   std::uint64_t generations_ = 0;
-  SteadyTime next_tick_{};
+  SteadyTime next_tick_{}, next_end_ask_{};
   std::map<Partition, std::string> complaints_;
 };
 

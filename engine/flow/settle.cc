@@ -12,6 +12,7 @@ namespace {
 
 constexpr Millis kTryAgain{200};
 constexpr std::size_t kKeptOfTooLarge = 256 * 1024;
+constexpr std::size_t kRepeatsPerFact = 2000;  // some 42 bytes each: far below any message limit
 
 std::string error_code(const Outcome& outcome) {
   if (outcome.status >= 200 && outcome.status < 300) return "";
@@ -526,6 +527,7 @@ void Settle::repeat(OwnedPartition& partition, RepeatFact::Repeat repeat) {
   Batch& batch = batches_[partition.number];
   batch.generation = partition.generation;
   batch.repeats.repeats.push_back(std::move(repeat));
+  if (batch.repeats.repeats.size() >= kRepeatsPerFact) flush_batches();
 }
 
 void Settle::flush_batches() {

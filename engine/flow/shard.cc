@@ -81,7 +81,7 @@ void Shard::step() {
   ownership_.tick(now);
   intake_.pump(now);
   parking_.tick(now);
-  firsts_.tick(now, !crowded_ && !draining_);
+  firsts_.tick(now, !crowded_ && !draining_ && !ownership_.restores());
   dispatch_.pump(now);
   context_.ports.transport.start(*this);
   settle_.flush_batches();
@@ -214,6 +214,10 @@ void Shard::on_event(Record record) {
   context_.ports.log.hold(true);
 }
 
+void Shard::on_events_lost(Partition partition, Offset first, Offset next) {
+  intake_.on_lost(partition, first, next);
+}
+
 void Shard::on_tail(Record record) {
   if (record.topic == Topic::parked) {
     ownership_.on_tail(record);
@@ -234,11 +238,13 @@ void Shard::on_committed(Partition partition, Offset offset, SteadyTime sent_at,
 
 void Shard::on_end(Topic topic, Partition partition, Offset end, SteadyTime asked_at) {
   if (topic == Topic::attempts) return firsts_.on_end(partition, end, asked_at);
+  if (topic == Topic::events) return ownership_.on_end(partition, end, asked_at, held_);
   registry_.on_end(topic, end, asked_at);
 }
 
 void Shard::on_fetched(std::uint64_t token, Result<Record> record) {
   if (Intake::is_look(token)) return intake_.on_fetched(token, record);
+  if (Ownership::is_question(token)) return ownership_.on_fetched(token, record);
   parking_.on_fetched(token, record);
 }
 

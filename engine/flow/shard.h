@@ -48,6 +48,7 @@ class Shard : public LogListener, public TransportListener, public ResolverListe
   void on_assigned(std::span<const Assignment> assigned) override;
   void on_revoked(std::span<const Partition> revoked, bool lost) override;
   void on_event(Record record) override;
+  void on_events_lost(Partition partition, Offset first, Offset next) override;
   void on_tail(Record record) override;
   void on_appended(std::uint64_t token, const Appended& appended) override;
   void on_committed(Partition partition, Offset offset, SteadyTime sent_at, bool acknowledged) override;

@@ -24,6 +24,17 @@ std::optional<std::string> stall_of(const OwnedPartition& partition, SteadyTime 
   if (now - acknowledged >= kStalled)
     return name + "the group has acknowledged no commit for " + seconds_since(acknowledged, now) +
            ": nothing is sent meanwhile";
+  if (partition.unanswered_since && now - *partition.unanswered_since >= kStalled)
+    return name + "where `events` ends is not to be had for " +
+           seconds_since(*partition.unanswered_since, now) + ": perhaps it has no leader";
+  if (partition.astray_since && now - *partition.astray_since >= kStalled) {
+    const std::string since = seconds_since(*partition.astray_since, now);
+    return name + (partition.known_end < partition.read_to
+                       ? "`events` has ended for " + since + " at " + std::to_string(partition.known_end) +
+                             ", below offset " + std::to_string(partition.read_to) + ", which was read"
+                       : "nothing was read for " + since + ", though offset " +
+                             std::to_string(partition.read_to) + " waits");
+  }
   if (partition.watermark.unsettled() > 0 && now - partition.settled_at >= kStalled)
     return name + "nothing has settled for " + seconds_since(partition.settled_at, now) + ", offset " +
            std::to_string(partition.watermark.lowest_unsettled()) + " is the first that waits";

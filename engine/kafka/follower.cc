@@ -29,6 +29,7 @@ Result<std::unique_ptr<Follower>> Follower::open(const KafkaConfig& config, cons
                    {{"enable.auto.commit", "false"},
                     {"enable.auto.offset.store", "false"},
                     {"auto.offset.reset", "error"},  // a silent reset would hide a loss
+                    {"enable.partition.eof", "true"},
                     {"check.crcs", "true"},
                     // A producer's aborted transaction was never published.
                     {"isolation.level", "read_committed"},
@@ -113,6 +114,10 @@ bool Follower::hand_over(const Lane& lane, const rd_kafka_message_t& message, Lo
   const Topic topic = topic_of(message);
   const auto found = followed_.find({topic, message.partition});
   if (found == followed_.end() || found->second.batch >= lane.messages.number()) return false;
+  if (message.err == RD_KAFKA_RESP_ERR__PARTITION_EOF) {  // at the end, behind control records too
+    found->second.next = std::max(found->second.next, static_cast<Offset>(message.offset));
+    return false;
+  }
   if (message.err) {
     complain(message, found->second, listener);
     return true;

@@ -41,6 +41,9 @@ class KafkaLog final : public Log, private Membership::Owner {
   int wake_fd() const override { return wake_.fd(); }
   void join() override { membership_.join(); }
   void begin(Partition partition, Offset from) override;
+  std::optional<Offset> position(Partition partition) const override {
+    return follower_->next(Topic::events, partition);
+  }
   void hold(bool held) override { follower_->hold(held); }
   void release(std::span<const Partition> partitions) override;
   bool can_append(std::size_t bytes) const override { return appender_->can_append(bytes); }
@@ -343,6 +346,9 @@ void KafkaLog::lead_back(LogListener& listener, const Follower::Astray& where, O
                            "look for an unclean leader election, and see the runbook"});
     return;
   }
+  if (where.topic == Topic::events && where.wanted < begin)
+    listener.on_events_lost(where.partition, where.wanted, begin);
+  if (follower_->next(where.topic, where.partition) != where.wanted) return;  // the listener let it go
   follower_->start(where.topic, where.partition, std::clamp(where.wanted, begin, end));
 }
 

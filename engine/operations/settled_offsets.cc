@@ -73,6 +73,35 @@ Result<std::optional<OwnerMark>> newest_mark(Desk& desk, Partition partition) {
   return newest;
 }
 
+Result<bool> holds_other_events(Desk& desk, Partition partition, const OwnerMark& mark,
+                                const LogClient::Extent& events) {
+  if (!mark.read || mark.read->offset < events.begin || mark.read->offset >= events.end) return false;
+  const auto record = desk.log.fetch(Topic::events, partition, mark.read->offset);
+  if (!record && record.error().errc != Errc::not_found) return fail(record.error());
+  return record && to_ms(record->appended) != mark.read->appended;
+}
+
+Result<void> check_source(Desk& desk, Partition partition, const OwnerMark& mark,
+                          const LogClient::Extent& events) {
+  const std::string where = " in partition " + std::to_string(partition);
+  const auto refuse = [&](std::string why) {
+    return fail(Errc::conflict, "SOURCE_REPLACED", std::move(why),
+                "find out what became of the topic; then run, with the same --log and --environment: "
+                "postrider-ops topics accept-source --partition " +
+                    std::to_string(partition) + " --yes");
+  };
+  const Offset seen = std::max(mark.committed.value_or(0), mark.events_end);
+  if (seen > events.end)
+    return refuse("the mark names offset " + std::to_string(seen) + ", and `events` ends at " +
+                  std::to_string(events.end) + where);
+  const auto other = holds_other_events(desk, partition, mark, events);
+  if (!other) return fail(other.error());
+  if (*other)
+    return refuse("`events` holds another record at offset " + std::to_string(mark.read->offset) + where +
+                  " than the one that its owner read there");
+  return {};
+}
+
 Result<SettledOffset> settled_offset(Desk& desk, Partition partition, std::optional<Offset> group,
                                      const std::function<void(std::uint64_t, std::uint64_t)>& progress) {
   const auto mark = newest_mark(desk, partition);
@@ -82,15 +111,7 @@ Result<SettledOffset> settled_offset(Desk& desk, Partition partition, std::optio
   SettledOffset settled;
   if (!*mark || !(*mark)->committed) return settled;
   settled.named = *(*mark)->committed;
-  const Offset seen = std::max(settled.named, (*mark)->events_end);
-  if (seen > events->end)
-    return fail(
-        Errc::conflict, "SOURCE_REPLACED",
-        "the mark names offset " + std::to_string(seen) + ", and `events` ends at " +
-            std::to_string(events->end) + " in partition " + std::to_string(partition),
-        "find out what became of the topic; then run, with the same --log and --environment: postrider-ops "
-        "topics accept-source --partition " +
-            std::to_string(partition) + " --yes");
+  if (auto same = check_source(desk, partition, **mark, *events); !same) return fail(same.error());
   settled.finding = SettledOffset::Finding::nothing_lost;
   if (group && *group >= settled.named) return settled;
   settled.finding = SettledOffset::Finding::lost;

@@ -25,8 +25,16 @@ struct SettledOffset {
 // The newest owner mark of a partition. nullopt: it never had an owner.
 Result<std::optional<OwnerMark>> newest_mark(Desk& desk, Partition partition);
 
-// `group`: what it has committed, nullopt: nothing. `progress` may be empty. SOURCE_REPLACED (conflict):
-// `events` ends below what the mark has seen.
+// Whether another record stands where the mark's owner read its newest event: the topic was made again, and
+// has grown. False where that record is gone.
+Result<bool> holds_other_events(Desk& desk, Partition partition, const OwnerMark& mark,
+                                const LogClient::Extent& events);
+// SOURCE_REPLACED (conflict): that, or it ends below what the mark has seen.
+Result<void> check_source(Desk& desk, Partition partition, const OwnerMark& mark,
+                          const LogClient::Extent& events);
+
+// `group`: what it has committed, nullopt: nothing. `progress` may be empty. Errors: also
+// those of check_source().
 Result<SettledOffset> settled_offset(
     Desk& desk, Partition partition, std::optional<Offset> group,
     const std::function<void(std::uint64_t done, std::uint64_t all)>& progress);

@@ -65,7 +65,10 @@ class LogListener {
   // acknowledgements meanwhile. Not released within 5 s: the adapter releases by itself.
   virtual void on_revoked(std::span<const Partition> revoked, bool lost) = 0;
   virtual void on_event(Record record) = 0;  // of `events`, from a begun partition
-  virtual void on_tail(Record record) = 0;   // of a tail()
+  // What stood from `first` up to `next` is gone (retention) before it was handed out; reading goes on at
+  // `next`. In its order among on_event.
+  virtual void on_events_lost(Partition partition, Offset first, Offset next) = 0;
+  virtual void on_tail(Record record) = 0;  // of a tail()
   virtual void on_appended(std::uint64_t token, const Appended& appended) = 0;
   // `sent_at`: when the commit left; the lease counts from it.
   virtual void on_committed(Partition partition, Offset offset, SteadyTime sent_at, bool acknowledged) = 0;
@@ -93,6 +96,9 @@ class Log {
   virtual void join() = 0;
   // Starts handing out records of `events` from `from` on. After on_assigned, when restored.
   virtual void begin(Partition partition, Offset from) = 0;
+  // Of `events`: the next offset that poll() will hand out, once it has passed what is no record (Kafka's
+  // control records). nullopt: not begun, or being led back to what is there.
+  virtual std::optional<Offset> position(Partition partition) const = 0;
   // Back-pressure for all partitions: while held, poll() hands out no record of `events` (tails and answers
   // go on), and what is prefetched stays bounded.
   virtual void hold(bool held) = 0;

@@ -39,6 +39,8 @@ OwnerMark read(const v1::OwnerMark& message) {
   fact.instance = message.instance();
   if (message.has_committed()) fact.committed = message.committed();
   fact.events_end = message.events_end();
+  if (message.has_begins_at()) fact.begins_at = message.begins_at();
+  if (message.has_read_offset()) fact.read = {message.read_offset(), message.read_appended()};
   return fact;
 }
 
@@ -69,6 +71,11 @@ std::string encode(const Environment& environment, const OwnerMark& fact) {
   mark.set_instance(fact.instance);
   if (fact.committed) mark.set_committed(*fact.committed);
   mark.set_events_end(fact.events_end);
+  if (fact.begins_at) mark.set_begins_at(*fact.begins_at);
+  if (fact.read) {
+    mark.set_read_offset(fact.read->offset);
+    mark.set_read_appended(fact.read->appended);
+  }
   return serialize(record, fact.unknown);
 }
 

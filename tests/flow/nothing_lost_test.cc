@@ -53,6 +53,81 @@ TEST(NothingLost, ASiblingThatComesBackDoesNotSettleForOneThatIsStillUnderWay) {
   EXPECT_EQ(world.transport.at("hangs.example").size(), 2u);
 }
 
+// Retention, or a hand, removes the first `count` events of partition 0.
+void remove_events(World& world, std::size_t count) {
+  auto& log = world.cluster.records[{Topic::events, 0}];
+  log.erase(log.begin(), std::next(log.begin(), static_cast<std::ptrdiff_t>(count)));
+}
+
+TEST(NothingLost, WhatRetentionTakesFromARunningReaderIsToldBeforeItIsCommitted) {
+  World world;
+  world.begin();
+  world.declare("main");
+  world.publish("e1");
+  ASSERT_TRUE(world.run_until([&] { return world.committed() == 1; }));
+  world.one().log->events_stand_still = true;
+  for (int i = 2; i <= 6; ++i) world.publish("e" + std::to_string(i));
+  remove_events(world, 4);
+  world.one().log->acknowledge = false;
+  world.one().log->events_stand_still = false;
+  world.run(seconds(2));
+  EXPECT_EQ(world.committed(), 1) << "the fact is not acknowledged yet";
+  world.one().log->acknowledge = true;
+  ASSERT_TRUE(world.run_until([&] { return world.committed() == 6; }));
+  const auto lost = world.lost_at_source();
+  ASSERT_EQ(lost.size(), 1u);
+  EXPECT_EQ(lost[0].first, 1);
+  EXPECT_EQ(lost[0].last, 3);
+  EXPECT_EQ(world.transport.arrivals.size(), 3u);
+  EXPECT_TRUE(world.one().observer.noted("source_lost"));
+}
+
+TEST(NothingLost, WhatRetentionTookBeforeATakeoverIsToldBeforeItIsCommitted) {
+  World world;
+  world.begin();
+  world.declare("main");
+  world.publish("e1");
+  ASSERT_TRUE(world.run_until([&] { return world.committed() == 1; }));
+  world.one().log->events_stand_still = true;
+  for (int i = 2; i <= 4; ++i) world.publish("e" + std::to_string(i));
+  remove_events(world, 4);
+  // The first fact vanishes, and the next one's acknowledgement is lost.
+  int vanish = 2;
+  world.cluster.fate = [&](const NewRecord& record) {
+    const bool told = record.topic == Topic::attempts && record.key == "source-lost";
+    return !told || vanish-- <= 0 ? Appended::Status::acknowledged
+           : vanish == 1          ? Appended::Status::refused
+                                  : Appended::Status::unknown;
+  };
+  start_again(world.one(), world);
+  world.run(Millis(200));
+  EXPECT_EQ(world.committed(), 1);
+  ASSERT_TRUE(world.run_until([&] { return world.committed() == 4; }));
+  const auto lost = world.lost_at_source();
+  ASSERT_EQ(lost.size(), 1u);
+  EXPECT_EQ(lost[0].first, 1);
+  EXPECT_EQ(lost[0].last, 3);
+  start_again(world.one(), world);
+  world.publish("e5");
+  ASSERT_TRUE(world.run_until([&] { return world.committed() == 5; }));
+  EXPECT_EQ(world.lost_at_source().size(), 1u) << "told once";
+}
+
+TEST(NothingLost, AMarkThatIsRefusedIsNotWrittenAgainWithoutAPause) {
+  World world;
+  world.begin();
+  int refused = 0;
+  world.cluster.fate = [&](const NewRecord& record) {
+    if (record.topic != Topic::parked || record.key != kOwnerKey) return Appended::Status::acknowledged;
+    ++refused;
+    return Appended::Status::refused;
+  };
+  start_again(world.one(), world);
+  world.run(seconds(2));
+  EXPECT_GT(refused, 5);
+  EXPECT_LT(refused, 30);
+}
+
 TEST(NothingLost, EveryDeliveryOfAnEventIsFoundAfterOneOfThemWasRetried) {
   World world;
   world.begin();

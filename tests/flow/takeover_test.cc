@@ -335,6 +335,85 @@ std::string complaints(World& world) {
   return all;
 }
 
+// `events` is deleted and made again, and `count` events are published to it.
+void make_events_again(World& world, int count) {
+  world.cluster.records[{Topic::events, 0}].clear();
+  world.cluster.ends[{Topic::events, 0}] = 0;
+  world.run(seconds(1));
+  for (int i = 0; i < count; ++i) world.publish("new" + std::to_string(i));
+}
+
+TEST(Owner, RefusesATopicThatWasMadeAgainShorterOrLonger) {
+  for (const int count : {2, 5, 40}) {
+    for (const bool offsets_left : {false, true}) {
+      World world;
+      world.begin();
+      world.declare("main");
+      for (int i = 0; i < 5; ++i) world.publish("e" + std::to_string(i));
+      ASSERT_TRUE(world.run_until([&] { return world.committed() == 5; }));
+      world.run(minutes(2));  // a fresh mark names what was read
+      world.one().log->events_stand_still = true;
+      make_events_again(world, count);
+      if (!offsets_left) world.cluster.commits.clear();
+      world.one().restart();
+      ASSERT_TRUE(world.run_until([&] { return world.one().log->joined; }));
+      world.one().log->assign({0});
+      world.run(seconds(10));
+      EXPECT_NE(complaints(world).find("accept-source"), std::string::npos)
+          << count << (offsets_left ? " " : " no ") << "offsets: " << complaints(world);
+      EXPECT_EQ(world.transport.arrivals.size(), 5u);
+    }
+  }
+}
+
+TEST(Owner, RefusesALogOfAnotherIdentity) {
+  World world;
+  world.begin();
+  world.run(seconds(5));
+  OwnerMark mark;
+  mark.log = LogIdentity("log_of_old");
+  mark.instance = "former";
+  world.cluster.append({.topic = Topic::parked,
+                        .partition = 0,
+                        .key = std::string(kOwnerKey),
+                        .value = wire::encode(kEnvironment, mark),
+                        .headers = {}});
+  world.one().restart();
+  ASSERT_TRUE(world.run_until([&] { return world.one().log->joined; }));
+  world.one().log->assign({0});
+  world.run(seconds(10));
+  EXPECT_NE(complaints(world).find("accept-source"), std::string::npos) << complaints(world);
+}
+
+// The leader of `events` is away just then: what was read there is asked for until it can be told.
+TEST(Owner, WaitsWithItsMarkUntilItKnowsThatTheSourceIsTheSame) {
+  World world;
+  world.begin();
+  world.declare("main");
+  world.publish("e1");
+  ASSERT_TRUE(world.run_until([&] { return world.committed() == 1; }));
+  world.run(minutes(2));
+  world.one().restart();
+  ASSERT_TRUE(world.run_until([&] { return world.one().log->joined; }));
+  world.one().log->fetches_answered = false;
+  world.one().log->assign({0});
+  world.publish("e2");
+  world.run(seconds(10));
+  EXPECT_EQ(world.committed(), 1);
+  world.one().log->fetches_answered = true;
+  ASSERT_TRUE(world.run_until([&] { return world.committed() == 2; }, seconds(10)));
+  // And if no answer comes at all.
+  world.one().restart();
+  ASSERT_TRUE(world.run_until([&] { return world.one().log->joined; }));
+  world.one().log->fetches_lost = true;
+  world.one().log->assign({0});
+  world.publish("e3");
+  world.run(seconds(10));
+  EXPECT_EQ(world.committed(), 2);
+  world.one().log->fetches_lost = false;
+  ASSERT_TRUE(world.run_until([&] { return world.committed() == 3; }, seconds(10)));
+}
+
 TEST(Owner, WhoWasRefusedAPartitionGoesOnFillingItsEmptyViewWhileAnotherRuns) {
   World world(2);
   world.begin();
@@ -469,6 +548,44 @@ TEST(Stall, OfSettlingIsNamedWithItsOffset) {
   world.one().keys->away = false;
   world.run(seconds(5));
   EXPECT_EQ(complaints(world), "");
+}
+
+TEST(Stall, OfReadingIsNamedWithWhatWaits) {
+  World world;
+  world.begin();
+  world.declare("main");
+  world.publish("e1");
+  ASSERT_TRUE(world.run_until([&] { return world.committed() == 1; }));
+  world.one().log->events_away = true;  // their leader
+  world.publish("e2");
+  world.run(seconds(25));
+  EXPECT_EQ(complaints(world), "");
+  world.run(seconds(15));
+  EXPECT_NE(complaints(world).find("where `events` ends is not to be had"), std::string::npos);
+  world.one().log->events_away = false;
+  ASSERT_TRUE(world.run_until([&] { return world.committed() == 2; }));
+  world.run(seconds(6));
+  EXPECT_EQ(complaints(world), "");
+  // Somebody tells where it ends, and yet nothing comes.
+  world.one().log->events_stand_still = true;
+  world.publish("e3");
+  world.run(seconds(40));
+  EXPECT_NE(complaints(world).find("though offset 2 waits"), std::string::npos);
+  world.one().log->events_stand_still = false;
+  world.run(seconds(6));
+  EXPECT_EQ(complaints(world), "");
+}
+
+TEST(Stall, OfALogThatEndsBelowWhatWasReadIsNamed) {
+  World world;
+  world.begin();
+  world.declare("main");
+  world.publish("e1");
+  world.publish("e2");
+  ASSERT_TRUE(world.run_until([&] { return world.committed() == 2; }));
+  world.cluster.ends[{Topic::events, 0}] = 1;
+  world.run(seconds(45));
+  EXPECT_NE(complaints(world).find("at 1, below offset 2, which was read"), std::string::npos);
 }
 
 TEST(Stall, OfATakeoverIsNamed) {

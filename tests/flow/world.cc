@@ -102,7 +102,7 @@ void TestLog::commit(Partition partition, Offset next, std::string metadata) {
 }
 
 void TestLog::ask_end(Topic topic, Partition partition) {
-  if (!ends_answered) return;
+  if (!ends_answered || (events_away && topic == Topic::events)) return;
   const Offset end = cluster_.end(topic, partition);
   const SteadyTime asked_at = from_ms<SteadyTime>(cluster_.clocks.steady_ms);
   answers_.push_back([=](LogListener& listener) { listener.on_end(topic, partition, end, asked_at); });
@@ -141,7 +141,7 @@ std::size_t TestLog::poll(LogListener& listener, std::size_t max_records) {
       ++calls;
     }
   }
-  if (held_) return calls;
+  if (held_ || events_away || events_stand_still) return calls;
   const auto positions = positions_;
   for (const auto& [partition, from] : positions) {
     if (cluster_.backlog) {
@@ -153,6 +153,12 @@ std::size_t TestLog::poll(LogListener& listener, std::size_t max_records) {
       continue;
     }
     const auto& log = cluster_.records[{Topic::events, partition}];
+    const Offset begin = log.empty() ? cluster_.end(Topic::events, partition) : log.begin()->first;
+    if (from < begin) {  // retention has overtaken us
+      positions_[partition] = begin;
+      listener.on_events_lost(partition, from, begin);
+      ++calls;
+    }
     for (auto at = log.lower_bound(from);
          at != log.end() && calls < max_records && positions_.contains(partition); ++at, ++calls) {
       positions_[partition] = at->first + 1;
@@ -170,7 +176,8 @@ bool TestLog::quiet() const {
       return false;
   }
   for (const auto& [partition, from] : positions_) {
-    if (!held_ && cluster_.end(Topic::events, partition) > from) return false;
+    if (!held_ && !events_away && !events_stand_still && cluster_.end(Topic::events, partition) > from)
+      return false;
   }
   return true;
 }
@@ -543,6 +550,10 @@ std::vector<AttemptFact> World::attempts() const {
 
 std::vector<CancelledFact> World::cancellations() const {
   return of_attempts<CancelledFact>();
+}
+
+std::vector<SourceLostFact> World::lost_at_source() const {
+  return of_attempts<SourceLostFact>();
 }
 
 std::vector<DeadLetter> World::dead_letters() const {

@@ -78,6 +78,10 @@ class TestLog : public Log {
   int wake_fd() const override { return -1; }
   void join() override { joined = true; }
   void begin(Partition partition, Offset from) override { positions_[partition] = from; }
+  std::optional<Offset> position(Partition partition) const override {
+    const auto at = positions_.find(partition);
+    return at == positions_.end() ? std::nullopt : std::optional(at->second);
+  }
   void hold(bool held) override { held_ = held; }
   void release(std::span<const Partition> partitions) override;
   bool can_append(std::size_t) const override { return pending_.size() < append_max; }
@@ -106,6 +110,8 @@ class TestLog : public Log {
   bool acknowledge = true;
   bool commits_succeed = true;
   bool ends_answered = true;
+  bool events_stand_still = false;              // nothing is read of them
+  bool events_away = false;                     // their leader: nothing is read of them, nor where they end
   bool fetches_answered = true;                 // false: `events` has no leader
   bool fetches_lost = false;                    // and nobody says so
   std::map<Topic, std::vector<Offset>> tailed;  // where each tail began
@@ -325,6 +331,7 @@ class World {
   std::vector<AttemptFact> attempts() const;
   std::vector<CancelledFact> cancellations() const;
   std::vector<DeadLetter> dead_letters() const;
+  std::vector<SourceLostFact> lost_at_source() const;
   std::map<std::string, std::optional<ParkedState>> parked() const;  // newest by delivery id
   std::size_t parked_now() const;                                    // that are no tombstones
   Offset committed(Partition partition = 0) const;

@@ -95,6 +95,14 @@ struct Recorder : LogListener {
     if (on_revoked_do) on_revoked_do(all);
   }
   void on_event(Record record) override { events.push_back(std::move(record)); }
+  struct Lost {
+    Partition partition;
+    Offset first, next;
+  };
+  std::vector<Lost> gaps;
+  void on_events_lost(Partition partition, Offset first, Offset next) override {
+    gaps.push_back({partition, first, next});
+  }
   void on_tail(Record record) override { tails.push_back(std::move(record)); }
   void on_appended(std::uint64_t token, const Appended& what) override { appended[token] = what; }
   void on_committed(Partition partition, Offset offset, SteadyTime, bool acknowledged) override {

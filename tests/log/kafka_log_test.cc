@@ -194,7 +194,7 @@ TEST_F(KafkaLog, ASecondProcessUnderTheSameInstanceTakesEverythingAndTheFirstIsT
   EXPECT_FALSE(first.committed[0].acknowledged);
 }
 
-TEST_F(KafkaLog, RetentionThatOvertakesAReaderShowsAsAGap) {
+TEST_F(KafkaLog, RetentionThatOvertakesAReaderIsTold) {
   Recorder recorder;
   auto log = joined(recorder);
   for (int i = 0; i < 10; ++i) append(*log, recorder, event(0, "acme", std::to_string(i)));
@@ -204,6 +204,9 @@ TEST_F(KafkaLog, RetentionThatOvertakesAReaderShowsAsAGap) {
   EXPECT_EQ(recorder.events[0].offset, 6);
   EXPECT_EQ(recorder.events[3].offset, 9);
   EXPECT_TRUE(recorder.errors.empty());
+  ASSERT_EQ(recorder.gaps.size(), 1u) << "told, and not passed over";
+  EXPECT_EQ(recorder.gaps[0].first, 2);
+  EXPECT_EQ(recorder.gaps[0].next, 6);
 }
 
 TEST_F(KafkaLog, ALogThatEndsBelowWhatWasReadIsAnErrorAndSkipsNothing) {

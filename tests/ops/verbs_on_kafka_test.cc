@@ -118,12 +118,13 @@ struct OnKafka : ::testing::Test {
     auto client = open_kafka_client(config()).value();
     ASSERT_TRUE(client->append({topic, kPartition, std::move(key), std::move(value), {}}));
   }
-  void append_mark(std::optional<Offset> committed) {
+  void append_mark(std::optional<Offset> committed, std::optional<OwnerMark::Read> read = std::nullopt) {
     OwnerMark mark;
     mark.log = LogIdentity("log_1");
     mark.instance = "someone";
     mark.committed = committed;
     mark.events_end = kEvents;
+    mark.read = read;
     append(Topic::parked, std::string(kOwnerKey), wire::encode(config().environment, mark));
   }
   // The broker tells of new partitions a moment after it has made them.
@@ -228,6 +229,26 @@ TEST_F(OnKafka, OffsetsRebuildSeesThatTheSourceItselfIsShorter) {
   EXPECT_EQ(answer.error.code, "SOURCE_REPLACED");
 }
 
+TEST_F(OnKafka, ATopicThatWasMadeAgainAndHasGrownIsSeenByWhatWasReadThere) {
+  make_events();
+  append_mark(5, OwnerMark::Read{4, 1});
+  const auto refused = run(offsets_rebuild, line("offsets rebuild"));
+  EXPECT_EQ(refused.code, 1);
+  EXPECT_EQ(refused.error.code, "SOURCE_REPLACED") << refused.error.message;
+  // What is committed is of the earlier topic: below it nothing would ever be read.
+  ASSERT_TRUE(set_group_offset(config(), kPartition, 5));
+  const auto accepted = run(topics_accept_source, line("topics accept-source"));
+  EXPECT_EQ(accepted.code, 0) << accepted.error.message;
+  EXPECT_EQ(group_offset(config(), kPartition).value(), 0);
+  // The same record where it was read is the same topic.
+  auto client = open_kafka_client(config()).value();
+  const auto record = client->fetch(Topic::events, kPartition, 4).value();
+  append_mark(5, OwnerMark::Read{4, to_ms(record.appended)});
+  EXPECT_EQ(run(offsets_rebuild, line("offsets rebuild")).code, 0);
+  EXPECT_EQ(run(topics_accept_source, line("topics accept-source")).code, 0);
+  EXPECT_EQ(group_offset(config(), kPartition).value(), 5) << "what is committed stays";
+}
+
 TEST_F(OnKafka, AcceptSourceAlsoTakesBackACommitAboveTheEnd) {
   make_events();
   append_mark(50);
@@ -255,6 +276,7 @@ class Member : public LogListener {
   void on_assigned(std::span<const Assignment>) override { assigned_ = true; }
   void on_revoked(std::span<const Partition> revoked, bool) override { log_->release(revoked); }
   void on_event(Record) override {}
+  void on_events_lost(Partition, Offset, Offset) override {}
   void on_tail(Record) override {}
   void on_appended(std::uint64_t, const Appended&) override {}
   void on_committed(Partition, Offset, SteadyTime, bool) override {}

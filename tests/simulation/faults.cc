@@ -138,11 +138,13 @@ void Run::fault() {
         const auto partition = static_cast<Partition>(draw_.between(0, kafka_.partitions - 1));
         Kafka::Part& part = kafka_.part(Topic::events, partition);
         const auto at = group_.commits.find(partition);
-        // Retention takes what is committed: only payloads of parked deliveries go.
-        const Offset until = at == group_.commits.end()
-                                 ? 0
-                                 : draw_.between(part.begin, std::max(part.begin, at->second.offset));
+        // Retention takes what is committed: only payloads of parked deliveries go. A hand takes more.
+        const Offset committed = at == group_.commits.end() ? 0 : at->second.offset;
+        const Offset most = draw_.chance(0.3) ? part.high : committed;
+        const Offset until = draw_.between(part.begin, std::max(part.begin, most));
         oracle_.payloads_may_be_lost = true;
+        for (Offset offset = std::max(part.begin, committed); offset < until; ++offset)
+          oracle_.lost_at_source.insert({partition, offset});
         kafka_.truncate({Topic::events, partition}, until);
       }
       break;

@@ -206,6 +206,10 @@ class SimLog final : public Log {
   int wake_fd() const override { return -1; }
   void join() override { group_.join(process_); }
   void begin(Partition partition, Offset from) override { positions_[partition] = from; }
+  std::optional<Offset> position(Partition partition) const override {
+    const auto at = positions_.find(partition);
+    return at == positions_.end() ? std::nullopt : std::optional(at->second);
+  }
   void hold(bool held) override { held_ = held; }
   void release(std::span<const Partition> partitions) override;
   bool can_append(std::size_t) const override { return unanswered_ < append_max; }

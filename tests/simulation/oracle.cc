@@ -102,7 +102,7 @@ Oracle::DeliverySeen& Oracle::delivery(const DeliveryRef& ref) {
 std::string Oracle::unaccounted(Position position, std::int64_t until, bool at_the_end) {
   EventSeen* seen = event(position);
   if (seen == nullptr) return {};
-  if (seen->lost || seen->repeat || lost_at_source.contains(position)) return {};
+  if (seen->lost || seen->repeat) return {};
   const Publication& published = publications[seen->tag - 1];
   if (published.bad)
     return seen->set_aside && seen->dead_letter ? "" : "bad event " + at(position) + " is not set aside";

@@ -90,6 +90,11 @@ std::size_t SimLog::poll(LogListener& listener, std::size_t max_records) {
   for (const auto& [partition, from] : positions) {
     const Kafka::Part& part = kafka_.part(Topic::events, partition);
     if (part.away_until > time_.now) continue;
+    if (from < part.begin) {  // retention has overtaken it
+      positions_[partition] = part.begin;
+      listener.on_events_lost(partition, from, part.begin);
+      ++calls;
+    }
     for (Offset offset = std::max(from, part.begin); offset < part.high && calls < max_records; ++offset) {
       if (!positions_.contains(partition)) break;
       positions_[partition] = offset + 1;
@@ -114,7 +119,7 @@ bool SimLog::has_news() const {
   if (held_) return false;
   for (const auto& [partition, from] : positions_) {
     const Kafka::Part& part = kafka_.part(Topic::events, partition);
-    if (part.high > from && part.away_until <= time_.now) return true;
+    if ((part.high > from || part.begin > from) && part.away_until <= time_.now) return true;
   }
   return false;
 }

@@ -96,7 +96,13 @@ inline ParkedState parked() {
 }
 
 inline OwnerMark owner_mark() {
-  return {LogIdentity("log_0000000000000000000006"), "instance-1", Offset{0}, 501, ""};
+  return {LogIdentity("log_0000000000000000000006"),
+          "instance-1",
+          Offset{0},
+          501,
+          Offset{0},
+          OwnerMark::Read{500, 7},
+          ""};
 }
 
 inline AttemptFact attempt() {
