@@ -40,6 +40,9 @@ void Run::plan_faults() {
       auto at = hosts_.receivers.begin();
       std::advance(at, draw_.between(0, static_cast<std::int64_t>(hosts_.receivers.size()) - 1));
       at->second.mood = static_cast<Receiver::Mood>(draw_.between(0, 7));
+      if (draw_.chance(0.1)) ++at->second.moved;
+      // A day is two minutes here.
+      if (draw_.chance(0.03)) at->second.away_until = time_.now + draw_.between(60'000, 150'000);
     });
   }
 }

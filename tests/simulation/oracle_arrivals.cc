@@ -2,6 +2,7 @@
 #include <algorithm>
 #include <utility>
 
+#include "engine/core/address_policy.h"
 #include "engine/core/bytes.h"
 #include "tests/simulation/oracle.h"
 
@@ -75,6 +76,8 @@ void Oracle::on_arrival(const Arrival& arrival) {
   });
   const auto name = hosts_.find(arrival.host);
   if (name == hosts_.end()) broken("something arrived at " + arrival.host + ", which nobody declared");
+  for (const IpAddress& address : arrival.request.to->addresses)
+    if (AddressPolicy().refusal(address)) broken("a request may dial " + format_ip(address));
   const EndpointHistory& endpoint = endpoints.at(name->second);
   const WebhookId webhook(arrival.header("webhook-id"));
   const std::string stamp = arrival.header("webhook-timestamp");

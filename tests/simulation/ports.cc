@@ -45,11 +45,19 @@ Result<void> SimStore::readable() {
   return {};
 }
 
+// What has expired is not seen any more, as soon as may be.
+bool SimStore::hides(Family family, const std::string& value) const {
+  if (!has_ttl(family) || value.size() < 8) return false;
+  std::uint64_t expiry = 0;
+  for (std::size_t i = 0; i < 8; ++i) expiry = expiry << 8 | static_cast<unsigned char>(value[i]);
+  return static_cast<std::int64_t>(expiry) <= to_ms(log_time_);
+}
+
 Result<std::optional<std::string>> SimStore::get(Family family, std::string_view key) {
   if (auto can = readable(); !can) return fail(can.error());
   auto& of = rows[family];
   const auto at = of.find(key);
-  if (at == of.end()) return std::optional<std::string>();
+  if (at == of.end() || hides(family, at->second)) return std::optional<std::string>();
   return std::optional<std::string>(at->second);
 }
 
@@ -75,6 +83,7 @@ Result<void> SimStore::scan(Family family, std::string_view from, std::string_vi
   if (auto can = readable(); !can) return can;
   auto& of = rows[family];
   for (auto at = of.lower_bound(from); at != of.end() && (to.empty() || at->first < to); ++at) {
+    if (hides(family, at->second)) continue;
     if (!each(at->first, at->second)) break;
   }
   return {};
@@ -130,6 +139,13 @@ Hosts::Answer Hosts::arrive(Arrival arrival) {
   outcome.phases.total = static_cast<std::int32_t>(answer.at - time_.now);
   const std::int64_t timeout = arrival.request.timeout.count();
   using Mood = Receiver::Mood;
+  const auto& dialled = arrival.request.to->addresses;
+  const bool there = std::find(dialled.begin(), dialled.end(), *parse_ip(receiver.address())) != dialled.end();
+  if (!there || receiver.away_until > time_.now) {  // it has moved, or is gone for long: nobody hears of it
+    answer.at = time_.now + draw_.between(1, 100);
+    outcome.error = AttemptError::connect;
+    return answer;
+  }
   switch (receiver.mood) {
     case Mood::healthy:
       outcome.status = draw_.chance(0.01) ? 500 : 200;
@@ -245,7 +261,7 @@ std::int64_t SimTransport::next() const {
 
 // --- names
 
-void SimResolver::resolve(const std::string&, std::uint64_t token) {
+void SimResolver::resolve(const std::string& host, std::uint64_t token) {
   if (draw_.chance(fails)) {
     answers_.push_back({time_.now + draw_.between(1, 3000), token,
                         fail(Errc::unavailable, "DNS", "no answer from the name servers", "")});
@@ -254,7 +270,7 @@ void SimResolver::resolve(const std::string&, std::uint64_t token) {
   Resolved resolved;
   resolved.ttl = Millis(draw_.between(5000, 60000));
   const bool lie = draw_.chance(lies);
-  resolved.addresses.push_back(*parse_ip(lie ? "169.254.169.254" : "93.184.216.34"));
+  resolved.addresses.push_back(*parse_ip(lie ? "169.254.169.254" : hosts_.receivers[host].address()));
   if (!lie && draw_.chance(0.2)) resolved.addresses.push_back(*parse_ip("10.0.0.1"));
   answers_.push_back({time_.now + draw_.between(1, 30), token, resolved});
 }

@@ -54,6 +54,7 @@ class SimStore final : public Store {
 
  private:
   Result<void> readable();
+  bool hides(Family family, const std::string& value) const;
   Result<void> settle();
   Result<void> put(const StoreBatch& batch, bool sync);
   void note(Family family, const std::string& key);
@@ -68,6 +69,9 @@ struct Receiver {
   enum class Mood { healthy, fails, refuses, hangs, limits, gone, forbids, slow };
   Mood mood = Mood::healthy;
   std::int64_t latency_ms = 5;
+  int moved = 0;                // how often it has another address than before
+  std::int64_t away_until = 0;  // nothing answers there
+  std::string address() const { return "93.184.216." + std::to_string(1 + moved % 250); }
 };
 
 // What arrived at a host, at the moment of its first byte.
@@ -141,7 +145,7 @@ class SimTransport final : public Transport {
 
 class SimResolver final : public Resolver {
  public:
-  SimResolver(Timeline& time, Draw& draw) : time_(time), draw_(draw) {}
+  SimResolver(Timeline& time, Draw& draw, Hosts& hosts) : time_(time), draw_(draw), hosts_(hosts) {}
   void resolve(const std::string& host, std::uint64_t token) override;
   std::size_t poll(ResolverListener& listener) override;
   int wake_fd() const override { return -1; }
@@ -156,6 +160,7 @@ class SimResolver final : public Resolver {
   };
   Timeline& time_;
   Draw& draw_;
+  Hosts& hosts_;
   std::vector<Answer> answers_;
 };
 

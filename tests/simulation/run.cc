@@ -74,7 +74,7 @@ void Run::start(Node& node) {
   process.stopped = false;
   process.inbox.clear();
   if (node.store.corrupt) node.store.wipe();  // the daemon does so at start, loudly
-  node.resolver = std::make_unique<SimResolver>(time_, draw_);
+  node.resolver = std::make_unique<SimResolver>(time_, draw_, hosts_);
   if (faults_on_ && scenario_.names_fail) node.resolver->fails = 0.1;
   if (faults_on_ && scenario_.names_lie) node.resolver->lies = 0.05;
   node.keys = std::make_unique<SimKeys>(draw_);
@@ -167,7 +167,10 @@ void Run::every(std::int64_t least, std::int64_t most, std::function<void()> wha
 // --- healing, and the end
 
 void Run::calm_moods() {
-  for (auto& [host, receiver] : hosts_.receivers) receiver.mood = Receiver::Mood::healthy;
+  for (auto& [host, receiver] : hosts_.receivers) {
+    receiver.mood = Receiver::Mood::healthy;
+    receiver.away_until = 0;
+  }
 }
 
 void Run::say_state(Node& node) {
