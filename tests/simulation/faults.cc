@@ -143,7 +143,9 @@ void Run::fault() {
         const auto at = group_.commits.find(partition);
         // Retention takes what is committed: only payloads of parked deliveries go. A hand takes more.
         const Offset committed = at == group_.commits.end() ? 0 : at->second.offset;
-        const Offset most = draw_.chance(0.3) ? part.high : committed;
+        // What nobody had begun to read nobody can miss.
+        const bool begun = kafka_.part(Topic::parked, partition).high > 0;
+        const Offset most = begun && draw_.chance(0.3) ? part.high : committed;
         const Offset until = draw_.between(part.begin, std::max(part.begin, most));
         oracle_.payloads_may_be_lost = true;
         for (Offset offset = std::max(part.begin, committed); offset < until; ++offset)
