@@ -418,8 +418,9 @@ std::optional<View::First> View::first_row(const std::string& row) {
 
 void View::put_first_row(std::string row, First first) {
   fresh_first_[row] = first;
-  put_ttl(Family::repeats, std::move(row), to_ms(first.appended) + context_.config.repeat_window.count(),
-          be64(first.offset) + be64(to_ms(first.appended)));
+  // As long again: a repeat may be read long after it was appended.
+  const std::int64_t expiry = to_ms(first.appended) + 2 * context_.config.repeat_window.count();
+  put_ttl(Family::repeats, std::move(row), expiry, be64(first.offset) + be64(to_ms(first.appended)));
 }
 
 std::optional<View::First> View::first_position(Partition partition, const Hash128& key) {

@@ -184,12 +184,19 @@ bool TestLog::quiet() const {
 
 // --- the store
 
+std::int64_t expiry_of(std::string_view value) {
+  std::uint64_t expiry = 0;
+  for (const char byte : value.substr(0, 8)) expiry = expiry << 8 | static_cast<unsigned char>(byte);
+  return static_cast<std::int64_t>(expiry);
+}
+
 Result<std::optional<std::string>> TestStore::get(Family family, std::string_view key) {
   if (unreadable && family == Family::repeats)
     return fail(Errc::unavailable, "VIEW_UNREADABLE", "input/output error", "look at the disk");
   auto& of = rows[family];
   auto at = of.find(key);
   if (at == of.end()) return std::optional<std::string>();
+  if (has_ttl(family) && expiry_of(at->second) <= to_ms(log_time_)) return std::optional<std::string>();
   return std::optional<std::string>(at->second);
 }
 

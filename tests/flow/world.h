@@ -136,7 +136,7 @@ class TestStore : public Store {
   Result<void> scan(Family family, std::string_view from, std::string_view to,
                     const std::function<bool(std::string_view, std::string_view)>& each) override;
   Result<void> erase_range(Family family, std::string_view from, std::string_view to) override;
-  void set_log_time(LogTime) override {}
+  void set_log_time(LogTime now) override { log_time_ = now; }
 
   std::map<Family, std::map<std::string, std::string, std::less<>>> rows;
   bool full = false;        // writes fail as on a full disk
@@ -145,6 +145,7 @@ class TestStore : public Store {
  private:
   Result<void> settle();
   std::deque<StoreBatch> owed_;
+  LogTime log_time_{};
 };
 
 // Receivers by host. What arrives is kept whole.
