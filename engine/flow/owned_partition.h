@@ -133,6 +133,7 @@ struct OwnedPartition {
   // --- due
   View::Due due_cursor;
   std::optional<std::int64_t> next_due;  // of the view, when known
+  bool held_counted = false;             // what it holds of stopped endpoints is part of their counts
 
   Stamp next_stamp() { return {epoch, ++sequence}; }
 };

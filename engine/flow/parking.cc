@@ -31,19 +31,28 @@ Parking::Parking(Context& context, RegistryView& registry, Ownership& ownership,
 void Parking::start(OwnedPartition& partition) {
   partition.due_cursor = {};
   partition.next_due = 0;  // unknown: look
+  partition.held_counted = false;
+}
+
+// Once, by a view that can be read: an endpoint of which nothing is known to be held is never drained.
+void Parking::count_held(OwnedPartition& partition) {
+  std::vector<std::pair<EndpointState*, std::uint64_t>> found;
   for (const auto& [incarnation, count] : view_.held_counts(partition.number)) {
-    if (auto first = view_.held(partition.number, incarnation, 1); !first.empty()) {
-      if (auto state = view_.parked(first.front())) {
-        dispatch_.state(state->delivery.tenant, state->delivery.target).held += count;
-      }
-    }
+    const auto first = view_.held(partition.number, incarnation, 1);
+    const auto state = first.empty() ? std::nullopt : view_.parked(first.front());
+    if (state) found.emplace_back(&dispatch_.state(state->delivery.tenant, state->delivery.target), count);
   }
+  if (view_.broken()) return;
+  for (const auto& [endpoint, count] : found) endpoint->held += count;
+  partition.held_counted = true;
   look_for_enabled_ = true;
 }
 
 void Parking::drop(const OwnedPartition& partition) {
-  for (const auto& [incarnation, count] : view_.held_counts(partition.number)) {
-    if (EndpointState* state = dispatch_.known(incarnation)) state->held -= std::min(state->held, count);
+  if (partition.held_counted) {
+    for (const auto& [incarnation, count] : view_.held_counts(partition.number)) {
+      if (EndpointState* state = dispatch_.known(incarnation)) state->held -= std::min(state->held, count);
+    }
   }
   absl::erase_if(loading_, [&](const auto& entry) {
     if (entry.second.partition != partition.number) return false;
@@ -59,9 +68,10 @@ void Parking::tick(SteadyTime now) {
   if (now >= next_load_) {
     next_load_ = now + kLoadEvery;
     for (OwnedPartition* partition : ownership_.all()) {
-      if (partition->phase == OwnedPartition::Phase::running && ownership_.may_act(*partition, now)) {
-        load_due(*partition, now);
-      }
+      if (partition->phase != OwnedPartition::Phase::running || !ownership_.may_act(*partition, now))
+        continue;
+      if (!partition->held_counted) count_held(*partition);
+      if (partition->held_counted) load_due(*partition, now);
     }
   }
   if (now >= next_held_) {

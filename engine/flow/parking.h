@@ -32,6 +32,7 @@ class Parking {
   std::int64_t oldest_due_ms();
 
  private:
+  void count_held(OwnedPartition& partition);
   void load_due(OwnedPartition& partition, SteadyTime now);
   // False: memory or a limit says not now, the cursor stays.
   bool bring_back(OwnedPartition& partition, const View::Due& row, SteadyTime now);

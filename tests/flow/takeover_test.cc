@@ -100,6 +100,38 @@ TEST_P(Restart, KeepsHeldDeliveriesAndDrainsThemOnceEnabled) {
   EXPECT_EQ(ids(world).size(), 6u);
 }
 
+TEST(Takeover, OnADiskThatFailsForAWhileDrainsWhatIsHeldAllTheSame) {
+  World world;
+  world.begin();
+  world.declare("main");
+  world.declare("other");
+  const auto enable = [&](bool on, const char* endpoint) {
+    bool done = false;
+    const auto answered = [&](Result<EndpointView> view) { done = view.has_value(); };
+    if (on)
+      world.one().shard->service().enable_endpoint(kTenant, EndpointId(endpoint), "alice", true, answered);
+    else
+      world.one().shard->service().disable_endpoint(kTenant, EndpointId(endpoint), "", "alice", true,
+                                                    answered);
+    ASSERT_TRUE(world.run_until([&] { return done; }, minutes(1)));
+  };
+  enable(false, "main");
+  world.transport.answer = [](const std::string&, int) { return answered(503); };
+  for (int i = 1; i <= 3; ++i) world.publish("e" + std::to_string(i));
+  world.run(seconds(20));
+  ASSERT_EQ(world.parked_now(), 6u);
+  world.transport.answer = nullptr;
+  world.one().restart();
+  ASSERT_TRUE(world.run_until([&] { return world.one().log->joined; }, seconds(10)));
+  world.one().store.held_unreadable = true;
+  world.one().log->assign({0});
+  world.run(seconds(5));
+  world.one().store.held_unreadable = false;
+  world.run(seconds(20));
+  enable(true, "main");
+  EXPECT_TRUE(world.run_until([&] { return world.parked_now() == 0; }, minutes(10)));
+}
+
 INSTANTIATE_TEST_SUITE_P(, Restart, testing::Bool(),
                          [](const auto& tested) { return tested.param ? "WithoutItsView" : "WithItsView"; });
 

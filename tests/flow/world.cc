@@ -193,6 +193,7 @@ std::int64_t expiry_of(std::string_view value) {
 Result<std::optional<std::string>> TestStore::get(Family family, std::string_view key) {
   if (unreadable && family == Family::repeats)
     return fail(Errc::unavailable, "VIEW_UNREADABLE", "input/output error", "look at the disk");
+  if (auto done = settle(); !done) return fail(done.error());
   auto& of = rows[family];
   auto at = of.find(key);
   if (at == of.end()) return std::optional<std::string>();
@@ -231,6 +232,9 @@ Result<void> TestStore::write(const StoreBatch& batch, bool) {
 
 Result<void> TestStore::scan(Family family, std::string_view from, std::string_view to,
                              const std::function<bool(std::string_view, std::string_view)>& each) {
+  if (auto done = settle(); !done) return done;
+  if (held_unreadable && family == Family::held)
+    return fail(Errc::unavailable, "VIEW_UNREADABLE", "input/output error", "look at the disk");
   auto& of = rows[family];
   for (auto at = of.lower_bound(from); at != of.end() && (to.empty() || at->first < to); ++at) {
     if (!each(at->first, at->second)) break;
@@ -239,6 +243,7 @@ Result<void> TestStore::scan(Family family, std::string_view from, std::string_v
 }
 
 Result<void> TestStore::erase_range(Family family, std::string_view from, std::string_view to) {
+  if (auto done = settle(); !done) return done;
   std::erase_if(rows[family],
                 [&](const auto& row) { return row.first >= from && (to.empty() || row.first < to); });
   return {};

@@ -141,6 +141,7 @@ class TestStore : public Store {
   std::map<Family, std::map<std::string, std::string, std::less<>>> rows;
   bool full = false;        // writes fail as on a full disk
   bool unreadable = false;  // reads of first positions fail
+  bool held_unreadable = false;
 
  private:
   Result<void> settle();
