@@ -1,4 +1,5 @@
 #pragma once
+#include <array>
 #include <cstdint>
 #include <memory>
 #include <optional>
@@ -41,10 +42,47 @@ struct Scenario {
   Corner corner = Corner::none;
   static Scenario draw(std::uint64_t seed);
   std::string words() const;
+  struct Kind {
+    const char* word;
+    bool Scenario::*is_on;
+  };
 
  private:
   void without_faults();
   void make_for(Corner where, Draw& draw);
+};
+
+// Of faults and of work, each with its word.
+inline constexpr std::array kKinds{
+    Scenario::Kind{"crashes", &Scenario::crashes},
+    Scenario::Kind{"power-cuts", &Scenario::power_cuts},
+    Scenario::Kind{"stops", &Scenario::stops},
+    Scenario::Kind{"network-cuts", &Scenario::network_cuts},
+    Scenario::Kind{"coordinator-cuts", &Scenario::coordinator_cuts},
+    Scenario::Kind{"rebalances", &Scenario::rebalances},
+    Scenario::Kind{"outages", &Scenario::outages},
+    Scenario::Kind{"elections", &Scenario::elections},
+    Scenario::Kind{"compaction", &Scenario::compaction},
+    Scenario::Kind{"clock-jumps", &Scenario::clock_jumps},
+    Scenario::Kind{"disk-full", &Scenario::disk_full},
+    Scenario::Kind{"view-corrupt", &Scenario::view_corrupt},
+    Scenario::Kind{"view-lost", &Scenario::view_lost},
+    Scenario::Kind{"keys-away", &Scenario::keys_away},
+    Scenario::Kind{"names-fail", &Scenario::names_fail},
+    Scenario::Kind{"names-lie", &Scenario::names_lie},
+    Scenario::Kind{"lagging-registry", &Scenario::lagging_registry},
+    Scenario::Kind{"changes", &Scenario::changes},
+    Scenario::Kind{"repeats", &Scenario::repeats},
+    Scenario::Kind{"poison", &Scenario::poison},
+    Scenario::Kind{"replays", &Scenario::replays},
+    Scenario::Kind{"tight-limits", &Scenario::tight},
+    Scenario::Kind{"moods", &Scenario::moods},
+    Scenario::Kind{"truncation", &Scenario::truncation},
+    Scenario::Kind{"partitions-added", &Scenario::growth},
+    Scenario::Kind{"offsets-lost", &Scenario::offsets_lost},
+    Scenario::Kind{"short-lives", &Scenario::short_lives},
+    Scenario::Kind{"eager-rebalances", &Scenario::eager},
+    Scenario::Kind{"stormy", &Scenario::stormy},
 };
 
 struct Report {

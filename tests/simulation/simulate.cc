@@ -2,6 +2,8 @@
 //
 //   simulate                         one run, of a new seed
 //   simulate --seed N [--trace]      that run again, exactly; --trace tells its history
+//   simulate --seed N --shrink       and, if it breaks an invariant, the least of it that still breaks one
+//   simulate --seed N --without outages,moods --events 7   what the latter has found
 //   simulate --seeds N [--from S]    N runs from seed S on
 //   simulate --seconds T [--from S]  as many as fit into T seconds
 // Exit: 0 every invariant held, 1 one did not (the seed, what was broken, and the command that repeats it).
@@ -14,12 +16,17 @@
 #include <string>
 
 #include "tests/simulation/run.h"
+#include "tests/simulation/shrink.h"
 
 namespace {
 
+using postrider::simulation::Cuts;
 using postrider::simulation::Report;
 using postrider::simulation::Run;
 using postrider::simulation::Scenario;
+using postrider::simulation::shrink;
+
+constexpr int kRunsToShrink = 60;
 
 double now() {
   return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count();
@@ -33,14 +40,20 @@ void fix_addresses(char** words) {
   if (personality(static_cast<unsigned long>(now) | ADDR_NO_RANDOMIZE) != -1) execv("/proc/self/exe", words);
 }
 
-void tell(const Report& report, const std::string& program, bool trace) {
+void tell(const Report& report, const std::string& program, bool trace, const Cuts& cuts = {}) {
   if (trace) {
     for (const std::string& line : report.trace) std::puts(line.c_str());
   }
-  std::printf("seed %llu: %s\n  %s\n  again: %s --seed %llu --trace\n",
+  std::printf("seed %llu: %s\n  %s\n  again: %s --seed %llu%s --trace\n",
               static_cast<unsigned long long>(report.scenario.seed), report.broken->c_str(),
               report.scenario.words().c_str(), program.c_str(),
-              static_cast<unsigned long long>(report.scenario.seed));
+              static_cast<unsigned long long>(report.scenario.seed), cuts.options().c_str());
+}
+
+void tell_the_least(const Report& report, const std::string& program) {
+  const auto least = shrink(report, kRunsToShrink);
+  std::puts("shrunk:");
+  tell(least.report, program, false, least.cuts);
 }
 
 }  // namespace
@@ -49,7 +62,8 @@ int main(int count, char** words) {
   fix_addresses(words);
   std::uint64_t seed = 0, seeds = 0, from = 0;
   double seconds = 0;
-  bool trace = false, keep_going = false;
+  bool trace = false, keep_going = false, least = false;
+  Cuts cuts;
   CLI::App app(
       "Runs the engine in virtual time, with everything around it failing as it may, and judges it.");
   app.add_option("--seed", seed, "that run");
@@ -57,13 +71,20 @@ int main(int count, char** words) {
   app.add_option("--seconds", seconds, "as many runs as fit");
   app.add_option("--from", from, "the first seed; otherwise by the clock");
   app.add_flag("--trace", trace, "tells what happened");
+  app.add_flag("--shrink", least, "makes a broken run smaller");
+  app.add_option("--without", cuts.without, "kinds of faults and of work to leave out")->delimiter(',');
+  app.add_option("--events", cuts.events, "no more than these");
+  app.add_option("--tenants", cuts.tenants);
+  app.add_option("--endpoints", cuts.endpoints, "of a tenant");
+  app.add_option("--processes", cuts.processes);
   app.add_flag("--keep-going", keep_going, "beyond the first broken invariant");
   CLI11_PARSE(app, count, words);
 
   if (app.count("--seed") > 0) {
-    const Report report = Run(Scenario::draw(seed), trace).finish();
+    const Report report = Run(cuts.applied_to(Scenario::draw(seed)), trace).finish();
     if (report.broken) {
-      tell(report, words[0], trace);
+      tell(report, words[0], trace, cuts);
+      if (least) tell_the_least(report, words[0]);
       return 1;
     }
     for (const std::string& line : report.trace) std::puts(line.c_str());
@@ -93,6 +114,7 @@ int main(int count, char** words) {
     if (!report.broken) continue;
     ++broken;
     tell(report, words[0], false);
+    tell_the_least(report, words[0]);
     std::fflush(stdout);
     if (!keep_going) break;
   }
