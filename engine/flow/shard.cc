@@ -293,6 +293,7 @@ void Shard::tell(SteadyTime now) {
   gauges.oldest_due_ms = context_.log_time.known() ? parking_.oldest_due_ms() : 0;
   gauges.lag = gauges.unsettled + intake_.waiting();
   gauges.endpoints = registry_.registry().all().size();
+  gauges.view_broken = view_.broken().has_value();
   for (const auto& [incarnation, state] : dispatch_.states()) {
     gauges.held += state->held;
     if (state->breaker_was_open) ++gauges.breakers_open;

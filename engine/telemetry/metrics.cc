@@ -126,6 +126,8 @@ ShardMetrics::ShardMetrics(Registry& r, int shard)
           of_shard(r, shard, "postrider_breakers_open", "Endpoints whose circuit breaker is open.")),
       endpoints_(of_shard(r, shard, "postrider_endpoints", "Endpoints known.")),
       partitions_(of_shard(r, shard, "postrider_partitions", "Partitions owned.")),
+      view_broken_(of_shard(r, shard, "postrider_view_broken",
+                            "1 while the view cannot be written or read: its disk is full, or damaged.")),
       heartbeat_(of_shard(r, shard, "postrider_heartbeat_timestamp_seconds",
                           "When the shard last told its gauges.")),
       repeat_index_incomplete_(
@@ -148,6 +150,7 @@ void ShardMetrics::set(const ShardGauges& now, std::int64_t unix_ms) {
   set(breakers_open_, now.breakers_open);
   set(endpoints_, now.endpoints);
   set(partitions_, now.partitions);
+  set(view_broken_, now.view_broken ? 1 : 0);
   heartbeat_.Set(static_cast<double>(unix_ms) / 1000);
   set_repeat_index(now.repeat_index);
 }

@@ -9,7 +9,7 @@ import unittest
 import zlib
 
 from cases import OnEitherLog, Whole
-from kit import run_tool, until
+from kit import metric, run_tool, until
 
 
 class Embedded(OnEitherLog, Whole):
@@ -86,9 +86,12 @@ class Embedded(OnEitherLog, Whole):
         status, said = until(lambda: (answer := daemon.get("/readyz"))[0] == 503 and answer, 60, "the complaint")
         self.assertIn("No space left", said)
         until(lambda: any("DISK_FULL" in json.dumps(line) for line in daemon.lines()), 10, "its line")
+        broken = lambda: metric(daemon.get("/metrics")[1], "postrider_view_broken")
+        until(lambda: broken() == 1, 10, "its metric")
         (daemon.data / "filler").unlink()
         until(lambda: len(receiver.delivered()) == 350, 120, "the rest")
         until(daemon.is_ready, 60, "readiness")
+        until(lambda: broken() == 0, 10, "its metric")
 
     def test_a_view_found_damaged_while_it_is_used_is_built_anew(self):
         daemon = self.daemon().start()
