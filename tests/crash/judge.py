@@ -69,6 +69,7 @@ class Judge:
                 event = self.world.ledger.events[key[0]]
                 blame("lost", f"{key} of {event.webhook_id} at {event.position}: acknowledged, and nowhere")
         count["dead and delivered"] = len(owed & delivered & set(self.dead))
+        count["parked and delivered"] = len(owed & delivered & set(self.parked) - set(self.dead))
 
     def endpoint(self, key):
         return next(one for one in self.world.ledger.endpoints[key[1]] if one.id == key[2])

@@ -39,8 +39,10 @@ def disagreements(world, verdict, code, findings, totals):
     # A producer's second try is a record of its own, and so may each try of its library's be.
     doubtful = sum(len(world.ledger.of(event)) for event in maybe) + \
         sum((event.tries - 1) * len(world.ledger.of(event)) for event in world.ledger.events.values())
-    for total, low in (("delivered", verdict.count["delivered"] - verdict.count["dead and delivered"]),
+    # Accepted, and then the daemon was killed before it could say so: what became of it when it was sent again stands.
+    in_vain = verdict.count["dead and delivered"] + verdict.count["parked and delivered"]
+    for total, low in (("delivered", verdict.count["delivered"] - in_vain),
                        ("dead", verdict.count["dead"]), ("parked", verdict.count["parked"])):
         said = totals.get(total)
-        if said is not None and not low <= said <= low + doubtful + verdict.count["dead and delivered"]:
+        if said is not None and not low <= said <= low + doubtful + in_vain:
             yield f"reconcile says {said} {total}, the receivers and the ledger {low} and at most {doubtful} in doubt"

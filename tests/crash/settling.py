@@ -115,7 +115,7 @@ def settle(world, tend, say=lambda text: None):
         dead = dead_letters(world)
         open_ -= asleep | dead.keys()
         if not open_:
-            return told_last(world, held(world, asleep))
+            return told_last(world, held(world, asleep | accepted_in_vain(world)))
         say(f"{world.kind}: {len(open_)} deliveries are still owed, {sorted(open_)[:3]}")
         now = open_, len(world.records.arrivals)
         if now != before:
@@ -125,8 +125,21 @@ def settle(world, tend, say=lambda text: None):
         if waited > 20:
             parked = held(world, open_)
             if not parked or time.monotonic() - began > BOUND:
-                return told_last(world, parked | held(world, asleep))
+                return told_last(world, parked | held(world, asleep | accepted_in_vain(world)))
         time.sleep(1)
+
+
+def accepted_in_vain(world):
+    """What a sleeper accepted from a daemon that was killed before it could say so, and that failed when it was sent
+    again (the host was closed, say): it waits half a day for its next attempt."""
+    found = set()
+    for one in world.instances:
+        for line in one.lines():
+            key = line.get("correlation_id"), line.get("tenant"), line.get("endpoint")
+            if line.get("operation") == "deliver" and line.get("level") != "info" and key in world.records.accepted \
+                    and is_asleep(world, key):
+                found.add(key)
+    return found & world.ledger.owed()
 
 
 def told_last(world, parked):
