@@ -45,7 +45,12 @@ rocksdb::ColumnFamilyOptions one_family(const RocksStoreOptions& options,
   family.target_file_size_base = 32 << 20;
   family.max_bytes_for_level_base = 128 << 20;
   family.level_compaction_dynamic_level_bytes = true;
-  family.compression = rocksdb::kLZ4Compression;
+  // Much is written, little is read, and most of it is soon gone: what is flushed is neither compressed nor
+  // merged at once: a restored million took 8 s with this, and 11 to 13 without.
+  family.level0_file_num_compaction_trigger = 16;
+  family.level0_slowdown_writes_trigger = 48;
+  family.level0_stop_writes_trigger = 64;
+  family.compression_per_level = {rocksdb::kNoCompression, rocksdb::kLZ4Compression};
   return family;
 }
 
