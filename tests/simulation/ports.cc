@@ -140,7 +140,8 @@ Hosts::Answer Hosts::arrive(Arrival arrival) {
   const std::int64_t timeout = arrival.request.timeout.count();
   using Mood = Receiver::Mood;
   const auto& dialled = arrival.request.to->addresses;
-  const bool there = std::find(dialled.begin(), dialled.end(), *parse_ip(receiver.address())) != dialled.end();
+  const bool there =
+      std::find(dialled.begin(), dialled.end(), *parse_ip(receiver.address())) != dialled.end();
   if (!there || receiver.away_until > time_.now) {  // it has moved, or is gone for long: nobody hears of it
     answer.at = time_.now + draw_.between(1, 100);
     outcome.error = AttemptError::connect;
