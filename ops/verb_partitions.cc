@@ -67,14 +67,9 @@ Result<void> settle_offset(Session& session, Desk& desk, Partition partition,
   if (!committed) return fail(committed.error());
   const auto mark = newest_mark(desk, partition);
   if (!mark) return fail(mark.error());
-  bool replaced = false;
-  if (*mark) {
-    const auto other = holds_other_events(desk, partition, **mark, events);
-    if (!other) return fail(other.error());
-    replaced = *other;
-  }
-  const bool stays = *committed && !replaced && **committed <= events.end;
-  return set_group_offset(*config, partition, stays ? **committed : events.begin);
+  const auto begins = accepted_offset(desk, partition, *mark, *committed, events);
+  if (!begins) return fail(begins.error());
+  return set_group_offset(*config, partition, *begins);
 }
 
 constexpr const char* kThenRestart =

@@ -60,7 +60,9 @@ struct OwnedPartition {
   std::optional<View::Tail> noted;                    // as the view has it, or its batch
   std::uint64_t own_seen = 0;                         // highest own sequence read back
   absl::flat_hash_set<std::uint64_t> unacknowledged;  // own sequences on `parked`
-  absl::flat_hash_set<std::uint64_t> given_up;        // unknown: not seen yet, and may still land
+  // Own words of unknown fate, by sequence: not seen yet, and may still land. With where a later word on the
+  // same delivery stands, or -1: what lands below that is not the last.
+  absl::flat_hash_map<DeliveryId, std::map<std::uint64_t, Offset>> given_up;
   // Foreign words that ours must follow: not yet said (no lease, a broken view), and not yet acknowledged.
   // Our position stays below them, so that a restart sees them again.
   struct Foreign {
@@ -69,6 +71,9 @@ struct OwnedPartition {
     Offset at = 0;
   };
   std::vector<Foreign> unanswered;
+  // By delivery: the words that wait for the answer that is under way. One at a time, or else each answer
+  // whose acknowledgement is lost would be answered beside its repetition, and words would breed.
+  absl::flat_hash_map<DeliveryId, std::vector<Foreign>> answering;
   // Foreign states of events that we have not read yet: for their deliveries' last words.
   absl::flat_hash_map<DeliveryId, std::vector<Foreign>> foreign;
   std::map<std::uint64_t, Foreign> seen_unacknowledged;  // own words, read back before their acknowledgement

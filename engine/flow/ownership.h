@@ -92,11 +92,17 @@ class Ownership {
   void answer_if_foreign(OwnedPartition& partition, const Record& record);
   void answer(OwnedPartition& partition, OwnedPartition::Foreign word);
   static bool is_over(const OwnedPartition& partition, Offset event);
-  Appender::Answer until_acknowledged(const OwnedPartition& partition, const OwnedPartition::Foreign& word);
+  Appender::Answer answer_to(OwnedPartition& partition, OwnedPartition::Foreign word);
+  void answered(OwnedPartition& partition, const DeliveryId& id, const Appended& appended);
+  static std::optional<Offset> take_given_up(OwnedPartition& partition, const DeliveryId& id,
+                                             std::uint64_t sequence);
+  static void note_last_word(OwnedPartition& partition, const DeliveryId& id, std::uint64_t sequence,
+                             Offset at);
   void tell_lost(OwnedPartition& partition, SteadyTime now);
   void told_lost(OwnedPartition& partition, Offset first, bool acknowledged);
   void append_stamped(OwnedPartition& partition, NewRecord record, Stamp stamp, Appender::Answer answer);
-  void said(OwnedPartition& partition, std::uint64_t sequence, const Appended& appended);
+  void said(OwnedPartition& partition, const DeliveryId& id, std::uint64_t sequence,
+            const Appended& appended);
   void commit(OwnedPartition& partition, SteadyTime now);
   void ask_an_end(SteadyTime now);
   void tick_partition(OwnedPartition& partition, SteadyTime now);

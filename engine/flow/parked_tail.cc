@@ -56,7 +56,7 @@ bool Ownership::restore_record(OwnedPartition& partition, const Record& record) 
     if (!before) return true;
     view_.erase_parked(before->delivery, before->due);
     if (partition.parked > 0) --partition.parked;
-    view_.drop_claim(before->delivery.position, id);
+    view_.drop_claim(before->delivery.position, before->delivery.webhook_id, id);
     view_.put_end(before->delivery, record.appended);
     return true;
   }
@@ -85,16 +85,30 @@ void Ownership::answer_if_foreign(OwnedPartition& partition, const Record& recor
   }
   OwnedPartition::Foreign word{DeliveryId(record.key), std::move(said), record.offset};
   const bool own = stamp && stamp->epoch == partition.epoch;
-  if (own && partition.given_up.erase(stamp->sequence) == 0 && stamp->sequence > partition.own_seen) {
-    partition.own_seen = stamp->sequence;
-    if (partition.unacknowledged.contains(stamp->sequence)) {
-      // Its row is written with its acknowledgement: until then our position stays below it.
-      partition.seen_unacknowledged.emplace(stamp->sequence, std::move(word));
+  if (own) {
+    const std::optional<Offset> stands = take_given_up(partition, word.id, stamp->sequence);
+    if (stands && word.at < *stands) return;
+    if (!stands && stamp->sequence > partition.own_seen) {
+      partition.own_seen = stamp->sequence;
+      if (partition.unacknowledged.contains(stamp->sequence)) {
+        // Its row is written with its acknowledgement: until then our position stays below it.
+        partition.seen_unacknowledged.emplace(stamp->sequence, std::move(word));
+      }
+      return;
     }
-    return;
   }
   partition.owed.insert(record.offset);
   answer(partition, std::move(word));
+}
+
+// Of an own word that was given up, and is seen now: where a later one stands, or -1.
+std::optional<Offset> Ownership::take_given_up(OwnedPartition& partition, const DeliveryId& id,
+                                               std::uint64_t sequence) {
+  const auto words = partition.given_up.find(id);
+  if (words == partition.given_up.end()) return std::nullopt;
+  const auto word = words->second.extract(sequence);
+  if (words->second.empty()) partition.given_up.erase(words);
+  return word.empty() ? std::nullopt : std::optional(word.mapped());
 }
 
 // Somebody else's word, or ours landing late, now stands last on that delivery: compaction would keep it. So
@@ -104,6 +118,10 @@ void Ownership::answer(OwnedPartition& partition, OwnedPartition::Foreign word) 
     active->parked = true;
     active->foreign_at.push_back(word.at);
     return;  // owed until its last word stands
+  }
+  if (const auto waiting = partition.answering.find(word.id); waiting != partition.answering.end()) {
+    waiting->second.push_back(std::move(word));
+    return;
   }
   std::optional<ParkedState> known;
   if (may_act(partition, context_.steady())) known = view_.parked(word.id);
@@ -116,11 +134,12 @@ void Ownership::answer(OwnedPartition& partition, OwnedPartition::Foreign word) 
     // Held: only its row waits at the end of its lifetime. Whoever reads the log alone shall look at once.
     if (known->due >= known->appended + context_.config.lifetime.count())
       known->due = to_ms(context_.log_now());
-    append_parked(partition, *known, until_acknowledged(partition, word));
+    append_parked(partition, *known, answer_to(partition, std::move(word)));
     return;
   }
   if (word.said && is_over(partition, word.said->delivery.position.offset)) {
-    append_tombstone(partition, word.id, until_acknowledged(partition, word));
+    const DeliveryId id = word.id;
+    append_tombstone(partition, id, answer_to(partition, std::move(word)));
     return;
   }
   if (word.said) {
@@ -137,19 +156,26 @@ bool Ownership::is_over(const OwnedPartition& partition, Offset event) {
   return event < partition.watermark.next_to_commit();
 }
 
-Appender::Answer Ownership::until_acknowledged(const OwnedPartition& partition,
-                                               const OwnedPartition::Foreign& word) {
-  return
-      [this, number = partition.number, generation = partition.generation, word](const Appended& appended) {
-        OwnedPartition* owned = find(number, generation);
-        if (!owned) return;
-        if (appended.status == Appended::Status::acknowledged) {
-          owned->owed.erase(owned->owed.find(word.at));
-          owned->tail_moved = true;
-        } else {
-          owned->unanswered.push_back(word);  // what is true may be something else by then
-        }
-      };
+Appender::Answer Ownership::answer_to(OwnedPartition& partition, OwnedPartition::Foreign word) {
+  const DeliveryId id = word.id;
+  partition.answering[id].push_back(std::move(word));
+  return [this, number = partition.number, generation = partition.generation, id](const Appended& appended) {
+    if (OwnedPartition* owned = find(number, generation)) answered(*owned, id, appended);
+  };
+}
+
+void Ownership::answered(OwnedPartition& partition, const DeliveryId& id, const Appended& appended) {
+  auto words = partition.answering.extract(id);
+  for (auto& word : words.mapped()) {
+    if (appended.status != Appended::Status::acknowledged) {
+      partition.unanswered.push_back(std::move(word));  // what is true may be something else by then
+    } else if (word.at < appended.offset) {
+      partition.owed.erase(partition.owed.find(word.at));
+      partition.tail_moved = true;
+    } else {
+      answer(partition, std::move(word));
+    }
+  }
 }
 
 void Ownership::append_parked(OwnedPartition& partition, const ParkedState& state, Appender::Answer answer) {
@@ -176,28 +202,43 @@ void Ownership::append_tombstone(OwnedPartition& partition, const DeliveryId& id
 void Ownership::append_stamped(OwnedPartition& partition, NewRecord record, Stamp stamp,
                                Appender::Answer answer) {
   partition.unacknowledged.insert(stamp.sequence);
+  const DeliveryId id(record.key);
   appender_.append(
       std::move(record),
-      [this, number = partition.number, generation = partition.generation, sequence = stamp.sequence,
+      [this, number = partition.number, generation = partition.generation, id, sequence = stamp.sequence,
        answer = std::move(answer)](const Appended& appended) mutable {
-        if (OwnedPartition* owned = find(number, generation)) said(*owned, sequence, appended);
+        if (OwnedPartition* owned = find(number, generation)) said(*owned, id, sequence, appended);
         answer(appended);
       },
       Appender::Owner{partition.number, partition.generation});
 }
 
 // One that was given up and stands there all the same is answered as a foreign one is.
-void Ownership::said(OwnedPartition& partition, std::uint64_t sequence, const Appended& appended) {
+void Ownership::said(OwnedPartition& partition, const DeliveryId& id, std::uint64_t sequence,
+                     const Appended& appended) {
   partition.unacknowledged.erase(sequence);
   partition.tail_moved = true;
   auto seen = partition.seen_unacknowledged.extract(sequence);
-  if (appended.status == Appended::Status::acknowledged) return;
+  if (appended.status == Appended::Status::acknowledged) {
+    note_last_word(partition, id, sequence, appended.offset);
+    return;
+  }
   if (seen.empty()) {
-    partition.given_up.insert(sequence);
+    partition.given_up[id].emplace(sequence, -1);
     return;
   }
   partition.owed.insert(seen.mapped().at);
   answer(partition, std::move(seen.mapped()));
+}
+
+// What was given up before it is not the last word, should it stand below it.
+void Ownership::note_last_word(OwnedPartition& partition, const DeliveryId& id, std::uint64_t sequence,
+                               Offset at) {
+  const auto words = partition.given_up.find(id);
+  if (words == partition.given_up.end()) return;
+  for (auto& [earlier, stands] : words->second) {
+    if (earlier < sequence) stands = std::max(stands, at);
+  }
 }
 
 void Ownership::note_positions() {

@@ -173,8 +173,11 @@ ActiveDelivery& Parking::add(const ParkedState& state, std::shared_ptr<ActiveEve
 // --- payloads
 
 std::shared_ptr<ActiveEvent> Parking::event_of(const OwnedPartition& partition, const ParkedState& state) {
+  // Where the topic was made again another event may be under way at that position; and a sibling whose
+  // payload was not found has none to share.
   if (auto active = active_.event_at(state.delivery.position);
-      active && active->generation == partition.generation) {
+      active && active->generation == partition.generation && active->has_payload &&
+      active->webhook_id == state.delivery.webhook_id) {
     if (state.registry_version > active->registry_version) {
       // This one was routed anew after a crash; its sibling, parked before, was not.
       active->registry_version = state.registry_version;
@@ -182,7 +185,7 @@ std::shared_ptr<ActiveEvent> Parking::event_of(const OwnedPartition& partition, 
     }
     return active;
   }
-  auto sealed = view_.claim(state.delivery.position);
+  auto sealed = view_.claim(state.delivery.position, state.delivery.webhook_id);
   if (!sealed) return nullptr;
   auto bytes =
       context_.ports.keys.open({context_.config.environment, state.delivery.tenant, "", "payload"}, *sealed);

@@ -409,7 +409,7 @@ void Settle::claim(ActiveDelivery& delivery) {
     event.claimed = done.has_value();
     if (done) sealed = *std::move(done);
   }
-  view_.put_claim(event.position, delivery.id, sealed, expiry);
+  view_.put_claim(event.position, event.webhook_id, delivery.id, sealed, expiry);
 }
 
 // Whether the view counts it among the parked.
@@ -432,7 +432,8 @@ void Settle::ended(OwnedPartition& partition, ActiveDelivery& delivery) {
     if (has_row(delivery) && partition.parked > 0) --partition.parked;
     view_.erase_parked(delivery.ref(), delivery.due_row);
     // Siblings that are still at work may have to be claimed anew.
-    if (view_.drop_claim(delivery.event->position, delivery.id)) delivery.event->claimed = false;
+    const ActiveEvent& event = *delivery.event;
+    if (view_.drop_claim(event.position, event.webhook_id, delivery.id)) delivery.event->claimed = false;
     partition.tail_moved = true;
   }
   release(partition, delivery);

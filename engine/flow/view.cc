@@ -49,8 +49,11 @@ std::string due_key(Partition partition, std::int64_t due, const DeliveryId& id)
 std::string held_prefix(Partition partition, const Incarnation& incarnation) {
   return be32(partition) + incarnation.str() + '\0';
 }
-std::string claim_key(Position position) {
+std::string position_key(Position position) {
   return be32(position.partition) + be64(position.offset);
+}
+std::string claim_key(Position position, const WebhookId& event) {
+  return position_key(position).append(event.str()).append(1, '\0');
 }
 std::string first_key(Partition partition, const Hash128& key) {
   return be32(partition).append(key.view());
@@ -268,32 +271,30 @@ std::map<Incarnation, std::uint64_t> View::held_counts(Partition partition) {
 
 // --- claim checks
 
-void View::put_claim(Position position, const DeliveryId& id, std::string_view sealed, std::int64_t expiry) {
+void View::put_claim(Position position, const WebhookId& event, const DeliveryId& id, std::string_view sealed,
+                     std::int64_t expiry) {
+  const std::string key = claim_key(position, event);
   if (!sealed.empty()) {
-    put_ttl(Family::claims, claim_key(position), expiry, sealed);
+    put_ttl(Family::claims, key, expiry, sealed);
     batched_claims_ += sealed.size();
   }
-  put_ttl(Family::claims, claim_key(position) + id.str(), expiry, "");
+  put_ttl(Family::claims, key + id.str(), expiry, "");
   // Rows may stand ahead of positions: payloads do not wait for the end of the step in memory.
   if (batched_claims_ >= kBatchedClaimsMax) (void)flush();
 }
 
-std::optional<std::string> View::claim(Position position) {
-  auto bytes = get(Family::claims, claim_key(position));
+std::optional<std::string> View::claim(Position position, const WebhookId& event) {
+  auto bytes = get(Family::claims, claim_key(position, event));
   if (!bytes || bytes->size() < 8) return std::nullopt;
   // Compaction removes expired values some time later; until then they count as gone.
   if (read64(*bytes) <= to_ms(context_.log_now())) return std::nullopt;
   return bytes->substr(8);
 }
 
-bool View::has_claim(Position position) {
-  return claim(position).has_value();
-}
-
-bool View::drop_claim(Position position, const DeliveryId& id) {
-  erase(Family::claims, claim_key(position) + id.str());
+bool View::drop_claim(Position position, const WebhookId& event, const DeliveryId& id) {
+  const std::string prefix = claim_key(position, event);
+  erase(Family::claims, prefix + id.str());
   bool needed = false;
-  const std::string prefix = claim_key(position);
   scan(Family::claims, prefix, after(prefix), [&](std::string_view key, std::string_view) {
     needed = key.size() > prefix.size();
     return !needed;
@@ -326,7 +327,7 @@ void View::put_index_row(const WebhookId& webhook_id, const std::string& event_i
                          const std::string& part, std::string_view ids) {
   // Attempts may be made as long as the event lives, and each is kept for the history's time.
   const std::int64_t expiry = history_expiry() + context_.config.lifetime.count();
-  put_ttl(Family::index, index_prefix('w', webhook_id.str()) + claim_key(position) + part, expiry, ids);
+  put_ttl(Family::index, index_prefix('w', webhook_id.str()) + position_key(position) + part, expiry, ids);
   put_ttl(Family::index, index_prefix('e', event_id) + webhook_id.str(), expiry, "");
 }
 

@@ -27,8 +27,8 @@ namespace postrider::flow {
 //   parked   partition(4) delivery id            → ParkedRecord as on the log
 //   due      partition(4) due ms(8) delivery id  → empty
 //   held     partition(4) incarnation 0 delivery id → expiry ms(8): where its due row stands
-//   claims   partition(4) offset(8)              → ttl(8) sealed event
-//            partition(4) offset(8) delivery id  → ttl(8): a parked delivery that needs it
+//   claims   partition(4) offset(8) webhook-id 0 → ttl(8) sealed event
+//            … 0 delivery id                     → ttl(8): a parked delivery that needs it
 //   history  delivery id 0 epoch(8) sequence(8)  → ttl(8) AttemptRecord
 //            delivery id 1                       → ttl(8) DeadLetterRecord without its payload
 //            delivery id 2                       → ttl(8): ended, and nothing more is known
@@ -87,10 +87,12 @@ class View {
   std::map<Incarnation, std::uint64_t> held_counts(Partition partition);
 
   // --- claim checks
-  void put_claim(Position position, const DeliveryId& id, std::string_view sealed, std::int64_t expiry);
-  std::optional<std::string> claim(Position position);
-  bool has_claim(Position position);
-  bool drop_claim(Position position, const DeliveryId& id);  // true: nobody needed it any more
+  // Of an event at its position: where a topic was made again another one stands there now.
+  void put_claim(Position position, const WebhookId& event, const DeliveryId& id, std::string_view sealed,
+                 std::int64_t expiry);
+  std::optional<std::string> claim(Position position, const WebhookId& event);
+  // True: nobody needed it any more.
+  bool drop_claim(Position position, const WebhookId& event, const DeliveryId& id);
 
   // --- history
   void put_attempt(const DeliveryId& id, Stamp stamp, std::string_view record);

@@ -73,6 +73,21 @@ Result<std::optional<OwnerMark>> newest_mark(Desk& desk, Partition partition) {
   return newest;
 }
 
+Result<Offset> accepted_offset(Desk& desk, Partition partition, const std::optional<OwnerMark>& mark,
+                               std::optional<Offset> group, const LogClient::Extent& events) {
+  if (!group || *group > events.end) return events.begin;
+  if (!mark || !mark->read) return *group;
+  const auto other = holds_other_events(desk, partition, *mark, events);
+  if (!other) return fail(other.error());
+  if (*other) return events.begin;
+  // Shorter than what was read: what lies below the commit is of this topic only if it was appended before.
+  const Offset last = *group - 1;
+  if (last < events.begin || last >= mark->read->offset) return *group;
+  const auto record = desk.log.fetch(Topic::events, partition, last);
+  if (!record && record.error().errc != Errc::not_found) return fail(record.error());
+  return record && to_ms(record->appended) > mark->read->appended ? events.begin : *group;
+}
+
 Result<bool> holds_other_events(Desk& desk, Partition partition, const OwnerMark& mark,
                                 const LogClient::Extent& events) {
   if (!mark.read || mark.read->offset < events.begin || mark.read->offset >= events.end) return false;

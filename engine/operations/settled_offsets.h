@@ -33,6 +33,12 @@ Result<bool> holds_other_events(Desk& desk, Partition partition, const OwnerMark
 Result<void> check_source(Desk& desk, Partition partition, const OwnerMark& mark,
                           const LogClient::Extent& events);
 
+// Where the group shall begin once `events`, as it is now, is accepted: at what it has committed, or at the
+// beginning of the topic, should that be above the end, missing, or of another topic than this. `mark`: the
+// newest one. Events below the answer are passed over.
+Result<Offset> accepted_offset(Desk& desk, Partition partition, const std::optional<OwnerMark>& mark,
+                               std::optional<Offset> group, const LogClient::Extent& events);
+
 // `group`: what it has committed, nullopt: nothing. `progress` may be empty. Errors: also
 // those of check_source().
 Result<SettledOffset> settled_offset(

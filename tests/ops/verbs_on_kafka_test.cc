@@ -263,6 +263,19 @@ TEST_F(OnKafka, AcceptSourceAlsoTakesBackACommitAboveTheEnd) {
   EXPECT_NE(mark.log, LogIdentity("log_1")) << "the identity that the log has now";
 }
 
+// Of a shorter topic than was read, a commit within it may be of either.
+TEST_F(OnKafka, ACommitStaysInAShorterTopicOnlyIfWhatLiesBelowItIsOlderThanWhatWasRead) {
+  make_events();
+  append_mark(50, OwnerMark::Read{49, 1});
+  ASSERT_TRUE(set_group_offset(config(), kPartition, 2));
+  EXPECT_EQ(run(topics_accept_source, line("topics accept-source")).code, 0);
+  EXPECT_EQ(group_offset(config(), kPartition).value(), 0) << "made again: nothing of it was read";
+  append_mark(50, OwnerMark::Read{49, 8'000'000'000'000});
+  ASSERT_TRUE(set_group_offset(config(), kPartition, 2));
+  EXPECT_EQ(run(topics_accept_source, line("topics accept-source")).code, 0);
+  EXPECT_EQ(group_offset(config(), kPartition).value(), 2) << "cut: what was committed stays";
+}
+
 // A member as a daemon is one, until it is told to go.
 class Member : public LogListener {
  public:

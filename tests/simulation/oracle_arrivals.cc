@@ -121,6 +121,9 @@ void Oracle::on_arrival(const Arrival& arrival) {
       const Life* known = life_of(published.target->incarnation);
       may = known != nullptr && known->endpoint == &endpoint && (known->number == life || endpoint.uncertain);
     }
+    if (arrival.request.body->find("{\"id\":\"" + published.id + "\"") == std::string::npos)
+      broken("an attempt at " + arrival.host + " of " + published.id +
+             " carries something else: " + arrival.request.body->substr(0, 40));
     one_may |= may || endpoint.uncertain;
     ++candidates;
     for (const std::string& id : seen.deliveries) {

@@ -415,6 +415,7 @@ Report Run::finish() {
     }
     compare_readers();
     compare_rebuilt();
+    if (scenario_.remade) make_topics_again();
   } catch (const Violation& violation) {
     report.broken = violation.what();
     time_.note([&] { return "BROKEN: " + *report.broken; });

@@ -38,7 +38,7 @@ struct Scenario {
        disk_full = false, view_corrupt = false, view_lost = false, keys_away = false, names_fail = false,
        names_lie = false, lagging_registry = false, changes = false, repeats = false, poison = false,
        replays = false, tight = false, moods = false, stormy = false, truncation = false, growth = false,
-       offsets_lost = false, short_lives = false, eager = false;
+       offsets_lost = false, short_lives = false, eager = false, remade = false;
   Corner corner = Corner::none;
   static Scenario draw(std::uint64_t seed);
   std::string words() const;
@@ -83,6 +83,7 @@ inline constexpr std::array kKinds{
     Scenario::Kind{"short-lives", &Scenario::short_lives},
     Scenario::Kind{"eager-rebalances", &Scenario::eager},
     Scenario::Kind{"stormy", &Scenario::stormy},
+    Scenario::Kind{"topics-remade", &Scenario::remade},
 };
 
 struct Report {
@@ -138,6 +139,7 @@ class Run {
   void compare_rebuilt();
   std::map<std::string, std::string> registry_of(Node& node);
   void enable_stopped();
+  void make_topics_again();
   void compare_readers();
   void compare_secrets();
   void reconcile_log(bool at_the_end);

@@ -50,6 +50,7 @@ Scenario Scenario::draw(std::uint64_t seed) {
   drawn.eager = draw.chance(0.5);
   if (draw.chance(0.1)) drawn.without_faults();
   if (draw.chance(0.35)) drawn.make_for(static_cast<Corner>(draw.between(1, 8)), draw);
+  drawn.remade = draw.chance(0.15);
   return drawn;
 }
 
