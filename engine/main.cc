@@ -52,6 +52,16 @@ void raise_file_limit() {
   setrlimit(RLIMIT_NOFILE, &files);
 }
 
+// What the limit leaves for connections to customers: the view's and the log's files and the API's clients
+// want some, too.
+std::size_t connections_within_file_limit() {
+  constexpr std::size_t kOthers = 768, kLeast = 64, kMost = 3 * 4096;
+  rlimit files{};
+  if (getrlimit(RLIMIT_NOFILE, &files) != 0) return kLeast;
+  const auto limit = static_cast<std::size_t>(std::min<rlim_t>(files.rlim_cur, kOthers + kMost));
+  return std::max(limit, kOthers + kLeast) - kOthers;
+}
+
 // SIGTERM and SIGINT arrive as reads of the loop; a client or broker that goes away must not end us.
 int take_signals() {
   signal(SIGPIPE, SIG_IGN);
@@ -140,12 +150,15 @@ std::optional<int> live(Config& config, const rocks::DataDir& data, int signals)
   if (!log) return refuse(log.error());
   auto store = open_store(config, data, log->identity, telemetry);
   if (!store) return refuse(store.error());
-  const flow::ShardConfig shard_settings = shard_config(config, data.instance());
+  flow::ShardConfig shard_settings = shard_config(config, data.instance());
+  const std::size_t connections = connections_within_file_limit();
+  shard_settings.in_flight_max = std::min(shard_settings.in_flight_max, connections / 3);
   // As many connections as attempts: none waits inside the transport, behind somebody who hangs.
   auto transport = CurlTransport::create({.policy = address_policy(config),
                                           .proxy = config.guard.proxy,
                                           .ca_file = config.delivery.ca_file,
-                                          .connections_max = shard_settings.in_flight_max});
+                                          .connections_max = shard_settings.in_flight_max,
+                                          .connections_kept_max = connections * 2 / 3});
   if (!transport) return refuse(transport.error());
   auto resolver = CaresResolver::create();
   if (!resolver) return refuse(resolver.error());

@@ -74,6 +74,20 @@ HeaderLines::HeaderLines(Headers headers) : headers_(std::move(headers)) {
     text_.append(header.name).append(header.value.empty() ? ";" : ": ").append(header.value).append(1, '\0');
   }
   for (const std::size_t start : starts) lines_.push_back(text_.data() + start);
+  make_block();
+}
+
+void HeaderLines::make_block() {
+  const Header* agent = nullptr;
+  for (const Header& header : headers_) {
+    if (agent == nullptr && equal_ignoring_case(header.name, "user-agent") && !header.value.empty()) {
+      agent = &header;
+    } else {
+      block_.append(header.name).append(": ").append(header.value).append("\r\n");
+    }
+  }
+  if (agent == nullptr) return block_.clear();
+  block_.append(agent->name).append(": ").append(agent->value);
 }
 
 }  // namespace postrider

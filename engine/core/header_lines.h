@@ -42,10 +42,15 @@ class HeaderLines {
   // "Name: value", or "Name;" for an empty value, as libcurl spells it.
   const std::vector<const char*>& lines() const { return lines_; }
   const Headers& headers() const { return headers_; }
+  // All of them as they stand in a request, User-Agent last and without its line's end. Empty: there is none
+  // of that name.
+  const std::string& block() const { return block_; }
 
  private:
+  void make_block();
+
   Headers headers_;
-  std::string text_;
+  std::string text_, block_;
   std::vector<const char*> lines_;
   bool may_be_sent_ = true, has_content_type_ = false;
 };

@@ -75,13 +75,14 @@ struct CurlTransport::Impl {
                 trust.get(),
                 options.connection_idle_max,
                 options.connection_lifetime_max,
+                options.headers_in_one_piece && RequestHead::is_copied_whole(),
                 poller.get(),
                 nullptr,
                 0,
                 options.proxy,
                 options.proxy ? format_egress_proxy(*options.proxy) : std::string()},
         origins(context, {std::max<std::size_t>(1, options.hosts_per_multi), options.idle_handles_max, 16384,
-                          options.connections_max}) {}
+                          options.connections_kept_max}) {}
   ~Impl();
 
   void start_what_waits();

@@ -42,11 +42,15 @@ class CurlTransport final : public Transport {
     std::string ca_file;  // PEM, instead of the system's authorities; empty: the system's
     std::size_t response_header_bytes_max = 32 * 1024;
     std::size_t response_body_bytes_max = 64 * 1024;
-    // Requests on their way at once. Idle connections are kept beside them: as many again, or two a host if
-    // that is more; one that is too old goes when its multi next opens a connection.
-    std::size_t connections_max = 4096;
-    std::size_t hosts_per_multi = 128;
+    std::size_t connections_max = 4096;  // requests on their way at once
+    // Connections of all multis, busy and idle; at least one a host is kept, at most eight. One that is too
+    // old goes when its multi next opens a connection.
+    std::size_t connections_kept_max = 8192;
+    // libcurl walks through a multi's connections when a request ends: 59 µs a delivery with 64 hosts in one,
+    // 49 with eight (benchmarks/README.md).
+    std::size_t hosts_per_multi = 8;
     std::size_t idle_handles_max = 2048;  // about 9 KB each
+    bool headers_in_one_piece = true;     // where the installed libcurl takes them so (request_head.h)
     Millis connection_idle_max{90'000};
     Millis connection_lifetime_max{300'000};  // so that a host that moved is resolved and vetted again
   };

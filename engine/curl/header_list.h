@@ -6,8 +6,9 @@
 
 #include "engine/core/header_lines.h"
 
-// The request's headers as libcurl wants them: a curl_slist whose nodes and text live in two buffers that are
-// kept from request to request, so that a request allocates nothing here.
+// The request's headers as libcurl wants them, where they do not go as one piece (request_head.h): a
+// curl_slist whose nodes and text live in two buffers that are kept from request to request, so that a
+// request allocates nothing here.
 namespace postrider {
 
 class HeaderList {

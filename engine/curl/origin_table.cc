@@ -1,6 +1,8 @@
 #include "engine/curl/origin_table.h"
 
 #include <algorithm>
+#include <bit>
+#include <utility>
 
 namespace postrider {
 
@@ -127,13 +129,17 @@ std::unique_ptr<Lane> OriginTable::make_lane() {
   return lane;
 }
 
-// MAXCONNECTS counts busy connections too, and over it each finished one is closed: so a lane's share is
-// never below two a host.
+// MAXCONNECTS counts busy connections too, and over it each finished one is closed.
 void OriginTable::share_connections() {
-  const std::size_t share = std::max(2 * limits_.hosts_per_lane, limits_.connections_max / lanes_.size());
-  for (const auto& lane : lanes_) {
-    curl_multi_setopt(lane->multi.get(), CURLMOPT_MAXCONNECTS, static_cast<long>(share));
-  }
+  const std::size_t least = limits_.hosts_per_lane, most = 8 * limits_.hosts_per_lane;
+  // By powers of two, so that not each new lane changes all.
+  const std::size_t share =
+      std::clamp(limits_.connections_kept_max / std::bit_ceil(lanes_.size()), least, most);
+  const auto set = [share](const Lane& lane) {
+    curl_multi_setopt(lane.multi.get(), CURLMOPT_MAXCONNECTS, static_cast<long>(share));
+  };
+  if (std::exchange(share_, share) == share) return set(*lanes_.back());
+  for (const auto& lane : lanes_) set(*lane);
 }
 
 }  // namespace postrider

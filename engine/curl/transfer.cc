@@ -95,7 +95,21 @@ bool Transfer::set_url(const std::shared_ptr<const Destination>& to) {
   if (!parsed || !same(*parsed, url)) return false;
   if (curl_easy_setopt(easy_.get(), CURLOPT_URL, text.c_str()) != CURLE_OK) return false;
   set_to_ = to;
+  head_.set_url(url);
   return url_is_set_ = true;
+}
+
+bool Transfer::set_headers() {
+  const HeaderLines* const shared = request_.shared_headers.get();
+  const bool whole = context_.heads_in_one_piece && head_.build(request_.headers, shared);
+  if (whole) curl_easy_setopt(easy_.get(), CURLOPT_REQUEST_TARGET, head_.text().c_str());
+  if (whole && head_is_set_) return true;
+  // With the one piece the list says only what libcurl shall leave out.
+  if (!headers_.build(whole ? Headers() : request_.headers, whole ? nullptr : shared)) return false;
+  if (!whole && head_is_set_) curl_easy_setopt(easy_.get(), CURLOPT_REQUEST_TARGET, nullptr);
+  head_is_set_ = whole;
+  curl_easy_setopt(easy_.get(), CURLOPT_HTTPHEADER, headers_.list());
+  return true;
 }
 
 AttemptError Transfer::accept(HttpRequest&& request, std::uint64_t token, PollTime queued, PollTime now) {
@@ -109,14 +123,12 @@ AttemptError Transfer::accept(HttpRequest&& request, std::uint64_t token, PollTi
   denied_ = withheld_ = dialled_ = cleared_to_send_ = false;
   answer_.begin();
   if (request_.to->url.scheme != "https" && !context_.guard.admits_plain_http()) return AttemptError::denied;
-  if (!set_url(request_.to) || !headers_.build(request_.headers, request_.shared_headers.get()))
-    return AttemptError::denied;
+  if (!set_url(request_.to) || !set_headers()) return AttemptError::denied;
   if (request_.to->addresses.empty()) return AttemptError::dns;
   const std::string& body = request_.body ? *request_.body : kNoBody;
   // Not copied: request_ keeps the shared body alive.
   curl_easy_setopt(easy_.get(), CURLOPT_POSTFIELDS, body.c_str());
   curl_easy_setopt(easy_.get(), CURLOPT_POSTFIELDSIZE_LARGE, static_cast<curl_off_t>(body.size()));
-  curl_easy_setopt(easy_.get(), CURLOPT_HTTPHEADER, headers_.list());
   return AttemptError::none;
 }
 

@@ -13,6 +13,7 @@
 #include "engine/curl/connect_guard.h"
 #include "engine/curl/header_list.h"
 #include "engine/curl/poller.h"
+#include "engine/curl/request_head.h"
 #include "engine/curl/trust_store.h"
 #include "engine/ports/transport.h"
 
@@ -31,6 +32,7 @@ struct TransferContext {
   AnswerLimits limits;
   x509_store_st* trust = nullptr;
   Millis connection_idle_max{0}, connection_lifetime_max{0};
+  bool heads_in_one_piece = false;  // request_head.h
   Poller* poller = nullptr;
   TransportListener* listener = nullptr;  // while poll() or start() runs
   std::size_t open_sockets = 0;
@@ -77,6 +79,7 @@ class Transfer {
   void set_what_never_changes();
   void set_tls();
   bool set_url(const std::shared_ptr<const Destination>& to);
+  bool set_headers();
   bool aim(std::size_t address_index, PollTime now);
   void set_pin(const IpAddress& address);
   void set_proxy(const IpAddress& address);
@@ -113,6 +116,8 @@ class Transfer {
   std::uint64_t pin_judged_ = 0;  // the guard's generation that admitted it
   long timeout_ms_ = -1, connect_timeout_ms_ = -1;
   HeaderList headers_;
+  RequestHead head_;
+  bool head_is_set_ = false;
 
   // The request on its way.
   HttpRequest request_;

@@ -3,6 +3,7 @@
 
 #include <csignal>
 
+#include "engine/curl/request_head.h"
 #include "tests/curl/client.h"
 #include "tests/curl/scripted_server.h"
 
@@ -30,6 +31,75 @@ TEST(CurlTransport, PostsTheBodyAndHeadersAsGivenAndNothingElse) {
             "POST /a/../b//c?x=1&y=%20 HTTP/1.1\r\nHost: 127.0.0.1:" + std::to_string(server.port()) +
                 "\r\nAccept: */*\r\nwebhook-id: msg_1\r\nx-empty:\r\n"
                 "Content-Type: application/json\r\nContent-Length: 11\r\n\r\n{\"test\": 1}");
+}
+
+// As the engine sends: with headers that all requests of an event share.
+HttpRequest shared_request(std::uint16_t port, const std::string& id) {
+  auto request = request_to(plain(port, "/hook?key=%41"));
+  request.headers = {{"webhook-id", id}, {"x-empty", ""}};
+  request.shared_headers = std::make_shared<const HeaderLines>(
+      Headers{{"User-Agent", "Postrider/0.1"}, {"Content-Type", "application/json"}, {"ce-id", "e1"}});
+  return request;
+}
+
+TEST(CurlTransport, SendsTheHeadersInOnePieceWhereLibcurlTakesThemSo) {
+  ASSERT_TRUE(RequestHead::is_copied_whole()) << "another libcurl: look whether it still copies targets";
+  ScriptedServer server(always(kOk));
+  Client client;
+  const std::string port = std::to_string(server.port());
+  for (const char* id : {"msg_1", "msg_22"})
+    EXPECT_EQ(client.exchange(shared_request(server.port(), id)).status, 200);
+  // Without what they share, on the same handle; and again with it.
+  auto bare = request_to(plain(server.port(), "/hook?key=%41"));
+  bare.headers = {{"webhook-id", "msg_3"}};
+  EXPECT_EQ(client.exchange(bare).status, 200);
+  EXPECT_EQ(client.exchange(shared_request(server.port(), "msg_4")).status, 200);
+  ASSERT_EQ(server.requests().size(), 4U);
+  const auto whole = [&port](const std::string& id) {
+    return "POST /hook?key=%41 HTTP/1.1\r\nwebhook-id: " + id +
+           "\r\nx-empty: \r\nContent-Type: application/json\r\nce-id: e1\r\nUser-Agent: Postrider/0.1 "
+           "HTTP/1.1"
+           "\r\nHost: 127.0.0.1:" +
+           port + "\r\nAccept: */*\r\nContent-Length: 11\r\n\r\n{\"test\": 1}";
+  };
+  EXPECT_EQ(server.requests()[0], whole("msg_1"));
+  EXPECT_EQ(server.requests()[1], whole("msg_22"));
+  EXPECT_EQ(server.requests()[2], "POST /hook?key=%41 HTTP/1.1\r\nHost: 127.0.0.1:" + port +
+                                      "\r\nAccept: */*\r\nwebhook-id: msg_3\r\nContent-Length: 11\r\n\r\n"
+                                      "{\"test\": 1}");
+  EXPECT_EQ(server.requests()[3], whole("msg_4"));
+}
+
+TEST(CurlTransport, SendsTheHeadersAsAListWhereItMust) {
+  ScriptedServer server(always(kOk));
+  auto options = development();
+  options.headers_in_one_piece = false;
+  Client client(options);
+  EXPECT_EQ(client.exchange(shared_request(server.port(), "msg_1")).status, 200);
+  ASSERT_EQ(server.requests().size(), 1U);
+  EXPECT_EQ(server.requests()[0],
+            "POST /hook?key=%41 HTTP/1.1\r\nHost: 127.0.0.1:" + std::to_string(server.port()) +
+                "\r\nAccept: */*\r\nwebhook-id: msg_1\r\nx-empty:\r\nUser-Agent: Postrider/0.1\r\n"
+                "Content-Type: application/json\r\nce-id: e1\r\nContent-Length: 11\r\n\r\n{\"test\": 1}");
+}
+
+TEST(CurlTransport, SendsNoHeaderThatWouldBreakTheRequestInEitherWay) {
+  ScriptedServer server(always(kOk));
+  for (const bool whole : {true, false}) {
+    auto options = development();
+    options.headers_in_one_piece = whole;
+    Client client(options);
+    for (const Header& bad : Headers{{"x-a", "1\r\nx-b: 2"}, {"x-a\r\nx-b", "1"}, {"Host", "inside"}}) {
+      auto request = shared_request(server.port(), "msg_1");
+      request.headers.push_back(bad);
+      EXPECT_EQ(client.exchange(request).error, AttemptError::denied) << bad.name;
+      request = shared_request(server.port(), "msg_1");
+      request.shared_headers =
+          std::make_shared<const HeaderLines>(Headers{bad, {"User-Agent", "Postrider/0.1"}});
+      EXPECT_EQ(client.exchange(request).error, AttemptError::denied) << bad.name;
+    }
+  }
+  EXPECT_TRUE(server.requests().empty());
 }
 
 TEST(CurlTransport, AsksBeforeTheFirstByteWhetherItMayStillSend) {
