@@ -97,7 +97,18 @@ class Verbs {
     auto& new_key =
         verb(group(app_, "keys", "The key file"), "new", "Make a key file (0600); never over another one");
     new_key.add_option("PATH", line_.file, "[the path of --keys, else postrider.key]");
-    verb(group(app_, "secrets", "Signing secrets"), "new", "Print a new signing secret (whsec_…)");
+    auto& secrets = group(app_, "secrets", "Signing secrets");
+    verb(secrets, "new", "Print a new signing secret (whsec_…)");
+    auto& rotate = verb(secrets, "rotate",
+                        "One more signs, and is printed once; the others still do for the overlap (--api)");
+    endpoint(rotate);
+    rotate.add_option("--overlap", line_.overlap, "how long, as 24h or 7d; 0s: no longer [24h]");
+    rotate.add_option("--secret", line_.secret, "env:NAME or file:PATH of the new one [one is made]");
+    no_wait(rotate);
+    auto& revoke = verb(secrets, "revoke", "One signs no more, at once; another one must (--api)");
+    endpoint(revoke);
+    revoke.add_option("SECRET", line_.secret, "sec_…, as `endpoints show` lists them")->required();
+    no_wait(revoke);
     verb(group(app_, "tokens", "The administrator's token"), "reset",
          "Print a new one and revoke the others: with the old one over --api, or straight on the --log");
   }

@@ -30,6 +30,8 @@ struct CommandLine {
 
   // One thing: an endpoint, a delivery, a dead letter
   std::string tenant, endpoint, id, why;
+  // secrets rotate, revoke
+  std::string overlap, secret;
   // endpoints apply FILE, keys new PATH
   std::string file;
   bool dry_run = false, no_wait = false;

@@ -32,6 +32,8 @@ constexpr std::array kVerbs = {
     NamedVerb{"endpoints delete", endpoints_delete},
     NamedVerb{"keys new", keys_new},
     NamedVerb{"secrets new", secrets_new},
+    NamedVerb{"secrets rotate", secrets_rotate},
+    NamedVerb{"secrets revoke", secrets_revoke},
     NamedVerb{"tokens reset", tokens_reset},
     NamedVerb{"deliveries show", deliveries_show},
     NamedVerb{"dead-letters list", dead_letters_list},

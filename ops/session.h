@@ -63,6 +63,8 @@ Result<int> endpoints_enable(Session& session);
 Result<int> endpoints_delete(Session& session);
 Result<int> keys_new(Session& session);
 Result<int> secrets_new(Session& session);
+Result<int> secrets_rotate(Session& session);
+Result<int> secrets_revoke(Session& session);
 Result<int> tokens_reset(Session& session);
 Result<int> deliveries_show(Session& session);
 Result<int> dead_letters_list(Session& session);

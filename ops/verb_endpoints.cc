@@ -1,6 +1,9 @@
-// endpoints list | show | disable | enable | delete
+// endpoints list | show | disable | enable | delete; secrets rotate | revoke
+#include <openssl/crypto.h>
+
 #include "engine/core/ids.h"
 #include "ops/json_fields.h"
+#include "ops/references.h"
 #include "ops/session.h"
 
 namespace postrider::ops {
@@ -43,7 +46,10 @@ void show_endpoint(const Output& out, const Json& endpoint) {
   row("queued", std::to_string(number(endpoint, "queued")));
   for (const auto& secret : list(endpoint, "secrets"))
     row("secret",
-        text(secret, "id") + ", " + text(secret, "state") + ", made " + short_time(secret, "created_at"));
+        text(secret, "id") + ", " + text(secret, "state") + ", made " + short_time(secret, "created_at") +
+            (member(secret, "expires_at").is_null() ? ""
+                                                    : ", signs until " + short_time(secret, "expires_at")) +
+            (flag(secret, "is_old") ? ", over a year old: rotate it" : ""));
   row("incarnation", text(endpoint, "incarnation"));
   row("revision", std::to_string(number(endpoint, "revision")));
   row("changed", short_time(endpoint, "changed_at") + " by " + or_dash(text(endpoint, "changed_by")));
@@ -123,6 +129,56 @@ Result<int> endpoints_delete(Session& session) {
         {{"tenant", line.tenant}, {"endpoint", line.endpoint}, {"deleted", flag(*answer, "deleted")}});
   else
     session.out().line("deleted " + line.tenant + "/" + line.endpoint);
+  return kDone;
+}
+
+Result<int> secrets_rotate(Session& session) {
+  const auto& line = session.line();
+  auto path = endpoint_path(line);
+  if (!path) return fail(path.error());
+  Json body = Json::object();
+  if (!line.overlap.empty()) body["overlap"] = line.overlap;
+  if (!line.secret.empty()) {
+    if (!is_reference(line.secret))
+      return wrong_use("--secret is no reference", "write env:NAME or file:PATH, never the secret itself");
+    auto secret = read_reference(line.secret);
+    if (!secret) return fail(secret.error());
+    body["secret"] = std::string(secret->reveal());
+  }
+  auto api = session.api();
+  if (!api) return fail(api.error());
+  auto answer = (*api)->post(*path + "/secrets/rotate" + (line.no_wait ? "?wait=false" : ""), body);
+  if (auto* copy = body.contains("secret") ? body["secret"].get_ptr<std::string*>() : nullptr)
+    OPENSSL_cleanse(copy->data(), copy->size());
+  if (!answer) return fail(answer.error());
+  const auto& out = session.out();
+  if (out.json()) {
+    out.object(*answer);
+    return kDone;
+  }
+  if (const auto secret = text(*answer, "secret"); !secret.empty()) out.line(secret);
+  for (const auto& difference : list(*answer, "differences")) out.note(text(difference).c_str());
+  out.note("Hand the new secret to the customer before the overlap ends. It stands nowhere else.");
+  return kDone;
+}
+
+Result<int> secrets_revoke(Session& session) {
+  const auto& line = session.line();
+  auto path = endpoint_path(line);
+  if (!path) return fail(path.error());
+  if (!is_tenant_or_endpoint_id(line.secret))
+    return wrong_use("SECRET is no id", "`endpoints show` lists them: sec_…");
+  auto api = session.api();
+  if (!api) return fail(api.error());
+  if (!session.ask("Revoke " + line.secret + " of " + line.tenant + "/" + line.endpoint +
+                   "? A receiver that knows no other one refuses what comes."))
+    return kFailed;
+  auto answer = (*api)->remove(*path + "/secrets/" + line.secret + (line.no_wait ? "?wait=false" : ""));
+  if (!answer) return fail(answer.error());
+  if (session.out().json())
+    session.out().object(*answer);
+  else
+    session.out().line("revoked " + line.secret + " of " + line.tenant + "/" + line.endpoint);
   return kDone;
 }
 

@@ -14,6 +14,7 @@ constexpr std::size_t kTypesMax = 100;
 constexpr std::size_t kSecretsMax = 4;
 constexpr std::uint32_t kConcurrencyMax = 1000, kQueueMax = 100'000;
 constexpr double kRateMax = 1e6;
+constexpr Millis kOverlapMax = std::chrono::hours(24 * 30);
 
 tl::unexpected<Error> bad_url(std::string message, std::string suggestion) {
   return fail(Errc::invalid, "INVALID_ENDPOINT_URL", std::move(message), std::move(suggestion));
@@ -44,6 +45,14 @@ Result<std::vector<std::string>> judged_types(std::vector<std::string> types) {
   return types;
 }
 
+Result<SigningSecret> take_secret(Json& element) {
+  auto* text = element.get_ptr<std::string*>();
+  auto secret = text ? parse_signing_secret(*text)
+                     : fail(Errc::invalid, "INVALID_SECRET", "a secret is not a string", "put it in quotes");
+  if (text) OPENSSL_cleanse(text->data(), text->size());
+  return secret;
+}
+
 // Cleanses the JSON's copies whether they parse or not.
 Result<std::vector<SigningSecret>> take_secrets(Json& body) {
   std::vector<SigningSecret> secrets;
@@ -54,11 +63,7 @@ Result<std::vector<SigningSecret>> take_secrets(Json& body) {
     error = Error{Errc::invalid, "INVALID_REQUEST", "secrets is no list",
                   "write an array of at most " + std::to_string(kSecretsMax) + " secrets"};
   for (auto& element : *found) {
-    auto* text = element.get_ptr<std::string*>();
-    auto secret = text
-                      ? parse_signing_secret(*text)
-                      : fail(Errc::invalid, "INVALID_SECRET", "a secret is not a string", "put it in quotes");
-    if (text) OPENSSL_cleanse(text->data(), text->size());
+    auto secret = take_secret(element);
     if (!secret)
       error = secret.error();
     else
@@ -125,6 +130,27 @@ Result<EndpointSpec> parse_endpoint_body(ApiRequest& request, const RetryPolicy&
   if (!policy) return fail(policy.error());
   spec.retry = std::move(*policy);
   return spec;
+}
+
+Result<SecretRotation> parse_rotation_body(ApiRequest& request) {
+  auto body = parse_body(request);
+  OPENSSL_cleanse(request.body.data(), request.body.size());
+  request.body.clear();
+  if (!body) return fail(body.error());
+  SecretRotation rotation;
+  if (const auto found = body->find("secret"); found != body->end() && !found->is_null()) {
+    auto secret = take_secret(*found);
+    body->erase("secret");
+    if (!secret) return fail(secret.error());
+    rotation.secret = *std::move(secret);
+  }
+  Fields fields(*body);
+  const auto overlap = parse_duration(fields.text("overlap").value_or("24h"));
+  if (!overlap || *overlap < Millis(0) || *overlap > kOverlapMax)
+    fields.wrong("overlap", "is no duration of at most 30 days", "write \"24h\", \"7d\" or \"0s\"");
+  if (auto done = fields.done(); !done) return fail(done.error());
+  rotation.overlap = *overlap;
+  return rotation;
 }
 
 }  // namespace postrider

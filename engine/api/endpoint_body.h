@@ -12,4 +12,8 @@ namespace postrider {
 Result<EndpointSpec> parse_endpoint_body(ApiRequest& request, const RetryPolicy& default_retry,
                                          bool development);
 
+// The body of POST …/secrets/rotate: overlap ("24h", at most 30 days; absent: 24 hours), secret. Errors as
+// above. tenant, endpoint and actor are the caller's to set.
+Result<SecretRotation> parse_rotation_body(ApiRequest& request);
+
 }  // namespace postrider

@@ -55,10 +55,17 @@ ApiResponse applied(const ApplyAnswer& answer, bool dry_run) {
   return response;
 }
 
-Service::Answer<EndpointView> show_it(const CallPtr& call) {
-  return [call](Result<EndpointView> view) {
+Service::Answer<EndpointView> show_it(const CallPtr& call, WallTime now) {
+  return [call, now](Result<EndpointView> view) {
     if (!view) return call->refuse(view.error());
-    call->answer(json_answer(200, view_of(*view)));
+    call->answer(json_answer(200, view_of(*view, to_ms(now))));
+  };
+}
+
+Service::Answer<ApplyAnswer> show_change(const CallPtr& call) {
+  return [call](Result<ApplyAnswer> answer) {
+    if (!answer) return call->refuse(answer.error());
+    call->answer(applied(*answer, false));
   };
 }
 
@@ -70,10 +77,11 @@ void Routes::list_endpoints(CallPtr call) {
   if (call->query.contains("tenant") && !is_tenant_or_endpoint_id(tenant))
     return call->refuse({Errc::invalid, "INVALID_REQUEST", "tenant is no tenant id",
                          "use 1 to 64 of A-Z, a-z, 0-9, _ and -"});
-  service.list_endpoints(TenantId(tenant), [call](Result<std::vector<EndpointView>> views) {
+  const auto now = to_ms(desk.clock.wall());
+  service.list_endpoints(TenantId(tenant), [call, now](Result<std::vector<EndpointView>> views) {
     if (!views) return call->refuse(views.error());
     Json list = Json::array();
-    for (const auto& view : *views) list.push_back(view_of(view));
+    for (const auto& view : *views) list.push_back(view_of(view, now));
     call->answer(json_answer(200, {{"endpoints", std::move(list)}}));
   });
 }
@@ -103,7 +111,7 @@ void Routes::get_endpoint(CallPtr call) {
   if (auto fine = call->only({}); !fine) return call->refuse(fine.error());
   const auto place = place_of(*call);
   if (!place) return call->refuse(place.error());
-  service.show_endpoint(place->tenant, place->id, show_it(call));
+  service.show_endpoint(place->tenant, place->id, show_it(call, desk.clock.wall()));
 }
 
 void Routes::delete_endpoint(CallPtr call) {
@@ -130,7 +138,8 @@ void Routes::disable_endpoint(CallPtr call) {
   const auto why = fields.text("why", kWhyBytesMax);
   if (!why || why->empty()) fields.wrong("why", "is missing", "say in a few words why it is disabled");
   if (auto done = fields.done(); !done) return call->refuse(done.error());
-  service.disable_endpoint(place->tenant, place->id, *why, call->actor.name, *wait, show_it(call));
+  service.disable_endpoint(place->tenant, place->id, *why, call->actor.name, *wait,
+                           show_it(call, desk.clock.wall()));
 }
 
 void Routes::enable_endpoint(CallPtr call) {
@@ -143,7 +152,32 @@ void Routes::enable_endpoint(CallPtr call) {
   if (!body) return call->refuse(body.error());
   Fields fields(*body);
   if (auto done = fields.done(); !done) return call->refuse(done.error());
-  service.enable_endpoint(place->tenant, place->id, call->actor.name, *wait, show_it(call));
+  service.enable_endpoint(place->tenant, place->id, call->actor.name, *wait,
+                          show_it(call, desk.clock.wall()));
+}
+
+void Routes::rotate_secret(CallPtr call) {
+  if (auto fine = call->only({"wait"}); !fine) return call->refuse(fine.error());
+  const auto place = place_of(*call);
+  const auto wait = call->flag("wait", true);
+  if (!place) return call->refuse(place.error());
+  if (!wait) return call->refuse(wait.error());
+  auto rotation = parse_rotation_body(call->request);
+  if (!rotation) return call->refuse(rotation.error());
+  rotation->tenant = place->tenant;
+  rotation->endpoint = place->id;
+  rotation->actor = call->actor.name;
+  rotation->wait = *wait;
+  service.rotate_secret(*std::move(rotation), show_change(call));
+}
+
+void Routes::revoke_secret(CallPtr call) {
+  if (auto fine = call->only({"wait"}); !fine) return call->refuse(fine.error());
+  const auto place = place_of(*call);
+  const auto wait = call->flag("wait", true);
+  if (!place) return call->refuse(place.error());
+  if (!wait) return call->refuse(wait.error());
+  service.revoke_secret(place->tenant, place->id, call->path[2], call->actor.name, *wait, show_change(call));
 }
 
 }  // namespace postrider

@@ -30,6 +30,8 @@ struct Routes : std::enable_shared_from_this<Routes> {
   void delete_endpoint(CallPtr call);
   void disable_endpoint(CallPtr call);
   void enable_endpoint(CallPtr call);
+  void rotate_secret(CallPtr call);
+  void revoke_secret(CallPtr call);
   void get_delivery(CallPtr call);
   void list_dead_letters(CallPtr call);
   void summarize_dead_letters(CallPtr call);

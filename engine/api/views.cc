@@ -40,6 +40,8 @@ Json code_of_attempt(std::int32_t status, AttemptError error, bool success) {
   return "HTTP_" + std::to_string(status);
 }
 
+constexpr std::int64_t kDayMs = 86'400'000, kOldAfterDays = 365;
+
 Json attempt_view(const AttemptFact& attempt) {
   const bool success = attempt.verdict == Verdict::Kind::success;
   return {{"n", attempt.number},
@@ -55,14 +57,18 @@ Json view_of(Position position) {
   return {{"partition", position.partition}, {"offset", position.offset}};
 }
 
-Json view_of(const EndpointView& endpoint) {
+Json view_of(const EndpointView& endpoint, std::int64_t now_ms) {
   const auto& def = endpoint.def;
   Json secrets = Json::array();
-  for (const auto& secret : endpoint.secrets)
+  for (const auto& secret : endpoint.secrets) {
+    const std::int64_t days = std::max<std::int64_t>(0, now_ms - secret.created_at) / kDayMs;
     secrets.push_back({{"id", secret.id},
                        {"state", name_of_state(secret.state)},
                        {"created_at", time_or_null(secret.created_at)},
-                       {"expires_at", time_or_null(secret.expires_at)}});
+                       {"expires_at", time_or_null(secret.expires_at)},
+                       {"age_days", days},
+                       {"is_old", days > kOldAfterDays && secret.state != SecretState::revoked}});
+  }
   return {{"tenant", def.tenant.str()},
           {"id", def.id.str()},
           {"incarnation", def.incarnation.str()},

@@ -9,7 +9,7 @@
 // secret.
 namespace postrider {
 
-Json view_of(const EndpointView& endpoint);
+Json view_of(const EndpointView& endpoint, std::int64_t now_ms);
 Json view_of(const Delivery& delivery);
 Json view_of(const DeadLetterView& letter);
 Json view_of(const DeadLetterSummary& summary);

@@ -62,6 +62,20 @@ void ServiceHop::delete_endpoint(TenantId tenant, EndpointId id, std::string act
   });
 }
 
+void ServiceHop::rotate_secret(SecretRotation rotation, Answer<ApplyAnswer> answer) {
+  auto held = std::make_shared<SecretRotation>(std::move(rotation));
+  to_shard_.post([this, held, answer = returning(std::move(answer))] {
+    shard_.rotate_secret(std::move(*held), answer);
+  });
+}
+
+void ServiceHop::revoke_secret(TenantId tenant, EndpointId id, std::string secret_id, std::string actor,
+                               bool wait, Answer<ApplyAnswer> answer) {
+  to_shard_.post([this, tenant, id, secret_id, actor, wait, answer = returning(std::move(answer))] {
+    shard_.revoke_secret(tenant, id, secret_id, actor, wait, answer);
+  });
+}
+
 void ServiceHop::find_deliveries(std::string id, Answer<std::vector<DeliveryId>> answer) {
   to_shard_.post([this, id, answer = returning(std::move(answer))] { shard_.find_deliveries(id, answer); });
 }

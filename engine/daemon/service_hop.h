@@ -22,6 +22,9 @@ class ServiceHop : public Service {
                        Answer<EndpointView> answer) override;
   void delete_endpoint(TenantId tenant, EndpointId id, std::string actor, bool wait,
                        Answer<bool> answer) override;
+  void rotate_secret(SecretRotation rotation, Answer<ApplyAnswer> answer) override;
+  void revoke_secret(TenantId tenant, EndpointId id, std::string secret_id, std::string actor, bool wait,
+                     Answer<ApplyAnswer> answer) override;
   void find_deliveries(std::string id, Answer<std::vector<DeliveryId>> answer) override;
   void show_delivery(DeliveryId id, Answer<Delivery> answer) override;
   void rotate_admin_token(Answer<Secret> answer) override;

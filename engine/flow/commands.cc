@@ -18,22 +18,6 @@ constexpr std::uint64_t kLookupBit = 1ull << 63;
 // leader that still answers and hides the change: metadata is refreshed each second.
 constexpr Millis kEverywhereAfter = RegistryView::kFreshFor + Millis(1000);
 
-tl::unexpected<Error> not_found(std::string_view what) {
-  return fail(Errc::not_found, "NOT_FOUND", "there is no such " + std::string(what),
-              "list what there is with `postrider-ops endpoints list`");
-}
-
-tl::unexpected<Error> conflict() {
-  return fail(Errc::conflict, "CONFLICT", "somebody changed this endpoint at the same time",
-              "look at it again with `postrider-ops endpoints show`, then repeat the command");
-}
-
-EndpointSecret revoked(EndpointSecret secret) {
-  secret.state = SecretState::revoked;
-  secret.sealed.clear();
-  return secret;
-}
-
 tl::unexpected<Error> invalid(std::string message, std::string suggestion) {
   return fail(Errc::invalid, "INVALID_REQUEST", std::move(message), std::move(suggestion));
 }
@@ -88,16 +72,21 @@ Result<void> check_spec(const EndpointSpec& spec, const ShardConfig& config) {
 
 }  // namespace
 
-struct Commands::Apply {
-  EndpointSpec spec;
-  Answer<ApplyAnswer> answer;
-  Url url;
-  bool exempt_from_cap = false;
-  ApplyAnswer result;
-  EndpointDef def;
-  std::vector<EndpointSecret> added, dropped;
-  std::deque<std::pair<std::string, std::string>> writes;  // key, value
-};
+Error Commands::no_such(std::string_view what) {
+  return {Errc::not_found, "NOT_FOUND", "there is no such " + std::string(what),
+          "list what there is with `postrider-ops endpoints list`"};
+}
+
+Error Commands::changed_meanwhile() {
+  return {Errc::conflict, "CONFLICT", "somebody changed this endpoint at the same time",
+          "look at it again with `postrider-ops endpoints show`, then repeat the command"};
+}
+
+EndpointSecret Commands::revoked(EndpointSecret secret) {
+  secret.state = SecretState::revoked;
+  secret.sealed.clear();
+  return secret;
+}
 
 Commands::Commands(Context& context, Appender& appender, RegistryView& registry, Dispatch& dispatch,
                    View& view, ActiveTable& active)
@@ -228,8 +217,12 @@ void Commands::plan(const Job& job) {
     put_secrets(job->writes, job->dropped);
     return write_next(job);
   }
-  // The def decides, and names the secrets that are in force: once it stands, the endpoint is whole; if it is
-  // ignored, nothing has changed.
+  write_planned(job);
+}
+
+// The def decides, and names the secrets that are in force: once it stands, the endpoint is whole; if it is
+// ignored, nothing has changed.
+void Commands::write_planned(const Job& job) {
   put_secrets(job->writes, job->added);
   job->writes.emplace_back(def_key(job->def.tenant, job->def.id),
                            wire::encode(context_.config.environment, job->def));
@@ -322,6 +315,15 @@ Result<EndpointSecret> Commands::seal_secret(const Apply& job, const SigningSecr
   return fact;
 }
 
+SigningSecret Commands::make_secret() {
+  std::string key;
+  for (int i = 0; i < 4; ++i) {
+    const std::uint64_t word = context_.ports.random.next();
+    key.append(reinterpret_cast<const char*>(&word), sizeof word);
+  }
+  return {SecretKind::hmac, Secret(std::move(key))};
+}
+
 // The declared secrets shall be the ones in force: new ones are added, the others are revoked at once. For an
 // overlap both stand in the file until the customer has changed over.
 Result<void> Commands::plan_secrets(Apply& job, const Endpoint* current) {
@@ -329,12 +331,7 @@ Result<void> Commands::plan_secrets(Apply& job, const Endpoint* current) {
   const std::vector<SigningSecret>* declared = &job.spec.secrets;
   if (declared->empty() && current) return {};
   if (declared->empty()) {
-    std::string key;
-    for (int i = 0; i < 4; ++i) {
-      const std::uint64_t word = context_.ports.random.next();
-      key.append(reinterpret_cast<const char*>(&word), sizeof word);
-    }
-    made.push_back({SecretKind::hmac, Secret(std::move(key))});
+    made.push_back(make_secret());
     job.result.new_secret = format_signing_secret(made.front());
     declared = &made;
   }
@@ -387,7 +384,7 @@ void Commands::take_back(const Job& job) {
   put_secrets(writes, useless);
   for (auto& [key, value] : writes)
     registry_.write(std::move(key), std::move(value), [](const Result<bool>&) {});
-  job->answer(conflict());
+  job->answer(fail(changed_meanwhile()));
 }
 
 // --- endpoints
@@ -435,14 +432,14 @@ void Commands::list_endpoints(TenantId tenant, Answer<std::vector<EndpointView>>
 
 void Commands::show_endpoint(TenantId tenant, EndpointId id, Answer<EndpointView> answer) {
   const Endpoint* endpoint = registry_.registry().find(tenant, id);
-  if (!endpoint) return answer(not_found("endpoint"));
+  if (!endpoint) return answer(fail(no_such("endpoint")));
   answer(view_of(*endpoint));
 }
 
 void Commands::change(TenantId tenant, EndpointId id, bool wait, std::function<void(EndpointDef&)> edit,
                       Answer<EndpointDef> answer) {
   const Endpoint* endpoint = registry_.registry().find(tenant, id);
-  if (!endpoint) return answer(not_found("endpoint"));
+  if (!endpoint) return answer(fail(no_such("endpoint")));
   EndpointDef def = endpoint->def;
   def.replaces = def.revision;
   ++def.revision;
@@ -451,7 +448,7 @@ void Commands::change(TenantId tenant, EndpointId id, bool wait, std::function<v
   std::string value = wire::encode(context_.config.environment, def);
   registry_.write(def_key(tenant, id), std::move(value), [this, wait, def, answer](Result<bool> applied) {
     if (!applied) return answer(fail(applied.error()));
-    if (!*applied) return answer(conflict());
+    if (!*applied) return answer(fail(changed_meanwhile()));
     after_everywhere(wait, [def, answer] { answer(def); });
   });
 }

@@ -5,6 +5,7 @@
 #include <functional>
 #include <memory>
 #include <string>
+#include <string_view>
 #include <utility>
 #include <vector>
 
@@ -34,6 +35,9 @@ class Commands : public Service {
                        Answer<EndpointView> answer) override;
   void delete_endpoint(TenantId tenant, EndpointId id, std::string actor, bool wait,
                        Answer<bool> answer) override;
+  void rotate_secret(SecretRotation rotation, Answer<ApplyAnswer> answer) override;
+  void revoke_secret(TenantId tenant, EndpointId id, std::string secret_id, std::string actor, bool wait,
+                     Answer<ApplyAnswer> answer) override;
   void find_deliveries(std::string id, Answer<std::vector<DeliveryId>> answer) override;
   void show_delivery(DeliveryId id, Answer<Delivery> answer) override;
   void rotate_admin_token(Answer<Secret> answer) override;
@@ -52,13 +56,32 @@ class Commands : public Service {
   void on_resolved(std::uint64_t token, const Result<Resolved>& resolved);
 
  private:
-  struct Apply;                        // one apply_endpoint on its way
+  // One change of an endpoint on its way.
+  struct Apply {
+    EndpointSpec spec;
+    Answer<ApplyAnswer> answer;
+    Url url;
+    bool exempt_from_cap = false;
+    ApplyAnswer result;
+    EndpointDef def;
+    std::vector<EndpointSecret> added, dropped;
+    std::deque<std::pair<std::string, std::string>> writes;  // key, value
+  };
   using Job = std::shared_ptr<Apply>;  // shared by the answers it waits for
+  static Error no_such(std::string_view what);
+  static Error changed_meanwhile();
+  static EndpointSecret revoked(EndpointSecret secret);
   void check_address(const Job& job);
   void plan(const Job& job);
   Result<void> plan_def(Apply& job, const Endpoint* current);
   Result<void> plan_secrets(Apply& job, const Endpoint* current);
   Result<EndpointSecret> seal_secret(const Apply& job, const SigningSecret& secret);
+  SigningSecret make_secret();
+  void write_planned(const Job& job);
+  Result<Job> plan_change_of_secrets(const TenantId& tenant, const EndpointId& id, std::string actor,
+                                     bool wait, Answer<ApplyAnswer> answer);
+  Result<void> plan_rotation(Apply& job, const SecretRotation& rotation);
+  Result<void> plan_revocation(Apply& job, const std::string& secret_id);
   void write_next(const Job& job);
   void take_back(const Job& job);
   void put_secrets(std::deque<std::pair<std::string, std::string>>& writes,

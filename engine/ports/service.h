@@ -1,5 +1,6 @@
 #pragma once
 #include <functional>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -36,6 +37,16 @@ struct ApplyAnswer {
   Incarnation incarnation;
   std::uint64_t revision = 0;
   Secret new_secret;  // made by us: shown this once; else empty
+};
+
+// One more secret signs, beside those that do for a while longer.
+struct SecretRotation {
+  TenantId tenant;
+  EndpointId endpoint;
+  std::optional<SigningSecret> secret;  // nullopt: one is made
+  Millis overlap{0};                    // how long the others still sign; 0: no longer
+  std::string actor;
+  bool wait = true;
 };
 
 struct EndpointView {
@@ -79,6 +90,11 @@ class Service {
                                Answer<EndpointView> answer) = 0;
   virtual void delete_endpoint(TenantId tenant, EndpointId id, std::string actor, bool wait,
                                Answer<bool> answer) = 0;
+  // Errors besides those of apply_endpoint(): TOO_MANY_SECRETS (conflict).
+  virtual void rotate_secret(SecretRotation rotation, Answer<ApplyAnswer> answer) = 0;
+  // At once, also for what is on its way to be sent. LAST_SECRET (conflict): no other one signs.
+  virtual void revoke_secret(TenantId tenant, EndpointId id, std::string secret_id, std::string actor,
+                             bool wait, Answer<ApplyAnswer> answer) = 0;
   // The delivery ids that the view knows under a webhook-id or an event id; a delivery id answers itself.
   virtual void find_deliveries(std::string id, Answer<std::vector<DeliveryId>> answer) = 0;
   virtual void show_delivery(DeliveryId id, Answer<Delivery> answer) = 0;  // not_found: look on the log

@@ -110,6 +110,55 @@ TEST_F(Endpoints, NeverEchoASecretOrAQuery) {
   }
 }
 
+TEST_F(Endpoints, HaveTheirSecretsRotatedAndRevoked) {
+  put(kBody);
+  const std::string rotate = std::string(kPath) + "/secrets/rotate";
+  const auto made = call("POST", rotate, "{}");
+  EXPECT_EQ(made.status, 200) << made.body;
+  EXPECT_EQ(made.json()["secret"], "whsec_shownOnce");
+  EXPECT_TRUE(has(made.head, "no-store"));
+  EXPECT_EQ(service_.last_rotation.overlap, std::chrono::hours(24));
+  EXPECT_EQ(service_.last_rotation.actor, "admin");
+  const auto given = call("POST", rotate + "?wait=false",
+                          R"({"overlap": "0s", "secret": ")" + std::string(kSecret) + R"("})");
+  EXPECT_EQ(given.status, 200) << given.body;
+  EXPECT_FALSE(given.json().contains("secret"));
+  EXPECT_EQ(service_.last_rotation.overlap, Millis(0));
+  EXPECT_FALSE(service_.last_rotation.wait);
+  ASSERT_TRUE(service_.last_rotation.secret);
+  EXPECT_EQ(format_signing_secret(*service_.last_rotation.secret).reveal(), kSecret);
+  for (const char* wrong : {R"({"overlap": "31d"})", R"({"overlap": "soon"})", R"({"overlap": 5})",
+                            R"({"secret": "whsec_short"})", R"({"secret": 5})", R"({"secrets": []})"}) {
+    const auto refused = call("POST", rotate, wrong);
+    EXPECT_EQ(refused.status, 400) << wrong;
+    EXPECT_FALSE(has(refused.body, "whsec_short"));
+  }
+  EXPECT_EQ(call("DELETE", std::string(kPath) + "/secrets/sec_1").json()["differences"][0],
+            "secrets: sec_1 revoked");
+  const auto last = call("DELETE", std::string(kPath) + "/secrets/sec_last");
+  EXPECT_EQ(last.status, 409);
+  EXPECT_EQ(last.json()["code"], "LAST_SECRET");
+  EXPECT_EQ(call("POST", "/v1/tenants/acme/endpoints/none/secrets/rotate", "{}").status, 404);
+}
+
+TEST_F(Endpoints, TellTheAgesOfTheirSecrets) {
+  put(kBody);
+  EndpointSecret young, old, gone;
+  young.id = "sec_young";
+  young.created_at = to_ms(clock.wall()) - 3 * 86'400'000ll - 1000;
+  old = gone = young;
+  old.created_at -= 365 * 86'400'000ll;
+  gone.created_at = old.created_at;
+  gone.state = SecretState::revoked;
+  service_.endpoints[{TenantId("acme"), EndpointId("shop")}].secrets = {young, old, gone};
+  const auto secrets = call("GET", kPath).json()["secrets"];
+  EXPECT_EQ(secrets[0]["age_days"], 3);
+  EXPECT_EQ(secrets[0]["is_old"], false);
+  EXPECT_EQ(secrets[1]["age_days"], 368);
+  EXPECT_EQ(secrets[1]["is_old"], true);
+  EXPECT_EQ(secrets[2]["is_old"], false);
+}
+
 TEST_F(Endpoints, AreListedShownAndDeleted) {
   put(kBody);
   service_.endpoints[{TenantId("globex"), EndpointId("other")}].def.tenant = TenantId("globex");

@@ -95,6 +95,28 @@ class FakeService : public Service {
     else
       later(answer, Result<bool>(missing()));
   }
+  void rotate_secret(SecretRotation rotation, Answer<ApplyAnswer> answer) override {
+    auto view = find(rotation.tenant, rotation.endpoint);
+    if (!view) return later(answer, Result<ApplyAnswer>(fail(view.error())));
+    ApplyAnswer applied;
+    applied.change = ApplyAnswer::Change::updated;
+    applied.differences = {"secrets: one added"};
+    if (!rotation.secret) applied.new_secret = Secret("whsec_shownOnce");
+    last_rotation = std::move(rotation);
+    later(answer, Result<ApplyAnswer>(std::move(applied)));
+  }
+  void revoke_secret(TenantId tenant, EndpointId id, std::string secret_id, std::string, bool,
+                     Answer<ApplyAnswer> answer) override {
+    auto view = find(tenant, id);
+    if (!view) return later(answer, Result<ApplyAnswer>(fail(view.error())));
+    if (secret_id == "sec_last")
+      return later(answer, Result<ApplyAnswer>(fail(Errc::conflict, "LAST_SECRET",
+                                                    "no other secret signs for this endpoint", "rotate it")));
+    ApplyAnswer applied;
+    applied.change = ApplyAnswer::Change::updated;
+    applied.differences = {"secrets: " + secret_id + " revoked"};
+    later(answer, Result<ApplyAnswer>(std::move(applied)));
+  }
   void find_deliveries(std::string id, Answer<std::vector<DeliveryId>> answer) override {
     std::vector<DeliveryId> ids;
     for (const auto& [delivery_id, delivery] : deliveries)
@@ -150,6 +172,7 @@ class FakeService : public Service {
   std::map<DeliveryId, Delivery> deliveries;
   std::vector<Event> events;
   EndpointSpec last_spec;
+  SecretRotation last_rotation;
   std::vector<std::string> tokens{hash_of("secret-token")};
   std::atomic<int> token_checks{0};
   std::atomic<bool> unavailable{false};

@@ -257,6 +257,106 @@ TEST(Endpoint, IsNotSignedForWithARevokedSecretAfterTheAnswer) {
   EXPECT_NE(facts[2].secret_ids.front(), facts[0].secret_ids.front());
 }
 
+Result<ApplyAnswer> rotate(World& world, Millis overlap, std::optional<SigningSecret> secret = {}) {
+  std::optional<Result<ApplyAnswer>> told;
+  SecretRotation rotation{kTenant, EndpointId("main"), std::move(secret), overlap, "alice", true};
+  world.one().shard->service().rotate_secret(std::move(rotation),
+                                             [&](Result<ApplyAnswer> answer) { told = std::move(answer); });
+  EXPECT_TRUE(world.run_until([&] { return told.has_value(); }, seconds(30)));
+  return *std::move(told);
+}
+
+Result<ApplyAnswer> revoke(World& world, const std::string& secret_id) {
+  std::optional<Result<ApplyAnswer>> told;
+  world.one().shard->service().revoke_secret(kTenant, EndpointId("main"), secret_id, "alice", true,
+                                             [&](Result<ApplyAnswer> answer) { told = std::move(answer); });
+  EXPECT_TRUE(world.run_until([&] { return told.has_value(); }, seconds(30)));
+  return *std::move(told);
+}
+
+std::string code_of(const Result<ApplyAnswer>& answer) {
+  return answer ? "" : answer.error().code;
+}
+
+// The secrets that sign the next event.
+std::vector<std::string> signers(World& world) {
+  static int last = 0;
+  const std::size_t before = world.attempts().size();
+  world.publish("s" + std::to_string(++last));
+  EXPECT_TRUE(world.run_until([&] { return world.attempts().size() == before + 1; }));
+  return world.attempts().back().secret_ids;
+}
+
+TEST(Endpoint, IsSignedForByBothSecretsWhileTheOverlapOfARotationLastsAndByTheNewOneAfter) {
+  World world;
+  world.begin();
+  world.declare("main");
+  const auto first = signers(world);
+  ASSERT_EQ(first.size(), 1u);
+  const auto rotated = rotate(world, minutes(10));
+  ASSERT_TRUE(rotated) << rotated.error().message;
+  EXPECT_FALSE(rotated->new_secret.empty());
+  const auto both = signers(world);
+  ASSERT_EQ(both.size(), 2u);
+  EXPECT_NE(std::find(both.begin(), both.end(), first.front()), both.end());
+  // An apply that names no secrets changes nothing of it, and a restart neither.
+  world.declare("main");
+  world.one().restart();
+  ASSERT_TRUE(world.run_until([&] { return world.one().log->joined; }));
+  world.one().log->assign({0});
+  EXPECT_EQ(signers(world).size(), 2u);
+  world.run(minutes(11));
+  const auto after = signers(world);
+  ASSERT_EQ(after.size(), 1u);
+  EXPECT_NE(after, first);
+  // Its row goes with the next rotation.
+  ASSERT_TRUE(rotate(world, Millis(0)));
+  const auto last = signers(world);
+  ASSERT_EQ(last.size(), 1u);
+  EXPECT_NE(last, after);
+  for (const EndpointSecret& secret : show(world, "main").secrets)
+    EXPECT_EQ(secret.state, secret.id == last.front() ? SecretState::active : SecretState::revoked);
+}
+
+TEST(Endpoint, RotatedBetweenTwoOfAWritersStepsIsToldConflictAndLosesNoSecret) {
+  World world;
+  world.begin();
+  world.declare("main");
+  const auto first = signers(world);
+  std::optional<Result<ApplyAnswer>> one, other;
+  for (auto* told : {&one, &other})
+    world.one().shard->service().rotate_secret(
+        {kTenant, EndpointId("main"), std::nullopt, Millis(0), "alice", true},
+        [told](Result<ApplyAnswer> answer) { *told = std::move(answer); });
+  ASSERT_TRUE(world.run_until([&] { return one && other; }, seconds(30)));
+  EXPECT_NE(one->has_value(), other->has_value());
+  const auto& lost = *one ? *other : *one;
+  ASSERT_FALSE(lost);
+  EXPECT_EQ(lost.error().code, "CONFLICT");
+  EXPECT_EQ(signers(world).size(), 1u);
+}
+
+TEST(Endpoint, KeepsTheLastSecretThatSignsAndNoMoreThanFour) {
+  World world;
+  world.begin();
+  world.declare("main");
+  const auto first = signers(world);
+  EXPECT_EQ(code_of(revoke(world, first.front())), "LAST_SECRET");
+  EXPECT_EQ(code_of(revoke(world, "sec_unknown")), "NOT_FOUND");
+  for (int i = 0; i < 3; ++i) ASSERT_TRUE(rotate(world, hours(24)));
+  EXPECT_EQ(signers(world).size(), 4u);
+  EXPECT_EQ(code_of(rotate(world, hours(24))), "TOO_MANY_SECRETS");
+  ASSERT_TRUE(revoke(world, first.front()));
+  const auto left = signers(world);
+  EXPECT_EQ(left.size(), 3u);
+  EXPECT_EQ(std::count(left.begin(), left.end(), first.front()), 0);
+  ASSERT_TRUE(rotate(world, hours(24)));
+  const auto mine = [] { return *parse_signing_secret("whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"); };
+  ASSERT_TRUE(rotate(world, Millis(0), mine()));
+  EXPECT_EQ(signers(world).size(), 1u);
+  EXPECT_EQ(code_of(rotate(world, hours(1), mine())), "INVALID_SECRET");
+}
+
 TEST(Endpoint, OfTwoWhoChangeItAtOnceTheOneWhoIsToldConflictLeavesNothingInForce) {
   World world;
   world.begin();

@@ -242,6 +242,29 @@ class OverTheApi(Case):
             good("dead-letters", "resolve", "dlv_0_x", "--why", "by phone")
             self.assertEqual(good("tokens", "reset"), {"token": "ptk_new"})
 
+    def test_secrets_are_rotated_and_revoked(self):
+        place = "/v1/tenants/acme/endpoints/orders/secrets"
+        with Api({("POST", place + "/rotate"): (200, {"change": "updated", "secret": "whsec_new", "differences": []}),
+                  ("DELETE", place + "/sec_1"): (200, {"change": "updated", "differences": ["secrets: sec_1 revoked"]}),
+                  ("DELETE", place + "/sec_2"): (409, problem("LAST_SECRET", "no other one signs"))}) as api:
+            made = self.run_ops("secrets", "rotate", "acme", "orders", "--overlap", "7d", "--api", api.url)
+            self.assertEqual((made.returncode, made.stdout), (0, "whsec_new\n"), made.stderr)
+            self.assertEqual(api.requests[-1][3], {"overlap": "7d"})
+            given = self.run_ops("secrets", "rotate", "acme", "orders", "--secret", "env:MINE", "--no-wait", "--json",
+                                 "--api", api.url, env={"MINE": CANARY})
+            self.assertEqual(given.returncode, 0, given.stderr)
+            self.assertEqual(api.requests[-1][2:4], ("wait=false", {"secret": CANARY}))
+            self.assertNotIn(CANARY, given.stdout + given.stderr)
+            before = len(api.requests)
+            shown = self.run_ops("secrets", "rotate", "acme", "orders", "--secret", CANARY, "--api", api.url)
+            self.assertEqual(shown.returncode, 2)
+            self.assertNotIn(CANARY, shown.stdout + shown.stderr)
+            self.assertEqual(len(api.requests), before)
+            self.assertEqual(self.run_ops("secrets", "revoke", "acme", "orders", "sec_1", "--yes", "--api",
+                                          api.url).returncode, 0)
+            self.assertEqual(self.refuses(1, "secrets", "revoke", "acme", "orders", "sec_2", "--yes", "--api",
+                                          api.url)["code"], "LAST_SECRET")
+
     def test_a_replay_sends_its_selector(self):
         report = {"job": "rpl_x", "matched": 2, "replayed": 2, "skipped": 0, "skipped_deliveries": [], "finished": True}
         with Api({("POST", "/v1/replays"): (200, report)}) as api:
