@@ -9,11 +9,13 @@
 namespace postrider::flow {
 namespace {
 
-constexpr std::size_t kSendsPerTurn = 4;      // of one endpoint, before the next has its turn
 constexpr std::uint32_t kAlwaysInFlight = 6;  // of one endpoint, however busy we are
 constexpr std::size_t kSendsPerPump = 2000;   // then answers are looked at again
 constexpr Millis kQueueFullWait{5000};
 constexpr Millis kLookAgain{50};
+constexpr Millis kAnsweredLately{4000};
+constexpr Millis kPaceLook{1000};     // while answers may still tell otherwise
+constexpr Millis kParkedFrom{10000};  // a longer wait for a customer's limit holds no memory
 constexpr Millis kNoSecretWait{30000};
 constexpr Millis kBadNameWait{5000};
 constexpr Millis kStoppedWait{1000};
@@ -47,6 +49,9 @@ EndpointState& Dispatch::state(const TenantId& tenant, const Target& target) {
     slot->tenant = tenant;
     slot->target = target;
     slot->breaker = CircuitBreaker(context_.config.breaker);
+    auto& turn = tenants_[tenant];
+    if (!turn) turn = std::make_unique<TenantTurn>();
+    slot->tenant_turn = turn.get();
   }
   return *slot;
 }
@@ -60,6 +65,7 @@ EndpointState* Dispatch::known(const Incarnation& incarnation) {
 void Dispatch::adopt(EndpointState& state, const Endpoint& endpoint) {
   if (state.enable_revision == endpoint.def.enable_revision) return;
   state.enable_revision = endpoint.def.enable_revision;
+  if (state.local_stop != Stop::none || state.held > 0) state.concurrency.warm();
   state.local_stop = Stop::none;
   state.health.clear();
   state.breaker = CircuitBreaker(context_.config.breaker);
@@ -76,12 +82,25 @@ Millis Dispatch::spread(Millis wait) {
   return wait + Millis(static_cast<std::int64_t>(context_.ports.random.next() % tenth));
 }
 
-const Endpoint* Dispatch::declared(EndpointState& state) const {
-  if (state.declared == nullptr) state.declared = registry_.registry().find(state.tenant, state.target);
+const Endpoint* Dispatch::declared(EndpointState& state) {
+  if (state.declared == nullptr) {
+    state.declared = registry_.registry().find(state.tenant, state.target);
+    if (state.declared != nullptr) begin_as_told(state, *state.declared);
+  }
   const Endpoint* const known = state.declared;
   if (known == nullptr || known->def.deleted || known->def.incarnation != state.target.incarnation)
     return nullptr;
   return known;
+}
+
+// A restart forgets what was seen; the log knows who was failing.
+void Dispatch::begin_as_told(EndpointState& state, const Endpoint& endpoint) {
+  state.concurrency.set_most(endpoint.def.limits.concurrency);
+  const bool failing = std::any_of(endpoint.health.begin(), endpoint.health.end(),
+                                   [](const auto& of) { return of.second.failing; });
+  if (!failing) return;
+  state.concurrency.warm();
+  set_silent(state, true);
 }
 
 Dispatch::Room Dispatch::room(const TenantId& tenant, const Target& target, SteadyTime now) {
@@ -97,6 +116,8 @@ Dispatch::Room Dispatch::room_of(EndpointState& at, SteadyTime now) {
     return {Room::Kind::later, spread(std::max(at.breaker.reopens_at(now) - now, Millis(1)))};
   }
   if (at.queue.size() >= endpoint->def.limits.queue_max) return {Room::Kind::later, spread(kQueueFullWait)};
+  const Millis turn = at.pace.next(now, at.queue.size()) - now;
+  if (turn > kParkedFrom) return {Room::Kind::later, spread(turn)};
   return {Room::Kind::yes, {}};
 }
 
@@ -124,37 +145,80 @@ void Dispatch::admit(ActiveDelivery& delivery) {
 }
 
 void Dispatch::list(EndpointState& state) {
-  if (state.listed || state.queue.empty()) return;
-  state.listed = true;
-  round_.push_back(&state);
+  if (state.place != EndpointState::Place::none || state.queue.empty()) return;
+  state.place = EndpointState::Place::round;
+  round_.add(state);
 }
 
 // --- sending
 
 void Dispatch::pump(SteadyTime now) {
   if (stopped_ || !registry_.fresh(now)) return;
-  std::erase_if(waiting_, [&](const Waiting& waiting) {
-    if (waiting.until > now) return false;
-    round_.push_back(waiting.state);
-    return true;
-  });
-  for (std::size_t sent = 0; !round_.empty() && sent < kSendsPerPump; sent += kSendsPerTurn) {
+  wake(now);
+  for (std::size_t done = 0; !round_.empty() && done < kSendsPerPump;) {
     if (flights_.size() >= context_.config.in_flight_max) return;
-    EndpointState* state = round_.front();
-    round_.pop_front();
-    const Pumped pumped = pump_endpoint(*state, now);
-    switch (pumped.kind) {
-      case Pumped::Kind::more:
-        round_.push_back(state);
-        break;
-      case Pumped::Kind::wait:
-        waiting_.push_back({pumped.until, state});
-        break;
-      case Pumped::Kind::idle:
-        state->listed = false;
-        break;
-    }
+    done += pump_next(now);
   }
+}
+
+void Dispatch::wake(SteadyTime now) {
+  const auto later = [](const Waiting& one, const Waiting& other) { return one.until > other.until; };
+  while (!waiting_.empty() && waiting_.front().until <= now) {
+    std::pop_heap(waiting_.begin(), waiting_.end(), later);
+    EndpointState& state = *waiting_.back().state;
+    waiting_.pop_back();
+    state.place = EndpointState::Place::round;
+    round_.add(state);
+  }
+  for (std::size_t left = silent_flights_left(); left > 0 && !silent_waiting_.empty(); --left) {
+    EndpointState& state = *silent_waiting_.front();
+    silent_waiting_.pop_front();
+    if (state.place != EndpointState::Place::flight) continue;
+    state.place = EndpointState::Place::round;
+    round_.add(state);
+  }
+}
+
+void Dispatch::again_at(EndpointState& state, SteadyTime when) {
+  state.place = EndpointState::Place::time;
+  waiting_.push_back({when, &state});
+  std::push_heap(waiting_.begin(), waiting_.end(),
+                 [](const Waiting& one, const Waiting& other) { return one.until > other.until; });
+}
+
+// One endpoint's turn: as much as its tenant has left. How many attempts it was, or one when it was none.
+std::size_t Dispatch::pump_next(SteadyTime now) {
+  const FairRound::Turn turn = round_.begin();
+  EndpointState& state = turn.endpoint;
+  std::size_t made = 0;
+  std::int64_t spent = 0;
+  Pumped pumped{Pumped::Kind::more, {}};
+  while (spent < turn.credit && pumped.kind == Pumped::Kind::more) {
+    ActiveDelivery* const delivery = front(state);
+    if (!delivery) {
+      pumped.kind = Pumped::Kind::idle;
+      break;
+    }
+    const std::int64_t cost = FairRound::cost_of(delivery->event->event.data.size());
+    pumped = pump_front(state, *delivery, now);
+    if (pumped.kind == Pumped::Kind::more) ++made, spent += cost;
+  }
+  round_.end(turn, spent, pumped.kind == Pumped::Kind::more);
+  switch (pumped.kind) {
+    case Pumped::Kind::more:
+      break;
+    case Pumped::Kind::idle:
+      state.place = EndpointState::Place::none;
+      break;
+    case Pumped::Kind::wait:
+      again_at(state, pumped.until);
+      break;
+    case Pumped::Kind::share:
+      state.place = EndpointState::Place::flight;
+      silent_waiting_.push_back(&state);
+      break;
+  }
+  return std::max<std::size_t>(made, 1);
 }
 
 ActiveDelivery* Dispatch::front(EndpointState& state) {
@@ -169,16 +233,6 @@ ActiveDelivery* Dispatch::front(EndpointState& state) {
 void Dispatch::pop_front(EndpointState& state) {
   state.queue.pop_front();
   --queued_;
-}
-
-Dispatch::Pumped Dispatch::pump_endpoint(EndpointState& state, SteadyTime now) {
-  for (std::size_t turn = 0; turn < kSendsPerTurn; ++turn) {
-    ActiveDelivery* delivery = front(state);
-    if (!delivery) return {Pumped::Kind::idle, {}};
-    const Pumped pumped = pump_front(state, *delivery, now);
-    if (pumped.kind != Pumped::Kind::more) return pumped;
-  }
-  return {Pumped::Kind::more, {}};
 }
 
 Dispatch::Pumped Dispatch::pump_front(EndpointState& state, ActiveDelivery& delivery, SteadyTime now) {
@@ -201,13 +255,23 @@ Dispatch::Pumped Dispatch::pump_front(EndpointState& state, ActiveDelivery& deli
   OwnedPartition* partition = ownership_.find(delivery.partition(), delivery.generation);
   if (!partition || !ownership_.may_act(*partition, now)) return {Kind::wait, now + kLookAgain};
   if (partition->phase != OwnedPartition::Phase::running) return {Kind::wait, now + kLookAgain};
-  if (const InFlight has = in_flight_of(state); has != InFlight::has_room) {
-    if (has == InFlight::our_pace) paced_.insert(&state);
-    return {Kind::idle, {}};  // its next outcome lists it again
+  switch (in_flight_of(state, now)) {
+    case InFlight::has_room:
+      break;
+    case InFlight::our_pace:
+      paced_.insert(&state);
+      return {Kind::idle, {}};  // its next outcome lists it again, here and below
+    case InFlight::its_limit:
+      return {Kind::idle, {}};
+    case InFlight::scarce:
+      return {Kind::wait, now + kLookAgain};
+    case InFlight::silent_share:
+      return {Kind::share, {}};
   }
   const Addresses found = addresses(state, now);
   if (found == Addresses::pending) return {Kind::idle, {}};
   if (SteadyTime next = state.limiter.next(now); next > now) return {Kind::wait, next};
+  if (const auto held = held_by_pace(state, now)) return *held;
   if (!state.breaker.admit(now)) {
     if (state.breaker.state(now) == CircuitBreaker::State::open) {
       park_all(state, std::max(state.breaker.reopens_at(now) - now, Millis(1)));
@@ -215,6 +279,7 @@ Dispatch::Pumped Dispatch::pump_front(EndpointState& state, ActiveDelivery& deli
     return {Kind::idle, {}};  // a probe is in flight: its outcome lists us again
   }
   state.limiter.admit(now);
+  state.pace.sent(now);
   pop_front(state);
   if (found == Addresses::none) {
     AttemptMade made;
@@ -228,13 +293,58 @@ Dispatch::Pumped Dispatch::pump_front(EndpointState& state, ActiveDelivery& deli
   return {Kind::more, {}};
 }
 
-Dispatch::InFlight Dispatch::in_flight_of(const EndpointState& state) const {
-  if (state.in_flight >= state.limits.concurrency) return InFlight::its_limit;
-  if (state.in_flight < kAlwaysInFlight) return InFlight::has_room;
-  // Connections grow scarce: those that are left are for endpoints that have few.
-  if (flights_.size() * 2 >= context_.config.in_flight_max) return InFlight::our_pace;
-  const Millis answer(static_cast<std::int64_t>(state.answer_ms));
-  return turns_.outpaced_by(answer) ? InFlight::our_pace : InFlight::has_room;
+std::optional<Dispatch::Pumped> Dispatch::held_by_pace(EndpointState& state, SteadyTime now) {
+  const SteadyTime next = state.pace.next(now);
+  if (next <= now) return std::nullopt;
+  if (state.in_flight > 0) return Pumped{Pumped::Kind::wait, std::min(next, now + kPaceLook)};
+  if (next - now <= kParkedFrom) return Pumped{Pumped::Kind::wait, next};
+  park_all(state, next - now);
+  return Pumped{Pumped::Kind::idle, {}};
+}
+
+Dispatch::InFlight Dispatch::in_flight_of(EndpointState& state, SteadyTime now) const {
+  const std::uint32_t has = state.in_flight;
+  if (!state.concurrency.admits(has) || has >= state.pace.at_once()) return InFlight::its_limit;
+  if (state.silent && silent_flights_left() == 0)
+    return has > 0 ? InFlight::its_limit : InFlight::silent_share;
+  // Flights grow scarce: those that are left are for endpoints that have few.
+  const std::size_t most = context_.config.in_flight_max;
+  const std::size_t used = flights_.size();
+  if (has == 0)
+    return used * 8 < most * 7 || answered_lately(state, now) ? InFlight::has_room : InFlight::scarce;
+  if (used * 4 >= most * 3) return InFlight::our_pace;
+  if (has < kAlwaysInFlight) return InFlight::has_room;
+  if (used * 2 >= most) return InFlight::our_pace;
+  return turns_.outpaced_by(state.concurrency.answer()) ? InFlight::our_pace : InFlight::has_room;
+}
+
+// The last eighth of the flights is for who has just answered: the fewer there are, the more lately. Those
+// who have only begun to hang are thousands, perhaps, and nothing else tells them apart.
+bool Dispatch::answered_lately(const EndpointState& state, SteadyTime now) const {
+  const std::size_t most = context_.config.in_flight_max;
+  const auto left = static_cast<double>(most - std::min(most, flights_.size()));
+  const auto since = static_cast<double>((now - state.answered_at).count());
+  return !state.silent &&
+         since * static_cast<double>(most) <= static_cast<double>(kAnsweredLately.count()) * left * 8;
+}
+
+// Half of all: who hangs holds a flight until its timeout, and there may be more of them than flights.
+std::size_t Dispatch::silent_flights_left() const {
+  const std::size_t share = std::max<std::size_t>(context_.config.in_flight_max / 2, 1);
+  return share - std::min(share, silent_flights_);
+}
+
+void Dispatch::set_silent(EndpointState& state, bool silent) {
+  if (state.silent == silent) return;
+  state.silent = silent;
+  if (silent) {
+    silent_flights_ += state.in_flight;
+    return;
+  }
+  silent_flights_ -= state.in_flight;
+  if (state.place != EndpointState::Place::flight) return;
+  state.place = EndpointState::Place::round;
+  round_.add(state);
 }
 
 bool Dispatch::prepare(EndpointState& state, const Endpoint& endpoint) {
@@ -276,6 +386,7 @@ bool Dispatch::prepare(EndpointState& state, const Endpoint& endpoint) {
 
   if (state.url.host != url->host || state.url.scheme != url->scheme || state.url.port != url->port)
     state.resolved_until = {};
+  if (state.url.host != url->host) state.pace = WindowPace();
   if (state.limits.rate_per_second != endpoint.def.limits.rate_per_second) {
     state.limiter = RateLimiter(endpoint.def.limits.rate_per_second);
   }
@@ -288,6 +399,7 @@ bool Dispatch::prepare(EndpointState& state, const Endpoint& endpoint) {
   state.sender =
       std::make_shared<const Sender>(Sender{endpoint.def.url, std::move(ids), state.retry.attempts_max()});
   state.limits = endpoint.def.limits;
+  state.concurrency.set_most(state.limits.concurrency);
   state.version = endpoint.version;
   state.prepared = true;
   return true;
@@ -375,6 +487,7 @@ void Dispatch::send(EndpointState& state, ActiveDelivery& delivery, SteadyTime n
   flight.made.body = out;
   flight.made.queue_ms = ms_between(delivery.queued_at, now);
   ++state.in_flight;
+  if (state.silent) ++silent_flights_;
   delivery.stage = ActiveDelivery::Stage::sending;
   context_.ports.transport.send(std::move(request), token);
 }
@@ -399,13 +512,13 @@ bool Dispatch::may_still_send(std::uint64_t token) {
 void Dispatch::on_outcome(std::uint64_t token, const Outcome& outcome) {
   Flight* const found = flights_.find(token);
   if (found == nullptr) return;
-  const Flight flight = std::move(*found);
+  Flight flight = std::move(*found);
   flights_.remove(token);
   EndpointState& state = *flight.endpoint;
   --state.in_flight;
+  if (state.silent) --silent_flights_;
   ++state.done_since;
   state.answered_at = context_.steady();
-  state.answer_ms += (outcome.phases.total - state.answer_ms) / 8;
   ActiveDelivery* delivery = flight.abandoned ? nullptr : active_.find(flight.serial);
   if (!delivery) {
     state.breaker.abandoned();
@@ -413,9 +526,22 @@ void Dispatch::on_outcome(std::uint64_t token, const Outcome& outcome) {
     state.breaker.abandoned();
     admit(*delivery);  // nothing was sent: again, as things are now
   } else {
+    learn(state, outcome, flight.made);
     settle_outcome(state, *delivery, outcome, flight.made);
   }
   list(state);
+}
+
+// What an outcome tells of how much the endpoint takes.
+void Dispatch::learn(EndpointState& state, const Outcome& outcome, AttemptMade& made) {
+  if (outcome.error == AttemptError::ambiguous) return;
+  set_silent(state, outcome.status == 0 && outcome.error == AttemptError::timeout);
+  state.concurrency.saw(outcome, state.in_flight, !turns_.saturated());
+  if (outcome.status == 0) return;
+  const RateLimit limit =
+      outcome.headers.empty() ? RateLimit{} : read_rate_limit(outcome.headers, context_.ports.clock.wall());
+  made.rate_limit_remaining = limit.remaining;
+  state.pace.heard(limit, outcome.status, state.in_flight, context_.steady());
 }
 
 void Dispatch::settle_outcome(EndpointState& state, ActiveDelivery& delivery, const Outcome& outcome,
@@ -452,6 +578,7 @@ void Dispatch::note_breaker(EndpointState& state, const Outcome& outcome, const 
   const bool open = state.breaker.state(now) != CircuitBreaker::State::closed;
   if (open == state.breaker_was_open) return;
   state.breaker_was_open = open;
+  if (!open) state.concurrency.warm();
   context_.ports.observer.breaker_changed(state.tenant, state.target.endpoint, open);
   if (open) park_all(state, std::max(state.breaker.reopens_at(now) - now, Millis(1)));
 }
@@ -588,10 +715,8 @@ void Dispatch::give_up_in_flight(Partition partition) {
 }
 
 SteadyTime Dispatch::next_wake(SteadyTime now) const {
-  if (!round_.empty()) return now;
-  SteadyTime next = now + std::chrono::hours(1);
-  for (const Waiting& waiting : waiting_) next = std::min(next, waiting.until);
-  return next;
+  if (!round_.empty() || (!silent_waiting_.empty() && silent_flights_left() > 0)) return now;
+  return waiting_.empty() ? now + std::chrono::hours(1) : waiting_.front().until;
 }
 
 }  // namespace postrider::flow

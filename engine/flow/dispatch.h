@@ -11,6 +11,7 @@
 #include "engine/core/turn_meter.h"
 #include "engine/flow/active.h"
 #include "engine/flow/endpoint_state.h"
+#include "engine/flow/fair_round.h"
 #include "engine/flow/ownership.h"
 #include "engine/flow/registry_view.h"
 #include "engine/flow/settle.h"
@@ -79,18 +80,29 @@ class Dispatch {
   };
 
   void list(EndpointState& state);
-  // Sends at most a few. `idle`: until something happens to the endpoint; `wait`: look again then.
+  void again_at(EndpointState& state, SteadyTime when);
+  void wake(SteadyTime now);
+  // `idle`: until something happens to the endpoint; `wait`: look again then; `share`: until those who are
+  // silent have a flight to spare.
   struct Pumped {
-    enum class Kind { more, idle, wait } kind = Kind::idle;
+    enum class Kind { more, idle, wait, share } kind = Kind::idle;
     SteadyTime until{};
   };
-  Pumped pump_endpoint(EndpointState& state, SteadyTime now);
+  std::size_t pump_next(SteadyTime now);
   Pumped pump_front(EndpointState& state, ActiveDelivery& delivery, SteadyTime now);
   ActiveDelivery* front(EndpointState& state);
   void pop_front(EndpointState& state);
-  const Endpoint* declared(EndpointState& state) const;  // nullptr: deleted
-  enum class InFlight { has_room, its_limit, our_pace };
-  InFlight in_flight_of(const EndpointState& state) const;
+  const Endpoint* declared(EndpointState& state);  // nullptr: deleted
+  void begin_as_told(EndpointState& state, const Endpoint& endpoint);
+  // Whether one more attempt may be under way; else what is in the way: its own limit, that we are slower
+  // than it, that few flights are left, or that the silent ones have their share of them.
+  enum class InFlight { has_room, its_limit, our_pace, scarce, silent_share };
+  InFlight in_flight_of(EndpointState& state, SteadyTime now) const;
+  bool answered_lately(const EndpointState& state, SteadyTime now) const;
+  std::size_t silent_flights_left() const;
+  void set_silent(EndpointState& state, bool silent);
+  std::optional<Pumped> held_by_pace(EndpointState& state, SteadyTime now);
+  void learn(EndpointState& state, const Outcome& outcome, AttemptMade& made);
   bool prepare(EndpointState& state, const Endpoint& endpoint);
   enum class Addresses { ready, pending, none };
   Addresses addresses(EndpointState& state, SteadyTime now);
@@ -115,7 +127,8 @@ class Dispatch {
   Settle& settle_;
   ActiveTable& active_;
   absl::flat_hash_map<Incarnation, std::unique_ptr<EndpointState>> states_;
-  std::deque<EndpointState*> round_;  // endpoints with queued deliveries, in turn
+  absl::flat_hash_map<TenantId, std::unique_ptr<TenantTurn>> tenants_;
+  FairRound round_;  // endpoints with queued deliveries, in turn
   Slab<Flight> flights_;
   absl::flat_hash_map<std::uint64_t, Incarnation> lookups_;
   TurnMeter turns_;
@@ -130,7 +143,9 @@ class Dispatch {
     SteadyTime until;
     EndpointState* state;
   };
-  std::vector<Waiting> waiting_;  // for a rate, a lease or a key
+  std::vector<Waiting> waiting_;               // for a rate, a lease or a key: a heap, the next one first
+  std::size_t silent_flights_ = 0;             // those of silent endpoints
+  std::deque<EndpointState*> silent_waiting_;  // for one of them to end; who no longer waits is skipped
 };
 
 }  // namespace postrider::flow

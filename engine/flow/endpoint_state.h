@@ -9,11 +9,14 @@
 
 #include "engine/core/address_policy.h"
 #include "engine/core/circuit_breaker.h"
+#include "engine/core/concurrency_limit.h"
 #include "engine/core/endpoint.h"
 #include "engine/core/health.h"
 #include "engine/core/outcome.h"
 #include "engine/core/rate_limiter.h"
 #include "engine/core/url.h"
+#include "engine/core/window_pace.h"
+#include "engine/flow/fair_round.h"
 #include "engine/flow/settle.h"
 #include "engine/ports/keys.h"
 #include "engine/ports/transport.h"
@@ -29,8 +32,14 @@ struct EndpointState {
 
   std::deque<std::uint64_t> queue;  // serials; the ones that are gone are skipped
   std::uint32_t in_flight = 0;
-  double answer_ms = 0;  // time of an attempt, smoothed
-  bool listed = false;   // stands in Dispatch's round
+  ConcurrencyLimit concurrency;
+  WindowPace pace;
+  // Its newest attempt had no answer in time, or the log says that it was failing when this process began.
+  bool silent = false;
+  // Where it waits for its turn, if at all: in Dispatch's round, for a time, or for a flight of a silent one.
+  enum class Place { none, round, time, flight } place = Place::none;
+  TenantTurn* tenant_turn = nullptr;  // Dispatch's; never null in its states
+  EndpointState* next_in_turn = nullptr;
   // Attempts that came back, smoothed: an endpoint that empties its queue within a second is waited for.
   double done_per_second = 0;
   std::uint32_t done_since = 0;

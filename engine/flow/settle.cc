@@ -259,11 +259,8 @@ void Settle::tell_attempt(const ActiveDelivery& delivery, const Outcome& outcome
   fact.body_digest = made.body ? made.body->digest : std::string();
   fact.registry_version = delivery.event->registry_version;
   fact.fan_out = delivery.event->fan_out;
-  std::optional<std::int64_t> remaining;
-  if (!outcome.headers.empty())
-    remaining = read_rate_limit(outcome.headers, context_.ports.clock.wall()).remaining;
   context_.ports.observer.attempt({fact, made.by->attempts_max,
-                                   extension(delivery.event->event, "traceparent"), remaining,
+                                   extension(delivery.event->event, "traceparent"), made.rate_limit_remaining,
                                    error_code(outcome), verdict.dead});
 }
 

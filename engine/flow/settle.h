@@ -29,6 +29,7 @@ struct AttemptMade {
   std::shared_ptr<const Sender> by;
   std::shared_ptr<const ActiveEvent::Body> body;  // null: nothing was sent
   std::int32_t queue_ms = 0;
+  std::optional<std::int64_t> rate_limit_remaining;  // as the answer tells it
 };
 
 // Writes down what became of a delivery, each fact acknowledged before the next is produced: the attempt;
