@@ -23,6 +23,7 @@ constexpr Millis kRateEvery{100};
 constexpr Millis kPaceEvery{10};
 constexpr Millis kAnswersLately{200};
 constexpr std::size_t kQueuedAhead = 1024;
+constexpr double kWorthAPause = 500;  // answers a second: for fewer nobody else's events wait
 
 Outcome failed_outcome(AttemptError error) {
   Outcome outcome;
@@ -104,7 +105,13 @@ void Dispatch::begin_as_told(EndpointState& state, const Endpoint& endpoint) {
 }
 
 Dispatch::Room Dispatch::room(const TenantId& tenant, const Target& target, SteadyTime now) {
-  return room_of(state(tenant, target), now);
+  EndpointState& at = state(tenant, target);
+  const Room room = room_of(at, now);
+  // A tenant may have as much in memory as is free, so that something is free for the next one.
+  const std::size_t most = context_.config.due_loaded_max + 2 * context_.config.window_max;
+  const bool has_its_share = at.tenant_turn->queued > most - std::min(most, active_.size());
+  return room.kind == Room::Kind::yes && has_its_share ? Room{Room::Kind::later, spread(kQueueFullWait)}
+                                                       : room;
 }
 
 Dispatch::Room Dispatch::room_of(EndpointState& at, SteadyTime now) {
@@ -140,6 +147,7 @@ void Dispatch::admit(ActiveDelivery& delivery) {
   delivery.queued_at = now;
   at.queue.push_back(delivery.serial);
   ++queued_;
+  ++at.tenant_turn->queued;
   if (at.queue.size() * 2 >= at.limits.queue_max) half_full_.insert(&at);
   list(at);
 }
@@ -162,9 +170,8 @@ void Dispatch::pump(SteadyTime now) {
 }
 
 void Dispatch::wake(SteadyTime now) {
-  const auto later = [](const Waiting& one, const Waiting& other) { return one.until > other.until; };
   while (!waiting_.empty() && waiting_.front().until <= now) {
-    std::pop_heap(waiting_.begin(), waiting_.end(), later);
+    std::pop_heap(waiting_.begin(), waiting_.end());
     EndpointState& state = *waiting_.back().state;
     waiting_.pop_back();
     state.place = EndpointState::Place::round;
@@ -182,8 +189,7 @@ void Dispatch::wake(SteadyTime now) {
 void Dispatch::again_at(EndpointState& state, SteadyTime when) {
   state.place = EndpointState::Place::time;
   waiting_.push_back({when, &state});
-  std::push_heap(waiting_.begin(), waiting_.end(),
-                 [](const Waiting& one, const Waiting& other) { return one.until > other.until; });
+  std::push_heap(waiting_.begin(), waiting_.end());
 }
 
 // One endpoint's turn: as much as its tenant has left. How many attempts it was, or one when it was none.
@@ -233,6 +239,7 @@ ActiveDelivery* Dispatch::front(EndpointState& state) {
 void Dispatch::pop_front(EndpointState& state) {
   state.queue.pop_front();
   --queued_;
+  --state.tenant_turn->queued;
 }
 
 Dispatch::Pumped Dispatch::pump_front(EndpointState& state, ActiveDelivery& delivery, SteadyTime now) {
@@ -519,6 +526,7 @@ void Dispatch::on_outcome(std::uint64_t token, const Outcome& outcome) {
   if (state.silent) --silent_flights_;
   ++state.done_since;
   state.answered_at = context_.steady();
+  learn(state, outcome, flight);
   ActiveDelivery* delivery = flight.abandoned ? nullptr : active_.find(flight.serial);
   if (!delivery) {
     state.breaker.abandoned();
@@ -526,22 +534,23 @@ void Dispatch::on_outcome(std::uint64_t token, const Outcome& outcome) {
     state.breaker.abandoned();
     admit(*delivery);  // nothing was sent: again, as things are now
   } else {
-    learn(state, outcome, flight.made);
     settle_outcome(state, *delivery, outcome, flight.made);
   }
   list(state);
 }
 
 // What an outcome tells of how much the endpoint takes.
-void Dispatch::learn(EndpointState& state, const Outcome& outcome, AttemptMade& made) {
+void Dispatch::learn(EndpointState& state, const Outcome& outcome, Flight& flight) {
   if (outcome.error == AttemptError::ambiguous) return;
   set_silent(state, outcome.status == 0 && outcome.error == AttemptError::timeout);
   state.concurrency.saw(outcome, state.in_flight, !turns_.saturated());
   if (outcome.status == 0) return;
   const RateLimit limit =
       outcome.headers.empty() ? RateLimit{} : read_rate_limit(outcome.headers, context_.ports.clock.wall());
-  made.rate_limit_remaining = limit.remaining;
-  state.pace.heard(limit, outcome.status, state.in_flight, context_.steady());
+  flight.made.rate_limit_remaining = limit.remaining;
+  // One that it moved away from meanwhile has no say.
+  if (flight.made.by->url == state.sender->url)
+    state.pace.heard(limit, outcome.status, state.in_flight, context_.steady());
 }
 
 void Dispatch::settle_outcome(EndpointState& state, ActiveDelivery& delivery, const Outcome& outcome,
@@ -666,7 +675,7 @@ bool Dispatch::a_queue_fills(SteadyTime now) {
       state->done_since = 0;
       state->counted_at = now;
     }
-    pause |= state->done_per_second >= static_cast<double>(state->queue.size());
+    pause |= state->done_per_second >= std::max(kWorthAPause, static_cast<double>(state->queue.size()));
     return false;
   });
   return pause;
@@ -712,6 +721,12 @@ void Dispatch::give_up_in_flight(Partition partition) {
     settle_.conclude(*delivery, outcome, decide(outcome, flight.endpoint->retry, situation), flight.made,
                      situation.now);
   });
+}
+
+std::uint64_t Dispatch::slowed(SteadyTime now) const {
+  return static_cast<std::uint64_t>(std::count_if(states_.begin(), states_.end(), [&](const auto& entry) {
+    return entry.second->concurrency.reduced() || entry.second->pace.next(now) > now;
+  }));
 }
 
 SteadyTime Dispatch::next_wake(SteadyTime now) const {

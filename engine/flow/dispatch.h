@@ -28,7 +28,8 @@ class Dispatch {
   // Into the queue, or parked without an attempt: endpoint stopped, breaker open or queue full (DESIGN §2
   // step 4).
   void admit(ActiveDelivery& delivery);
-  // Whether a due delivery of that endpoint would be admitted; else when to look again.
+  // Whether a due delivery of that endpoint would be admitted, for it has room and its tenant its share of
+  // the memory; else when to look again.
   struct Room {
     enum class Kind { yes, later, stopped, gone } kind = Kind::yes;
     Millis wait{0};
@@ -49,8 +50,8 @@ class Dispatch {
 
   // The drain is over: the partition's attempts under way count as ambiguous.
   void give_up_in_flight(Partition partition);
-  // New events had better wait: a queue is half full and empties within about a second, or enough is queued
-  // that waits for nothing but ourselves.
+  // New events had better wait: a queue is half full and empties, quickly, within about a second, or enough
+  // is queued that waits for nothing but ourselves.
   bool wants_pause(SteadyTime now);
   void stop_sending(bool stopped) { stopped_ = stopped; }
   // Parks what is queued (not in flight) of one event: pressure on the head of a window.
@@ -64,6 +65,8 @@ class Dispatch {
   std::size_t in_flight() const { return flights_.size(); }
   std::size_t in_flight(Partition partition) const;
   std::size_t queued() const { return queued_; }
+  std::size_t silent_in_flight() const { return silent_flights_; }
+  std::uint64_t slowed(SteadyTime now) const;  // endpoints that get less than they were declared with
   // Stopped by the registry, or by what we have seen ourselves and not yet read back.
   Stop stop_of(const Endpoint& endpoint, EndpointState& state) const;
   SteadyTime next_wake(SteadyTime now) const;
@@ -102,7 +105,7 @@ class Dispatch {
   std::size_t silent_flights_left() const;
   void set_silent(EndpointState& state, bool silent);
   std::optional<Pumped> held_by_pace(EndpointState& state, SteadyTime now);
-  void learn(EndpointState& state, const Outcome& outcome, AttemptMade& made);
+  void learn(EndpointState& state, const Outcome& outcome, Flight& flight);
   bool prepare(EndpointState& state, const Endpoint& endpoint);
   enum class Addresses { ready, pending, none };
   Addresses addresses(EndpointState& state, SteadyTime now);
@@ -142,6 +145,7 @@ class Dispatch {
   struct Waiting {
     SteadyTime until;
     EndpointState* state;
+    bool operator<(const Waiting& other) const { return until > other.until; }
   };
   std::vector<Waiting> waiting_;               // for a rate, a lease or a key: a heap, the next one first
   std::size_t silent_flights_ = 0;             // those of silent endpoints

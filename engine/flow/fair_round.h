@@ -1,4 +1,5 @@
 #pragma once
+#include <cstddef>
 #include <cstdint>
 
 namespace postrider::flow {
@@ -13,6 +14,7 @@ struct TenantTurn {
   std::int64_t credit =
       0;  // what it may spend before the next tenant has its turn; below 0: spent in advance
   bool listed = false;
+  std::size_t queued = 0;  // deliveries of its endpoints that wait in memory
 };
 
 // Whose turn it is to send: tenant after tenant, and within one endpoint after endpoint, so that ten thousand

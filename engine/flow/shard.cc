@@ -288,6 +288,8 @@ void Shard::tell(SteadyTime now) {
   }
   gauges.in_flight = dispatch_.in_flight();
   gauges.queued = dispatch_.queued();
+  gauges.silent_in_flight = dispatch_.silent_in_flight();
+  gauges.slowed = dispatch_.slowed(now);
   gauges.bytes = bytes();
   gauges.unacknowledged = appender_.unacknowledged();
   gauges.oldest_due_ms = context_.log_time.known() ? parking_.oldest_due_ms() : 0;

@@ -34,6 +34,9 @@ struct ShardGauges {
   std::int64_t oldest_due_ms = 0;  // how late the oldest due delivery is; 0: none is late
   std::uint64_t lag = 0;           // events not yet polled or not settled
   std::uint64_t breakers_open = 0, endpoints = 0, partitions = 0;
+  // Endpoints that get fewer attempts at once than they were declared with, or wait for their own rate limit;
+  // and attempts at those that did not answer in time last.
+  std::uint64_t slowed = 0, silent_in_flight = 0;
   bool view_broken = false;  // it cannot be written or read: a full disk, damage
   std::vector<RepeatIndexGauge>
       repeat_index;  // of the owned ones that run; empty: repeats are not looked for

@@ -124,6 +124,11 @@ ShardMetrics::ShardMetrics(Registry& r, int shard)
       lag_(of_shard(r, shard, "postrider_lag_events", "Events not yet polled or not settled.")),
       breakers_open_(
           of_shard(r, shard, "postrider_breakers_open", "Endpoints whose circuit breaker is open.")),
+      slowed_(of_shard(
+          r, shard, "postrider_endpoints_slowed",
+          "Endpoints with fewer attempts at once than declared, or waiting for their own rate limit.")),
+      silent_in_flight_(of_shard(r, shard, "postrider_silent_attempts",
+                                 "Attempts on the wire at endpoints that did not answer in time last.")),
       endpoints_(of_shard(r, shard, "postrider_endpoints", "Endpoints known.")),
       partitions_(of_shard(r, shard, "postrider_partitions", "Partitions owned.")),
       view_broken_(of_shard(r, shard, "postrider_view_broken",
@@ -148,6 +153,8 @@ void ShardMetrics::set(const ShardGauges& now, std::int64_t unix_ms) {
   oldest_due_.Set(static_cast<double>(now.oldest_due_ms) / 1000);
   set(lag_, now.lag);
   set(breakers_open_, now.breakers_open);
+  set(slowed_, now.slowed);
+  set(silent_in_flight_, now.silent_in_flight);
   set(endpoints_, now.endpoints);
   set(partitions_, now.partitions);
   set(view_broken_, now.view_broken ? 1 : 0);

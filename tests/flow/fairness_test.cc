@@ -238,6 +238,54 @@ TEST(Fairness, WhoAnswersAgainNeedNotWaitForAFlightOfWhoHangs) {
   EXPECT_TRUE(world.dead_letters().empty());
 }
 
+// Slow endpoints of one tenant whose deliveries fill what is loaded of the parked ones.
+TEST(Fairness, WhatComesBackDueOfOneTenantLeavesRoomForAnothers) {
+  World world;
+  Instance& one = world.begin();
+  one.config.due_loaded_max = 20;
+  one.config.window_max = 20;
+  one.restart();
+  ASSERT_TRUE(world.run_until([&] { return one.log->joined; }));
+  one.log->assign({0});
+  for (int i = 0; i < 5; ++i)
+    world.declare("slow" + std::to_string(i), [](EndpointSpec& spec) { spec.limits.rate_per_second = 0.05; });
+  world.declare("healthy", of_other);
+  world.transport.answer = [](const std::string& host, int n) {
+    return answered(host == "healthy.example" && n == 1 ? 500 : 200);
+  };
+  world.publish("first", "order.created", by_other);
+  for (int i = 0; i < 100; ++i) world.publish("e" + std::to_string(i));
+  ASSERT_TRUE(world.run_until([&] { return world.transport.at("healthy.example").size() == 1; }));
+  EXPECT_TRUE(
+      world.run_until([&] { return world.transport.at("healthy.example").size() == 2; }, seconds(10)));
+  EXPECT_GE(one.observer.last.queued, 15u);
+}
+
+// Its queue is never long, and always half full.
+TEST(Fairness, AShortQueueAtASlowEndpointKeepsNobodysEventsWaiting) {
+  World world;
+  world.begin();
+  world.declare("short", [](EndpointSpec& spec) {
+    spec.limits.queue_max = 2;
+    spec.limits.rate_per_second = 5;
+  });
+  world.declare("quick", of_other);
+  for (int i = 0; i < 100; ++i) {
+    world.publish("e" + std::to_string(i));
+    world.publish("o" + std::to_string(i), "order.created", by_other);
+  }
+  EXPECT_TRUE(world.run_until([&] { return world.transport.at("quick.example").size() == 100; }, seconds(1)));
+  for (int round = 0; round < 20; ++round) {
+    world.publish("f" + std::to_string(round));
+    world.publish("g" + std::to_string(round));
+    world.publish("p" + std::to_string(round), "order.created", by_other);
+    const std::size_t wanted = 101 + static_cast<std::size_t>(round);
+    EXPECT_TRUE(
+        world.run_until([&] { return world.transport.at("quick.example").size() == wanted; }, Millis(100)))
+        << round;
+  }
+}
+
 // --- how many at once
 
 // Arrivals at that host by the moment they came, from `from` on.

@@ -91,6 +91,7 @@ class Oracle {
   bool is_refused() const { return !refused_.empty(); }
   void on_arrival(const Arrival& arrival);
   void on_in_flight(const Process& process, const std::string& host, int count);
+  void on_hasty(const Process& process, const std::string& host, std::int64_t early_ms);
   // What a process says of its indexes of first positions: whoever says that one is whole delivers no repeat.
   void on_repeat_index(const Process& process, const std::vector<RepeatIndexGauge>& index);
   // All faults are healed: nothing may be owed. nullopt: it is so; else what is.

@@ -28,6 +28,11 @@ void Oracle::on_in_flight(const Process&, const std::string& host, int count) {
   }
 }
 
+void Oracle::on_hasty(const Process& process, const std::string& host, std::int64_t early_ms) {
+  broken("process " + std::to_string(process.number) + " sends to " + host + " " + std::to_string(early_ms) +
+         " ms before it was asked to");
+}
+
 void Oracle::judge_time(const Arrival& arrival, std::int64_t seconds) const {
   const std::int64_t off = arrival.sender_wall_ms / 1000 - seconds;
   // Stopped between signing and sending, it goes on while its lease holds.

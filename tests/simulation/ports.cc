@@ -131,6 +131,22 @@ std::string Arrival::header(std::string_view name) const {
   return value ? *value : std::string();
 }
 
+// As customers spell it: a refusal with Retry-After, or that nothing is left until the reset, refused or not.
+void Hosts::limit(Answer& answer) {
+  Headers& headers = answer.outcome.headers;
+  if (answer.outcome.status == 429 && draw_.chance(0.7)) {
+    const std::int64_t seconds = draw_.between(1, 8);
+    headers.push_back({"Retry-After", std::to_string(seconds)});
+    answer.quiet_ms = seconds * 1000;
+  } else if (answer.outcome.status == 429 || draw_.chance(0.3)) {
+    const std::int64_t seconds = draw_.between(1, 25);
+    headers.push_back({"X-RateLimit-Limit", "20"});
+    headers.push_back({"X-RateLimit-Remaining", "0"});
+    headers.push_back({"X-RateLimit-Reset", std::to_string(seconds)});
+    answer.quiet_ms = seconds * 1000;
+  }
+}
+
 Hosts::Answer Hosts::arrive(Arrival arrival) {
   const Receiver receiver = receivers[arrival.host];
   Answer answer;
@@ -160,8 +176,7 @@ Hosts::Answer Hosts::arrive(Arrival arrival) {
       break;
     case Mood::limits:
       outcome.status = draw_.chance(0.3) ? 200 : 429;
-      if (outcome.status == 429)
-        outcome.headers.push_back({"Retry-After", std::to_string(draw_.between(1, 8))});
+      limit(answer);
       break;
     case Mood::gone:
       outcome.status = draw_.chance(0.05) ? 410 : 404;
@@ -181,6 +196,7 @@ Hosts::Answer Hosts::arrive(Arrival arrival) {
     outcome.status = 0;  // it took it, and the connection broke before its answer came
     outcome.error = AttemptError::reset;
     arrival.answered_2xx = false;
+    answer.quiet_ms = 0;
   } else {
     arrival.answered_2xx = outcome.status == 200;
   }
@@ -191,6 +207,8 @@ Hosts::Answer Hosts::arrive(Arrival arrival) {
 void SimTransport::send(HttpRequest request, std::uint64_t token) {
   const std::string& host = request.to->url.host;
   hosts_.on_in_flight(process_, host, ++in_flight_[host]);
+  if (const std::int64_t early = quiet_until_[host] - hosts_.time().now; early > 0)
+    hosts_.on_hasty(process_, host, early);
   Draw& draw = hosts_.draw();
   const std::int64_t wait = draw.chance(0.97) ? draw.between(0, 2) : draw.between(0, hosts_.connect_ms_max);
   dialling_.push_back({std::move(request), token, hosts_.time().now + wait});
@@ -200,9 +218,9 @@ void SimTransport::cancel_all() {
   const std::int64_t now = hosts_.time().now;
   Outcome cut;
   cut.error = AttemptError::ambiguous;
-  for (Dialling& one : dialling_) waiting_.push_back({one.token, now, cut, one.request.to->url.host});
+  for (Dialling& one : dialling_) waiting_.push_back({one.token, now, cut, one.request.to->url.host, 0});
   dialling_.clear();
-  for (Waiting& one : waiting_) one.at = now, one.outcome = cut;
+  for (Waiting& one : waiting_) one.at = now, one.outcome = cut, one.quiet_ms = 0;
 }
 
 void SimTransport::dial(TransportListener& listener) {
@@ -219,7 +237,7 @@ void SimTransport::dial(TransportListener& listener) {
     if (!listener.may_still_send(one.token)) {
       Outcome withheld;
       withheld.error = AttemptError::ambiguous;
-      waiting_.push_back({one.token, now, withheld, host});
+      waiting_.push_back({one.token, now, withheld, host, 0});
       continue;
     }
     Arrival arrival;
@@ -229,7 +247,7 @@ void SimTransport::dial(TransportListener& listener) {
     arrival.at = now;
     arrival.sender_wall_ms = to_ms(clock_.wall());
     Hosts::Answer answer = hosts_.arrive(std::move(arrival));
-    waiting_.push_back({one.token, answer.at, std::move(answer.outcome), host});
+    waiting_.push_back({one.token, answer.at, std::move(answer.outcome), host, answer.quiet_ms});
   }
 }
 
@@ -248,6 +266,7 @@ std::size_t SimTransport::poll(TransportListener& listener) {
   }
   for (Waiting& one : done) {
     --in_flight_[one.host];
+    if (one.quiet_ms > 0) quiet_until_[one.host] = now + one.quiet_ms;
     listener.on_outcome(one.token, std::move(one.outcome));
   }
   return done.size();

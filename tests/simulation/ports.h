@@ -94,17 +94,22 @@ class Hosts {
   // Judges what one process has in flight at one host.
   std::function<void(const Process&, const std::string&, int)> on_in_flight = [](const Process&,
                                                                                  const std::string&, int) {};
+  // A process sends to a host that told it to wait, so many ms too soon.
+  std::function<void(const Process&, const std::string&, std::int64_t)> on_hasty =
+      [](const Process&, const std::string&, std::int64_t) {};
   std::int64_t connect_ms_max = 2500;
 
   struct Answer {
     std::int64_t at = 0;
     Outcome outcome;
+    std::int64_t quiet_ms = 0;  // from when it is heard, nothing more is to come; 0: it says nothing of it
   };
   Answer arrive(Arrival arrival);
   Timeline& time() { return time_; }
   Draw& draw() { return draw_; }
 
  private:
+  void limit(Answer& answer);
   Timeline& time_;
   Draw& draw_;
 };
@@ -132,6 +137,7 @@ class SimTransport final : public Transport {
     std::int64_t at;
     Outcome outcome;
     std::string host;
+    std::int64_t quiet_ms = 0;
   };
   void dial(TransportListener& listener);
 
@@ -141,6 +147,7 @@ class SimTransport final : public Transport {
   std::vector<Dialling> dialling_;
   std::vector<Waiting> waiting_;
   std::map<std::string, int> in_flight_;
+  std::map<std::string, std::int64_t> quiet_until_;  // as the host told us
 };
 
 class SimResolver final : public Resolver {

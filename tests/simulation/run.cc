@@ -48,6 +48,9 @@ Run::Run(const Scenario& scenario, bool traced)
   hosts_.on_in_flight = [this](const Process& process, const std::string& host, int count) {
     oracle_.on_in_flight(process, host, count);
   };
+  hosts_.on_hasty = [this](const Process& process, const std::string& host, std::int64_t early_ms) {
+    oracle_.on_hasty(process, host, early_ms);
+  };
   types_ = {"order.created", "order.paid.late", "user.deleted"};
   IdentityFact identity;
   identity.identity = kIdentity;
