@@ -1,9 +1,12 @@
 // The least that signed deliveries can cost over libcurl: what the engine is compared with. One thread, one
-// epoll, one multi; every easy handle belongs to one address for ever, with its URL, its options and its
-// header list set once; a delivery changes only bytes in place (id, time, signature) and keeps its socket's
-// registration. The HMAC is keyed beforehand. It knows no log, no retry, no guard; it counts 2xx.
+// epoll, one multi (or, over many hosts, several: libcurl's cost grows with the hosts of a multi); every easy
+// handle belongs to one address for ever, with its URL, its options and its header list set once; a delivery
+// changes only bytes in place (id, time, signature) and keeps its socket's registration. The HMAC is keyed
+// beforehand. It knows no log, no retry, no guard; it counts 2xx.
 //
-//   bench_bare_loop --count N [--warm-up N] [--concurrency N] [--ca FILE] URL…
+//   bench_bare_loop --count N [--warm-up N] [--concurrency N] [--in-flight N] [--urls-per-multi N]
+//                   [--ca FILE] URL…
+//   → {"warm":4000}, then waits for a line on stdin or its end: who measures the receiver looks at it now
 //   → {"deliveries":80000,"seconds":2.1,"cpu_seconds":1.4,"failed":0}
 #include <curl/curl.h>
 #include <openssl/core_names.h>
@@ -60,8 +63,17 @@ class Mac {
   EVP_MAC_CTX* context_ = nullptr;
 };
 
+// A multi of its own on the common epoll.
+struct Lane {
+  Loop* loop = nullptr;
+  CURLM* multi = curl_multi_init();
+  std::chrono::steady_clock::time_point deadline;
+  bool has_deadline = false;
+};
+
 struct Slot {
   Loop* loop = nullptr;
+  Lane* lane = nullptr;
   CURL* easy = nullptr;
   Mac* mac = nullptr;
   std::string id{kIdHeader}, time{kTimeHeader}, signature{kSignatureHeader};
@@ -70,11 +82,11 @@ struct Slot {
 };
 
 struct Loop {
-  CURLM* multi = curl_multi_init();
   int epoll = epoll_create1(EPOLL_CLOEXEC);
-  std::vector<std::uint32_t> registered, wanted;
-  std::chrono::steady_clock::time_point deadline;
-  bool has_deadline = false;
+  std::deque<Lane> lanes;
+  std::vector<std::uint32_t> registered, wanted;  // by socket
+  std::vector<Lane*> lane_of;                     // by socket
+  std::deque<Slot*> idle;                         // the one that has rested longest comes next
 
   std::string body = "{\"padding\":\"" + std::string(kBodyBytes - 14, 'x') + "\"}";
   std::uint64_t started = 0, wanted_in_all = 0, delivered = 0, failed = 0;
@@ -82,12 +94,15 @@ struct Loop {
 };
 
 int on_socket(CURL*, curl_socket_t socket, int what, void* self, void*) {
-  auto& loop = *static_cast<Loop*>(self);
+  auto& lane = *static_cast<Lane*>(self);
+  Loop& loop = *lane.loop;
   const auto index = static_cast<std::size_t>(socket);
   if (index >= loop.wanted.size()) {
     loop.wanted.resize(index + 64);
     loop.registered.resize(index + 64);
+    loop.lane_of.resize(index + 64);
   }
+  loop.lane_of[index] = &lane;
   // A connection at rest stays registered: it is used again at once.
   loop.wanted[index] = what == CURL_POLL_REMOVE
                            ? 0u
@@ -110,9 +125,9 @@ int on_close(void* self, curl_socket_t socket) {
 }
 
 int on_timer(CURLM*, long milliseconds, void* self) {
-  auto& loop = *static_cast<Loop*>(self);
-  loop.has_deadline = milliseconds >= 0;
-  loop.deadline = std::chrono::steady_clock::now() + std::chrono::milliseconds(std::max(0l, milliseconds));
+  auto& lane = *static_cast<Lane*>(self);
+  lane.has_deadline = milliseconds >= 0;
+  lane.deadline = std::chrono::steady_clock::now() + std::chrono::milliseconds(std::max(0l, milliseconds));
   return 0;
 }
 
@@ -125,8 +140,9 @@ void add_header(Slot& slot, std::string& text) {
   if (slot.list.size() > 1) slot.list[slot.list.size() - 2].next = &slot.list.back();
 }
 
-void prepare(Slot& slot, Loop& loop, const std::string& url, const std::string& ca, Mac& mac) {
+void prepare(Slot& slot, Loop& loop, Lane& lane, const std::string& url, const std::string& ca, Mac& mac) {
   slot.loop = &loop;
+  slot.lane = &lane;
   slot.mac = &mac;
   slot.easy = curl_easy_init();
   slot.rest = {"Content-Type: application/json",
@@ -172,67 +188,84 @@ void stamp(Slot& slot) {
                   code.data(), 32);
 }
 
-void start(Slot& slot) {
-  Loop& loop = *slot.loop;
-  if (loop.started == loop.wanted_in_all) return;
+void start_next(Loop& loop) {
+  if (loop.started == loop.wanted_in_all || loop.idle.empty()) return;
+  Slot& slot = *loop.idle.front();
+  loop.idle.pop_front();
   ++loop.started;
   stamp(slot);
-  curl_multi_add_handle(loop.multi, slot.easy);
+  curl_multi_add_handle(slot.lane->multi, slot.easy);
 }
 
-void collect(Loop& loop) {
+void collect(Lane& lane) {
+  Loop& loop = *lane.loop;
   int left = 0;
-  while (const CURLMsg* message = curl_multi_info_read(loop.multi, &left)) {
+  while (const CURLMsg* message = curl_multi_info_read(lane.multi, &left)) {
     CURL* easy = message->easy_handle;
     const CURLcode result = message->data.result;
     long status = 0;
     Slot* slot = nullptr;
     curl_easy_getinfo(easy, CURLINFO_RESPONSE_CODE, &status);
     curl_easy_getinfo(easy, CURLINFO_PRIVATE, &slot);
-    curl_multi_remove_handle(loop.multi, easy);
+    curl_multi_remove_handle(lane.multi, easy);
     ++(result == CURLE_OK && status / 100 == 2 ? loop.delivered : loop.failed);
-    start(*slot);
+    loop.idle.push_back(slot);
+    start_next(loop);
+  }
+}
+
+int wait_ms(const Loop& loop) {
+  const auto now = std::chrono::steady_clock::now();
+  std::int64_t wait = 1000;
+  for (const Lane& lane : loop.lanes) {
+    if (!lane.has_deadline) continue;
+    const auto left = std::chrono::duration_cast<std::chrono::milliseconds>(lane.deadline - now).count();
+    wait = std::clamp<std::int64_t>(left, 0, wait);
+  }
+  return static_cast<int>(wait);
+}
+
+void serve(Loop& loop, const epoll_event& event) {
+  const auto index = static_cast<std::size_t>(event.data.fd);
+  if (loop.wanted[index] == 0) {
+    epoll_ctl(loop.epoll, EPOLL_CTL_DEL, event.data.fd, nullptr);
+    loop.registered[index] = 0;
+    return;
+  }
+  int running = 0;
+  const int bits = ((event.events & (EPOLLIN | EPOLLERR | EPOLLHUP)) != 0 ? CURL_CSELECT_IN : 0) |
+                   ((event.events & EPOLLOUT) != 0 ? CURL_CSELECT_OUT : 0);
+  curl_multi_socket_action(loop.lane_of[index]->multi, event.data.fd, bits, &running);
+}
+
+void run_timers(Loop& loop) {
+  const auto now = std::chrono::steady_clock::now();
+  int running = 0;
+  for (Lane& lane : loop.lanes) {
+    if (!lane.has_deadline || lane.deadline > now) continue;
+    lane.has_deadline = false;
+    curl_multi_socket_action(lane.multi, CURL_SOCKET_TIMEOUT, 0, &running);
+    collect(lane);
   }
 }
 
 void run(Loop& loop) {
   std::array<epoll_event, 256> events{};
-  int running = 0;
   while (loop.delivered + loop.failed < loop.wanted_in_all) {
-    const auto now = std::chrono::steady_clock::now();
-    int wait = 1000;
-    if (loop.has_deadline) {
-      wait = static_cast<int>(std::max<std::int64_t>(
-          0, std::chrono::duration_cast<std::chrono::milliseconds>(loop.deadline - now).count()));
-    }
-    const int count = epoll_wait(loop.epoll, events.data(), static_cast<int>(events.size()), wait);
+    const int count = epoll_wait(loop.epoll, events.data(), static_cast<int>(events.size()), wait_ms(loop));
     loop.now_seconds =
         std::chrono::duration_cast<std::chrono::seconds>(std::chrono::system_clock::now().time_since_epoch())
             .count();
-    for (int i = 0; i < count; ++i) {
-      const auto& event = events[static_cast<std::size_t>(i)];
-      if (loop.wanted[static_cast<std::size_t>(event.data.fd)] == 0) {
-        epoll_ctl(loop.epoll, EPOLL_CTL_DEL, event.data.fd, nullptr);
-        loop.registered[static_cast<std::size_t>(event.data.fd)] = 0;
-        continue;
-      }
-      const int bits = ((event.events & (EPOLLIN | EPOLLERR | EPOLLHUP)) != 0 ? CURL_CSELECT_IN : 0) |
-                       ((event.events & EPOLLOUT) != 0 ? CURL_CSELECT_OUT : 0);
-      curl_multi_socket_action(loop.multi, event.data.fd, bits, &running);
-    }
-    collect(loop);
-    if (loop.has_deadline && loop.deadline <= std::chrono::steady_clock::now()) {
-      loop.has_deadline = false;
-      curl_multi_socket_action(loop.multi, CURL_SOCKET_TIMEOUT, 0, &running);
-      collect(loop);
-    }
+    for (int i = 0; i < count; ++i) serve(loop, events[static_cast<std::size_t>(i)]);
+    for (Lane& lane : loop.lanes) collect(lane);
+    run_timers(loop);
   }
 }
 
-void deliver(Loop& loop, std::deque<Slot>& slots, std::uint64_t count) {
+void deliver(Loop& loop, std::uint64_t count, std::size_t in_flight) {
   loop.started = loop.delivered = loop.failed = 0;
   loop.wanted_in_all = count;
-  for (Slot& slot : slots) start(slot);
+  for (std::size_t i = 0; i < in_flight; ++i) start_next(loop);
   run(loop);
 }
 
@@ -251,6 +284,8 @@ int main(int count, char** words) {
   std::uint64_t deliveries = 10'000;
   std::uint64_t warm_up = 0;
   std::size_t concurrency = 4;
+  std::size_t in_flight = 0;
+  std::size_t urls_per_multi = 0;
   std::string ca;
   std::vector<std::string> urls;
   CLI::App app("The least that signed deliveries can cost over libcurl.");
@@ -258,6 +293,9 @@ int main(int count, char** words) {
   app.add_option("--warm-up", warm_up);
   app.add_option("--concurrency", concurrency, "deliveries on their way at once, per URL")
       ->check(CLI::PositiveNumber);
+  app.add_option("--in-flight", in_flight,
+                 "deliveries on their way in all; 0: as many as --concurrency lets");
+  app.add_option("--urls-per-multi", urls_per_multi, "0: one multi for all");
   app.add_option("--ca", ca);
   app.add_option("urls", urls)->required();
   CLI11_PARSE(app, count, words);
@@ -268,24 +306,36 @@ int main(int count, char** words) {
   setrlimit(RLIMIT_NOFILE, &files);
   curl_global_init(CURL_GLOBAL_DEFAULT);
   Loop loop;
-  curl_multi_setopt(loop.multi, CURLMOPT_SOCKETFUNCTION, &on_socket);
-  curl_multi_setopt(loop.multi, CURLMOPT_SOCKETDATA, &loop);
-  curl_multi_setopt(loop.multi, CURLMOPT_TIMERFUNCTION, &on_timer);
-  curl_multi_setopt(loop.multi, CURLMOPT_TIMERDATA, &loop);
-  curl_multi_setopt(loop.multi, CURLMOPT_MAXCONNECTS, static_cast<long>(urls.size() * concurrency * 2));
+  if (urls_per_multi == 0) urls_per_multi = urls.size();
+  if (in_flight == 0) in_flight = urls.size() * concurrency;
+  for (std::size_t first = 0; first < urls.size(); first += urls_per_multi) {
+    Lane& lane = loop.lanes.emplace_back();
+    lane.loop = &loop;
+    curl_multi_setopt(lane.multi, CURLMOPT_SOCKETFUNCTION, &on_socket);
+    curl_multi_setopt(lane.multi, CURLMOPT_SOCKETDATA, &lane);
+    curl_multi_setopt(lane.multi, CURLMOPT_TIMERFUNCTION, &on_timer);
+    curl_multi_setopt(lane.multi, CURLMOPT_TIMERDATA, &lane);
+    curl_multi_setopt(lane.multi, CURLMOPT_MAXCONNECTS, static_cast<long>(urls_per_multi * concurrency * 2));
+  }
   std::deque<Mac> macs;
   std::deque<Slot> slots;
   for (const std::string& url : urls) macs.emplace_back("key of " + url + std::string(16, 'k'));
   for (std::size_t i = 0; i < urls.size() * concurrency; ++i) {
-    prepare(slots.emplace_back(), loop, urls[i % urls.size()], ca, macs[i % urls.size()]);
+    const std::size_t url = i % urls.size();
+    Slot& slot = slots.emplace_back();
+    prepare(slot, loop, loop.lanes[url / urls_per_multi], urls[url], ca, macs[url]);
+    loop.idle.push_back(&slot);
   }
   loop.now_seconds =
       std::chrono::duration_cast<std::chrono::seconds>(std::chrono::system_clock::now().time_since_epoch())
           .count();
-  deliver(loop, slots, warm_up);
+  deliver(loop, warm_up, in_flight);
+  std::printf("{\"warm\":%llu}\n", static_cast<unsigned long long>(loop.delivered));
+  std::fflush(stdout);
+  for (int read = 0; read != '\n' && read != EOF;) read = std::getchar();
   const auto begin = std::chrono::steady_clock::now();
   const double cpu = cpu_seconds();
-  deliver(loop, slots, deliveries);
+  deliver(loop, deliveries, in_flight);
   const double seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count();
   std::printf("{\"deliveries\":%llu,\"seconds\":%.3f,\"cpu_seconds\":%.3f,\"failed\":%llu}\n",
               static_cast<unsigned long long>(loop.delivered), seconds, cpu_seconds() - cpu,

@@ -2,11 +2,11 @@
 // the publisher library.
 //
 //   bench_load --to kafka://…|http://… --environment E --count N [--tenants N] [--prefix P] [--bytes N]
-//   [--rate N]
-//   [--token-file F] → {"published":1000,"seconds":0.31}
+//   [--rate N] [--token-file F] → {"published":1000,"seconds":0.31}
 //
-// Event i goes to tenant <prefix><i % tenants>. Its attribute `sentat` is the wall clock in microseconds,
-// before it is handed to the library.
+// Event i goes to tenant <prefix><i % tenants>. Its attribute `sentat` is a wall clock in microseconds: of
+// the moment before it is handed to the library; at a steady rate, of the moment at which it was to be, so
+// that a log that keeps its producer waiting is not spared.
 #include <CLI/CLI.hpp>
 #include <atomic>
 #include <chrono>
@@ -28,7 +28,10 @@ struct Load {
   unsigned count = 1000, tenants = 1, bytes = 1024, rate = 0;
 };
 
-Event event_of(const Load& load, unsigned number, const std::string& run, const std::string& data) {
+using WallClock = std::chrono::system_clock;
+
+Event event_of(const Load& load, unsigned number, const std::string& run, const std::string& data,
+               WallClock::time_point sent) {
   Event event;
   event.id = run + "-" + std::to_string(number);
   event.source = "/benchmark";
@@ -36,9 +39,8 @@ Event event_of(const Load& load, unsigned number, const std::string& run, const 
   event.tenant = postrider::TenantId(load.prefix + std::to_string(number % load.tenants));
   event.datacontenttype = "application/json";
   event.data = data;
-  const auto now = std::chrono::duration_cast<std::chrono::microseconds>(
-      std::chrono::system_clock::now().time_since_epoch());
-  event.extensions.emplace_back("sentat", std::to_string(now.count()));
+  const auto at = std::chrono::duration_cast<std::chrono::microseconds>(sent.time_since_epoch());
+  event.extensions.emplace_back("sentat", std::to_string(at.count()));
   return event;
 }
 
@@ -64,10 +66,15 @@ int run(const Load& load) {
   std::atomic<unsigned> published{0};
   std::atomic<bool> failed{false};
   const auto begin = Clock::now();
+  const auto wall_begin = WallClock::now();
   for (unsigned i = 0; i < load.count; ++i) {
-    if (load.rate != 0)
-      std::this_thread::sleep_until(begin + std::chrono::microseconds(1'000'000ull * i / load.rate));
-    (*publisher)->publish(event_of(load, i, run, data), [&](auto answer) {
+    auto sent = WallClock::now();
+    if (load.rate != 0) {
+      const auto after = std::chrono::microseconds(1'000'000ull * i / load.rate);
+      std::this_thread::sleep_until(begin + after);
+      sent = wall_begin + after;
+    }
+    (*publisher)->publish(event_of(load, i, run, data, sent), [&](auto answer) {
       if (answer)
         ++published;
       else if (!failed.exchange(true))
