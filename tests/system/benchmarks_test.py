@@ -30,6 +30,9 @@ ROWS = (
     ("http", "embedded, fan-out 8: R"),
     ("tls", "one new connection, chain verified"),
     ("hosts", "256 hosts of our own at 64"),
+    ("micro", "routing an event, 1,000 endpoints"),
+    ("micro", "the next due delivery, 1,000 parked"),
+    ("micro", "a delivery through a shard over fakes, 1,000 endpoints waiting"),
 )
 
 if __name__ == "__main__":
