@@ -51,6 +51,18 @@ std::string first_line(const std::string& file) {
   return line;
 }
 
+void warm_up(postrider::producers::Publisher& publisher, const Load& load, const std::string& run) {
+  Event event;
+  event.id = run + "-warm-up";
+  event.source = "/benchmark";
+  event.type = "order.created";
+  event.tenant = postrider::TenantId(load.prefix + "-warm-up");
+  event.datacontenttype = "application/json";
+  event.data = "{}";
+  publisher.publish(event, [](const auto&) {});
+  publisher.flush(std::chrono::minutes(2));
+}
+
 int run(const Load& load) {
   PublisherOptions options;
   options.to = load.to;
@@ -63,6 +75,7 @@ int run(const Load& load) {
   }
   const std::string run = postrider::producers::random_event_id();
   const std::string data = "{\"padding\":\"" + std::string(load.bytes - 14, 'x') + "\"}";
+  if (load.rate != 0) warm_up(**publisher, load, run);
   std::atomic<unsigned> published{0};
   std::atomic<bool> failed{false};
   const auto begin = Clock::now();
