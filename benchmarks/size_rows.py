@@ -9,7 +9,7 @@ from figures import Goal
 
 def idle(bench):
     """An empty daemon on the embedded log: CPU and memory at rest, and its start on an empty view."""
-    figures, seconds = bench.figures, bench.size(2, 30)
+    figures, seconds = bench.figures, bench.size(1, 30)
     with bench.fresh("embedded") as engine:
         engine.declare(("idle", ["http://127.0.0.1:9/hook"], 1))
         for _ in range(bench.rounds):

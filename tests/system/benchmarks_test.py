@@ -30,9 +30,19 @@ ROWS = (
     ("http", "embedded, fan-out 8: R"),
     ("tls", "one new connection, chain verified"),
     ("hosts", "256 hosts of our own at 64"),
+    ("latency", "Kafka, 200 a second: p99 of the relay's"),
+    ("latency", "embedded, 1,000 a second: p99"),
+    ("idle", "start to readiness, embedded, empty view"),
+    ("idle", "idle: of a core"),
+    ("registered", "each of 1,000 registered endpoints, resident"),
+    ("fan-out", "1 event to 200 endpoints: growth of memory, 256 KiB"),
     ("micro", "routing an event, 1,000 endpoints"),
     ("micro", "the next due delivery, 1,000 parked"),
     ("micro", "a delivery through a shard over fakes, 1,000 endpoints waiting"),
+    ("fairness", "a tenant floods: with, of without"),
+    ("fairness", "an endpoint is late: with, of without"),
+    ("hanging", "a tenth hanging: p99 with"),
+    ("hanging", "100 hanging: p99 with"),
 )
 
 if __name__ == "__main__":
