@@ -49,6 +49,8 @@ def micro(bench):
     registered = found["router"]
     figures.add(f"an endpoint in the registry, of {max(registered):,}", registered[max(registered)][1]["bytes_each"], "bytes")
     due = found["due_lookup"]
+    for size, (micros, _) in due.items():
+        figures.point("parked", "the next due delivery", size, micros)
     few = min(10_000, max(due))
     figures.add(f"the next due delivery: {max(due):,} parked of {few:,}", due[max(due)][0] / due[few][0], "",
                 Goal(most=1.2) if max(due) == 10_000_000 else None)
