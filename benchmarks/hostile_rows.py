@@ -88,7 +88,7 @@ def beside_hanging(bench, engine, sink, rate, seconds, prefix, count, their_rate
         if hostile:
             assert hostile.wait() == 0
         wanted = rate * seconds
-        parts.kit.until(lambda: engine.delivered(engine.metrics()) >= before + wanted, 120, "the healthy endpoints' events")
+        parts.kit.until(lambda: engine.delivered(engine.metrics()) >= before + wanted, 600, "the healthy endpoints' events")
         arrived = sink.report()
         assert arrived["requests"] == wanted, (arrived, wanted)
         for part in ("p50", "p99"):
@@ -96,7 +96,7 @@ def beside_hanging(bench, engine, sink, rate, seconds, prefix, count, their_rate
         if bench.form == "quick":
             continue
         # What hangs is over before the next run begins.
-        parts.kit.until(lambda: engine.metric("in_flight_attempts") + engine.metric("queued_deliveries") == 0, 120, "rest")
+        parts.kit.until(lambda: engine.metric("in_flight_attempts") + engine.metric("queued_deliveries") == 0, 600, "rest")
 
 
 def allow(figures, name):

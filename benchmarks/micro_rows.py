@@ -43,9 +43,9 @@ def micro(bench):
         for size in sorted({usual, max(sizes)}):
             goal = Goal(most=20) if name == "router" and size == 1_000_000 else None
             figures.add(f"{WHAT[name]}, {size:,} {OF[name]}", sizes[size][0], "µs", goal)
-        figures.point("steps", "at the usual size", name, sizes[usual][0])
+        figures.point("steps", "at the usual size", name.replace("_", " "), sizes[usual][0])
         for size, (micros, _) in sizes.items():
-            figures.point("growth", name, size, micros)
+            figures.point("growth", f"{name.replace('_', ' ')}, by {OF[name].split()[0]}", size, micros)
     registered = found["router"]
     figures.add(f"an endpoint in the registry, of {max(registered):,}", registered[max(registered)][1]["bytes_each"], "bytes")
     due = found["due_lookup"]

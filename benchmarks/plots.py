@@ -1,6 +1,7 @@
 """Plots as plain SVG: lines over a numeric axis, or bars. No library: what a line is, a reader of the file sees."""
 import html
 import math
+import textwrap
 
 WIDTH, HEIGHT = 760, 420
 LEFT, RIGHT, TOP, BOTTOM = 70, 190, 48, 56
@@ -8,12 +9,12 @@ COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#0
 
 
 class Axis:
-    """From values to pixels, logarithmic where the values span more than two decades."""
+    """From values to pixels, logarithmic where the values span much."""
 
-    def __init__(self, values, begin, end, from_zero=False):
+    def __init__(self, values, begin, end, from_zero=False, much=50):
         self.begin, self.end = begin, end
         low, high = min(values), max(values)
-        self.log = low > 0 and high / low > 100
+        self.log = low > 0 and high / low > much
         if not self.log:
             low = min(low, 0) if from_zero else low
             high = high if high > low else low + 1
@@ -90,7 +91,9 @@ def lines(title, x_name, y_name, series):
 def bars(title, y_name, series):
     """series: name → [(label, y), …]; a group of bars a label."""
     labels = list(dict.fromkeys(label for points in series.values() for label, _ in points))
-    y_axis = Axis([0, *(y for points in series.values() for _, y in points)], HEIGHT - BOTTOM, TOP)
+    values = [y for points in series.values() for _, y in points]
+    spans_much = min(values) > 0 and max(values) / min(values) > 200
+    y_axis = Axis([min(values) / 2 if spans_much else 0, *values], HEIGHT - BOTTOM, TOP, much=200)
     room = (WIDTH - RIGHT - LEFT) / len(labels)
     wide = room * 0.8 / len(series)
     body = list(grid(y_axis))
@@ -100,11 +103,13 @@ def bars(title, y_name, series):
             x = LEFT + room * (labels.index(label) + 0.1) + wide * i
             body.append(f'<rect x="{x:.1f}" y="{y_axis.at(y):.1f}" width="{wide:.1f}" '
                         f'height="{HEIGHT - BOTTOM - y_axis.at(y):.1f}" fill="{colour}"/>')
-            body.append(text(x + wide / 2, y_axis.at(y) - 3, f"{y:.3g}", "middle", ' font-size="10"'))
+            body.append(text(x + wide / 2, y_axis.at(y) - 3, f"{y:.3g}" if y < 1000 else f"{y:,.0f}", "middle",
+                             ' font-size="10"'))
         body.append(f'<rect x="{WIDTH - RIGHT + 14}" y="{TOP + 20 * i}" width="12" height="12" fill="{colour}"/>')
         body.append(text(WIDTH - RIGHT + 32, TOP + 20 * i + 10, name))
     for i, label in enumerate(labels):
-        body.append(text(LEFT + room * (i + 0.5), HEIGHT - BOTTOM + 18, label, "middle"))
+        for line, words in enumerate(textwrap.wrap(label, max(8, int(room / 6.5)))):
+            body.append(text(LEFT + room * (i + 0.5), HEIGHT - BOTTOM + 16 + 13 * line, words, "middle", ' font-size="11"'))
     return frame(title, "", y_name, body)
 
 
@@ -114,7 +119,7 @@ PLOTS = {
                                   "deliveries per CPU-second", series),
     "latency": lambda series: bars("Latency of healthy endpoints", "ms, from the intended send time", series),
     "steps": lambda series: bars("Cost per step", "µs", series),
-    "growth": lambda series: lines("Cost per step by size", "entries", "µs", series),
+    "growth": lambda series: lines("Cost per step by size", "size: bytes of an event, or entries held", "µs", series),
     "parked": lambda series: lines("Cost by parked backlog", "deliveries parked", "µs", series),
 }
 

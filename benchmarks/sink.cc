@@ -12,9 +12,8 @@
 // Latency is the time from `ce-sentat` (wall clock, microseconds) to the arrival of the request's last byte.
 // Requests, bytes and latencies are those of the ports that answer 204; what came to the others is counted
 // apart. A refusing port answers 503 with Retry-After, once an event and host, and 204 when it comes again:
-// `again` is the time from the refusal to that arrival. One in eight it takes at once: so nobody takes it for
-// dead. --close: each answer ends its connection, and no TLS session is
-// resumed.
+// `again` is the time from the refusal to that arrival. One in eight it takes at once, host by host, so that
+// nobody takes it for dead. --close: each answer ends its connection, and no TLS session is resumed.
 #include <fcntl.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
@@ -252,14 +251,14 @@ class Sink {
   }
 
   std::string refuse_once(std::string_view head) {
-    const auto id =
-        std::hash<std::string>{}(std::string(header(head, "webhook-id")) + std::string(header(head, "host")));
+    const std::string host(header(head, "host"));
+    const auto id = std::hash<std::string>{}(std::string(header(head, "webhook-id")) + host);
     if (const auto at = refused_.find(id); at != refused_.end()) {
       again_.add(wall_micros() - at->second);
       refused_.erase(at);
       return std::string(kAnswer);
     }
-    if (++firsts_ % 8 == 0) return std::string(kAnswer);
+    if (++firsts_[host] % 8 == 0) return std::string(kAnswer);
     refused_.emplace(id, wall_micros());
     return "HTTP/1.1 503 Service Unavailable\r\nContent-Length: 0\r\nRetry-After: " +
            std::to_string(options_.retry_after_seconds) + "\r\n\r\n";
@@ -308,7 +307,7 @@ class Sink {
   Times latencies_, again_;
   std::deque<Late> late_;
   std::unordered_map<std::size_t, std::int64_t> refused_;  // hash of webhook-id and host → when
-  std::uint64_t firsts_ = 0;
+  std::unordered_map<std::string, std::uint64_t> firsts_;  // by host
 };
 
 SSL_CTX* tls_of(const char* cert, const char* key, bool close) {
