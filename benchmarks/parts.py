@@ -5,6 +5,7 @@ import json
 import os
 import pathlib
 import re
+import shutil
 import subprocess
 import sys
 import time
@@ -82,7 +83,9 @@ class Nginx:
         self.port = kit.free_port()
         self.urls = urls_of(self.port, hosts)
         (directory / "nginx.conf").write_text(self.configuration(directory))
-        words = ["nginx", "-p", directory, "-c", directory / "nginx.conf", "-e", directory / "error.log"]
+        program = shutil.which("nginx", path=os.environ["PATH"] + ":/usr/sbin")
+        assert program, "nginx is not installed: ops/install-dependencies --tests"
+        words = [program, "-p", directory, "-c", directory / "nginx.conf", "-e", directory / "error.log"]
         self.process = subprocess.Popen([*words, "-g", "daemon off;"])
         kit.until(self.worker, 10, "nginx's worker")
         self.pid = self.worker()
