@@ -1,6 +1,7 @@
 #include "engine/curl/curl_transport.h"
 
 #include <curl/curl.h>
+#include <sys/socket.h>
 
 #include <algorithm>
 #include <csignal>
@@ -17,8 +18,12 @@ namespace postrider {
 
 namespace {
 
-// Rounds of 256 sockets a poll(): the shard has other work too.
-constexpr int kRoundsMax = 4;
+// How long each part of a poll() goes on while there is more to do: the shard has other work too, a lease
+// among it, and a thousand TLS handshakes are two seconds. What is left over is the next poll()'s.
+constexpr Millis kTurnMax{20};
+// On the wire, for one request: far above the caps of an answer and a TLS handshake together. It ends what
+// libcurl reads and tells no callback of: chunk extensions, session tickets, a line without end.
+constexpr std::uint64_t kAnswerWireBytesMax = 512 * 1024;
 // Interfaces come and go; a look costs some 20 µs.
 constexpr Millis kOwnEvery{1'000};
 
@@ -86,6 +91,7 @@ struct CurlTransport::Impl {
   ~Impl();
 
   void start_what_waits();
+  bool may_start_another() const { return !waiting.empty() && active.size() < connections_max; }
   void start(Waiting&& waiting);
   void launch(Transfer& transfer);
   void act(Lane& lane, curl_socket_t socket, int events);
@@ -111,7 +117,8 @@ struct CurlTransport::Impl {
   std::vector<Lane*> with_news;                   // lanes to which requests were added
   std::vector<Finished> finished, delivering;
   std::vector<Poller::Ready> ready;
-  bool polling = false;  // poll() will take care of what is sent or ends now: no bell needed
+  std::size_t next_lane = 0;  // whose timer is looked at first
+  bool polling = false;       // poll() will take care of what is sent or ends now: no bell needed
 };
 
 // --- life ------------------------------------------------------------------------------------------------
@@ -161,15 +168,17 @@ void CurlTransport::send(HttpRequest request, std::uint64_t token) {
 // Everything sent since the last time goes to libcurl together: one pass over each lane instead of one a
 // request. A pass may end requests, which makes room for others or sends them to their next address: again.
 void CurlTransport::Impl::start_what_waits() {
-  while (!again.empty() || (!waiting.empty() && active.size() < connections_max)) {
+  const PollTime turn_ends = steady_now() + kTurnMax;
+  do {
     for (Transfer* transfer : std::exchange(again, {})) launch(*transfer);
-    while (!waiting.empty() && active.size() < connections_max) {
+    while (may_start_another()) {
       Waiting next = std::move(waiting.front());
       waiting.pop_front();
       start(std::move(next));
+      if (steady_now() >= turn_ends) break;
     }
     run_news();
-  }
+  } while ((!again.empty() || may_start_another()) && steady_now() < turn_ends);
 }
 
 void CurlTransport::Impl::look_at_own(PollTime now) {
@@ -283,14 +292,15 @@ std::size_t CurlTransport::poll(TransportListener& listener) {
   Impl& impl = *impl_;
   impl.polling = true;
   impl.context.listener = &listener;
-  for (int round = 0; round < kRoundsMax; ++round) {
+  const PollTime turn_ends = steady_now() + kTurnMax;
+  do {
     const bool timer_went_off = impl.poller->wait(impl.ready);
     for (const Poller::Ready& one : impl.ready) {
+      if (impl.poller->floods(one.socket, kAnswerWireBytesMax)) ::shutdown(one.socket, SHUT_RDWR);
       impl.act(*static_cast<Lane*>(one.owner), one.socket, select_bits(one.events));
     }
     if (timer_went_off) impl.run_timers();
-    if (impl.ready.size() < 256) break;
-  }
+  } while (impl.ready.size() == Poller::kReadyMax && steady_now() < turn_ends);
   impl.start_what_waits();
   impl.delivering.clear();
   impl.delivering.swap(impl.finished);
@@ -298,7 +308,8 @@ std::size_t CurlTransport::poll(TransportListener& listener) {
   impl.start_what_waits();  // what the listener sent
   impl.polling = false;
   impl.context.listener = nullptr;
-  if (!impl.finished.empty()) impl.poller->ring();  // and what of it ended at once: for the next poll()
+  // What is left over, and what ended at once of it all: for the next poll().
+  if (!impl.finished.empty() || !impl.again.empty() || impl.may_start_another()) impl.poller->ring();
   return impl.delivering.size();
 }
 
@@ -306,15 +317,22 @@ void CurlTransport::start(TransportListener& listener) {
   impl_->context.listener = &listener;
   impl_->start_what_waits();
   impl_->context.listener = nullptr;
+  if (!impl_->again.empty() || impl_->may_start_another()) impl_->poller->ring();
 }
 
+// Begins behind the lane where the last turn ended.
 void CurlTransport::Impl::run_timers() {
   const PollTime now = steady_now();
-  for (const auto& lane : origins.lanes()) {
-    if (lane->deadline && *lane->deadline <= now) {
-      act(*lane, CURL_SOCKET_TIMEOUT, 0);
-    } else if (lane->deadline) {
-      poller->arm(*lane->deadline);
+  const auto& lanes = origins.lanes();
+  bool turn_over = false;
+  for (std::size_t i = 0, first = next_lane; i < lanes.size(); ++i) {
+    Lane& lane = *lanes[(first + i) % lanes.size()];
+    if (lane.deadline && *lane.deadline <= now && !turn_over) {
+      act(lane, CURL_SOCKET_TIMEOUT, 0);
+      next_lane = (first + i + 1) % lanes.size();
+      turn_over = steady_now() >= now + kTurnMax;
+    } else if (lane.deadline) {
+      poller->arm(*lane.deadline);
     }
   }
 }

@@ -1,6 +1,9 @@
 #include "engine/curl/poller.h"
 
+#include <linux/tcp.h>
+#include <netinet/in.h>
 #include <sys/eventfd.h>
+#include <sys/socket.h>
 #include <sys/timerfd.h>
 #include <unistd.h>
 
@@ -66,7 +69,20 @@ bool Poller::watch(int socket, std::uint32_t events, void* owner) {
 
 void Poller::rest(int socket) {
   const auto index = static_cast<std::size_t>(socket);
-  if (index < sockets_.size()) sockets_[index].wanted = 0;
+  if (index >= sockets_.size()) return;
+  sockets_[index].wanted = 0;
+  sockets_[index].times_ready = 0;
+}
+
+bool Poller::floods(int socket, std::uint64_t bytes_max) {
+  constexpr std::uint32_t kAskedEvery = 8;
+  Socket& entry = sockets_[static_cast<std::size_t>(socket)];
+  if (++entry.times_ready % kAskedEvery != 0) return false;
+  tcp_info info{};
+  socklen_t size = sizeof(info);
+  if (getsockopt(socket, IPPROTO_TCP, TCP_INFO, &info, &size) != 0) return false;
+  if (entry.times_ready == kAskedEvery) entry.received_before = info.tcpi_bytes_received;
+  return info.tcpi_bytes_received - entry.received_before > bytes_max;
 }
 
 void Poller::forget(int socket) {

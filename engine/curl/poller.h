@@ -38,6 +38,9 @@ class Poller {
   // No events any more. The kernel's registration stays until the socket speaks unasked: a kept-alive
   // connection that is used again for the same events costs no system call.
   void rest(int socket);
+  // It has received more than that since it last rested: asked of the kernel only each eighth time that it
+  // was ready, so that an ordinary answer costs nothing.
+  bool floods(int socket, std::uint64_t bytes_max);
   // To be called before the socket is closed: its number may come back at once as another socket.
   void forget(int socket);
 
@@ -46,8 +49,9 @@ class Poller {
   // Makes fd() readable until the next wait().
   void ring();
 
-  // Never blocks. Fills `ready` (at most 256 a call; fd() stays readable while there are more) and returns
-  // whether the timer went off.
+  // Never blocks. Fills `ready` (at most kReadyMax a call, each socket in its turn; fd() stays readable while
+  // there are more) and returns whether the timer went off.
+  static constexpr std::size_t kReadyMax = 16;
   bool wait(std::vector<Ready>& ready);
 
  private:
@@ -55,6 +59,8 @@ class Poller {
     std::uint32_t registered = 0;  // what the kernel reports
     std::uint32_t wanted = 0;      // what the owner asked for
     void* owner = nullptr;
+    std::uint32_t times_ready = 0;      // since it last rested
+    std::uint64_t received_before = 0;  // bytes, when it was first asked
   };
   Poller(int epoll, int timer, int bell) : epoll_(epoll), timer_(timer), bell_(bell) {}
   void take(const epoll_event& event, std::vector<Ready>& ready, bool& timer_went_off);
@@ -63,7 +69,7 @@ class Poller {
   bool rung_ = false;
   std::optional<PollTime> armed_;
   std::vector<Socket> sockets_;  // by descriptor number
-  std::array<epoll_event, 256> events_;
+  std::array<epoll_event, kReadyMax> events_;
 };
 
 }  // namespace postrider

@@ -277,6 +277,8 @@ bool Transfer::may_reuse(const char* remote_ip) {
 
 CURLcode Transfer::on_tls_context(CURL*, void* tls_context, void* self) {
   auto* context = static_cast<SSL_CTX*>(tls_context);
+  // One record a read: else OpenSSL stays in one call for as long as a receiver sends session tickets.
+  SSL_CTX_clear_mode(context, SSL_MODE_AUTO_RETRY);
   return SSL_CTX_set1_cert_store(context, static_cast<Transfer*>(self)->context_.trust), CURLE_OK;
 }
 

@@ -1,7 +1,9 @@
 #pragma once
 #include <gtest/gtest.h>
 #include <poll.h>
+#include <time.h>
 
+#include <algorithm>
 #include <chrono>
 #include <functional>
 #include <map>
@@ -79,12 +81,15 @@ class Client : public TransportListener {
     return outcomes.count(token) != 0 ? outcomes.at(token) : Outcome{};
   }
   // Lets the loop run until the condition holds.
-  void run_until(const std::function<bool()>& condition) {
-    const auto deadline = std::chrono::steady_clock::now() + std::chrono::seconds(20);
+  void run_until(const std::function<bool()>& condition,
+                 std::chrono::seconds limit = std::chrono::seconds(20)) {
+    const auto deadline = std::chrono::steady_clock::now() + limit;
     while (!condition() && std::chrono::steady_clock::now() < deadline) {
       pollfd wake{transport->wake_fd(), POLLIN, 0};
       ::poll(&wake, 1, 5);
+      const Millis before = cpu_time();
       transport->poll(*this);
+      longest_poll = std::max(longest_poll, cpu_time() - before);
     }
     ASSERT_TRUE(condition());
   }
@@ -96,7 +101,14 @@ class Client : public TransportListener {
 
   bool may_still_send(std::uint64_t) override { return may_send_on; }
 
+  static Millis cpu_time() {  // of this thread
+    timespec now{};
+    clock_gettime(CLOCK_THREAD_CPUTIME_ID, &now);
+    return Millis(now.tv_sec * 1000 + now.tv_nsec / 1'000'000);
+  }
+
   bool may_send_on = true;
+  Millis longest_poll{0};  // CPU time, in run_until()
   std::unique_ptr<CurlTransport> transport;
   std::map<std::uint64_t, Outcome> outcomes;
   std::function<void(std::uint64_t, const Outcome&)> then;
