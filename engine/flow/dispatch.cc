@@ -153,8 +153,8 @@ void Dispatch::admit(ActiveDelivery& delivery) {
 }
 
 void Dispatch::list(EndpointState& state) {
-  if (state.place != EndpointState::Place::none || state.queue.empty()) return;
-  state.place = EndpointState::Place::round;
+  if (state.listed || state.queue.empty()) return;
+  state.listed = true;
   round_.add(state);
 }
 
@@ -172,24 +172,13 @@ void Dispatch::pump(SteadyTime now) {
 void Dispatch::wake(SteadyTime now) {
   while (!waiting_.empty() && waiting_.front().until <= now) {
     std::pop_heap(waiting_.begin(), waiting_.end());
-    EndpointState& state = *waiting_.back().state;
+    round_.add(*waiting_.back().state);
     waiting_.pop_back();
-    state.place = EndpointState::Place::round;
-    round_.add(state);
   }
   for (std::size_t left = silent_flights_left(); left > 0 && !silent_waiting_.empty(); --left) {
-    EndpointState& state = *silent_waiting_.front();
+    round_.add(*silent_waiting_.front());
     silent_waiting_.pop_front();
-    if (state.place != EndpointState::Place::flight) continue;
-    state.place = EndpointState::Place::round;
-    round_.add(state);
   }
-}
-
-void Dispatch::again_at(EndpointState& state, SteadyTime when) {
-  state.place = EndpointState::Place::time;
-  waiting_.push_back({when, &state});
-  std::push_heap(waiting_.begin(), waiting_.end());
 }
 
 // One endpoint's turn: as much as its tenant has left. How many attempts it was, or one when it was none.
@@ -214,13 +203,13 @@ std::size_t Dispatch::pump_next(SteadyTime now) {
     case Pumped::Kind::more:
       break;
     case Pumped::Kind::idle:
-      state.place = EndpointState::Place::none;
+      state.listed = false;
       break;
     case Pumped::Kind::wait:
-      again_at(state, pumped.until);
+      waiting_.push_back({pumped.until, &state});
+      std::push_heap(waiting_.begin(), waiting_.end());
       break;
     case Pumped::Kind::share:
-      state.place = EndpointState::Place::flight;
       silent_waiting_.push_back(&state);
       break;
   }
@@ -346,12 +335,9 @@ void Dispatch::set_silent(EndpointState& state, bool silent) {
   state.silent = silent;
   if (silent) {
     silent_flights_ += state.in_flight;
-    return;
+  } else {
+    silent_flights_ -= state.in_flight;
   }
-  silent_flights_ -= state.in_flight;
-  if (state.place != EndpointState::Place::flight) return;
-  state.place = EndpointState::Place::round;
-  round_.add(state);
 }
 
 bool Dispatch::prepare(EndpointState& state, const Endpoint& endpoint) {

@@ -83,7 +83,6 @@ class Dispatch {
   };
 
   void list(EndpointState& state);
-  void again_at(EndpointState& state, SteadyTime when);
   void wake(SteadyTime now);
   // `idle`: until something happens to the endpoint; `wait`: look again then; `share`: until those who are
   // silent have a flight to spare.
@@ -149,7 +148,7 @@ class Dispatch {
   };
   std::vector<Waiting> waiting_;               // for a rate, a lease or a key: a heap, the next one first
   std::size_t silent_flights_ = 0;             // those of silent endpoints
-  std::deque<EndpointState*> silent_waiting_;  // for one of them to end; who no longer waits is skipped
+  std::deque<EndpointState*> silent_waiting_;  // for one of them to end
 };
 
 }  // namespace postrider::flow

@@ -36,8 +36,7 @@ struct EndpointState {
   WindowPace pace;
   // Its newest attempt had no answer in time, or the log says that it was failing when this process began.
   bool silent = false;
-  // Where it waits for its turn, if at all: in Dispatch's round, for a time, or for a flight of a silent one.
-  enum class Place { none, round, time, flight } place = Place::none;
+  bool listed = false;  // waits in Dispatch: for its turn, for a time, or for a flight of the silent ones
   TenantTurn* tenant_turn = nullptr;  // Dispatch's; never null in its states
   EndpointState* next_in_turn = nullptr;
   // Attempts that came back, smoothed: an endpoint that empties its queue within a second is waited for.

@@ -232,6 +232,7 @@ class TestKeys : public Keys {
   Result<std::unique_ptr<Signer>> signer(const std::vector<SigningSecret>& secrets) override;
   bool away = false;             // the key service is down
   std::set<TenantId> destroyed;  // tenants that were erased
+  int payloads_opened = 0;
 
  private:
   std::map<TenantId, std::string> keys_;
