@@ -96,10 +96,12 @@ def hosts_round(bench, engine, sink, deliveries, count):
     tenants = -(-count // fan_out)
     events = deliveries // fan_out // tenants * tenants * fan_out if deliveries >= tenants * fan_out else tenants * fan_out
     engine.measure(sink, tenants * fan_out, f"n{count}", tenants, fan_out)  # a connection each
-    ours = per_cpu(engine.measure(sink, events, f"n{count}", tenants, fan_out))
+    measured = engine.measure(sink, events, f"n{count}", tenants, fan_out)
+    ours = per_cpu(measured)
     figures.add(f"bare loop, {count} hosts", bare, "/CPU-s")
     figures.add(f"Kafka, {count} hosts", ours, "/CPU-s")
     figures.add(f"Kafka, {count} hosts: of the bare loop", ours / bare, "", Goal(least=0.9) if count > 64 else None)
+    figures.add(f"Kafka, {count} hosts: new connections a delivery", measured["accepted"] / events)
     return ours
 
 

@@ -6,7 +6,8 @@
 //   bench_sink [--ports N] [--hanging N] [--late N MS] [--refusing N SECONDS] [--close] [--tls CERT KEY]
 //   → {"ports":[40001,…],"hanging":[],"late":[],"refusing":[]}
 //   ← (a line)
-//   → {"requests":8000,"body_bytes":8192000,"others":0,"latency_p50_ms":1.9,"latency_p99_ms":4.2,
+//   →
+//   {"requests":8000,"body_bytes":8192000,"others":0,"accepted":64,"latency_p50_ms":1.9,"latency_p99_ms":4.2,
 //      "latency_max_ms":9.1,"again_p50_ms":0,"again_min_ms":0,"again_max_ms":0}
 //
 // Latency is the time from `ce-sentat` (wall clock, microseconds) to the arrival of the request's last byte.
@@ -161,7 +162,7 @@ class Sink {
     if (epoll_ctl(epoll_, EPOLL_CTL_ADD, socket, &event) != 0) die("epoll");
   }
 
-  void accept_all(const Connection& listener) const {
+  void accept_all(const Connection& listener) {
     for (;;) {
       sockaddr_in from{};
       socklen_t size = sizeof(from);
@@ -173,6 +174,7 @@ class Sink {
         close(socket);
         continue;
       }
+      ++accepted_;
       const int on = 1;
       setsockopt(socket, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on));
       auto* connection = new Connection{socket, false, listener.manner, nullptr, {}};
@@ -282,15 +284,15 @@ class Sink {
   bool report() {
     std::array<char, 256> line{};
     if (read(0, line.data(), line.size()) <= 0) return false;
-    std::printf(
-        "{\"requests\":%llu,\"body_bytes\":%llu,\"others\":%llu,\"latency_p50_ms\":%.2f,"
-        "\"latency_p99_ms\":%.2f,\"latency_max_ms\":%.2f,\"again_p50_ms\":%.1f,\"again_min_ms\":%.1f,"
-        "\"again_max_ms\":%.1f}\n",
-        static_cast<unsigned long long>(requests_), static_cast<unsigned long long>(bytes_),
-        static_cast<unsigned long long>(others_), latencies_.at(0.5), latencies_.at(0.99), latencies_.at(1),
-        again_.at(0.5), again_.at(0), again_.at(1));
+    const auto count = [](std::uint64_t number) { return static_cast<unsigned long long>(number); };
+    std::printf("{\"requests\":%llu,\"body_bytes\":%llu,\"others\":%llu,\"accepted\":%llu,", count(requests_),
+                count(bytes_), count(others_), count(accepted_));
+    std::printf("\"latency_p50_ms\":%.2f,\"latency_p99_ms\":%.2f,\"latency_max_ms\":%.2f,",
+                latencies_.at(0.5), latencies_.at(0.99), latencies_.at(1));
+    std::printf("\"again_p50_ms\":%.1f,\"again_min_ms\":%.1f,\"again_max_ms\":%.1f}\n", again_.at(0.5),
+                again_.at(0), again_.at(1));
     std::fflush(stdout);
-    requests_ = bytes_ = others_ = 0;
+    requests_ = bytes_ = others_ = accepted_ = 0;
     latencies_.clear();
     again_.clear();
     return true;
@@ -303,7 +305,7 @@ class Sink {
 
   const Options options_;
   int epoll_;
-  std::uint64_t requests_ = 0, bytes_ = 0, others_ = 0;
+  std::uint64_t requests_ = 0, bytes_ = 0, others_ = 0, accepted_ = 0;
   Times latencies_, again_;
   std::deque<Late> late_;
   std::unordered_map<std::size_t, std::int64_t> refused_;  // hash of webhook-id and host → when
