@@ -8,18 +8,26 @@ from figures import Goal
 
 
 def idle(bench):
-    """An empty daemon on the embedded log: CPU and memory at rest, and its start on an empty view."""
-    figures, seconds = bench.figures, bench.size(1, 30)
+    """A daemon with nothing to do: its start on an empty view, then its CPU and memory on either log."""
     with bench.fresh("embedded") as engine:
         engine.declare(("idle", ["http://127.0.0.1:9/hook"], 1))
         for _ in range(bench.rounds):
-            figures.add("start to readiness, embedded, empty view", start_seconds(engine.daemon), "s", Goal(most=1))
-        time.sleep(2)
-        for _ in range(bench.rounds):
-            before = parts.cpu_seconds(engine.pid)
-            time.sleep(seconds)
-            figures.add("idle: of a core", 100 * (parts.cpu_seconds(engine.pid) - before) / seconds, "%", Goal(most=1))
-            figures.add("idle: resident", parts.resident_mib(engine.pid)["now"], "MiB", Goal(most=60))
+            bench.figures.add("start to readiness, embedded, empty view", start_seconds(engine.daemon), "s", Goal(most=1))
+        at_rest(bench, engine)
+    with bench.engine("Kafka") as engine:
+        engine.declare(("idle", ["http://127.0.0.1:9/hook"], 1))
+        at_rest(bench, engine)
+
+
+def at_rest(bench, engine):
+    figures, seconds = bench.figures, bench.size(1, 30)
+    time.sleep(2)
+    for _ in range(bench.rounds):
+        before = parts.cpu_seconds(engine.pid)
+        time.sleep(seconds)
+        share = 100 * (parts.cpu_seconds(engine.pid) - before) / seconds
+        figures.add(f"idle, {engine.kind}: of a core", share, "%", Goal(most=1))
+        figures.add(f"idle, {engine.kind}: resident", parts.resident_mib(engine.pid)["now"], "MiB", Goal(most=60))
 
 
 def start_seconds(daemon):
