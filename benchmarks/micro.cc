@@ -385,8 +385,10 @@ int run(int count, char** words) {
   add("decoder_json", decoder_json, most);
   add("router", router, within_memory(most, 2048));
   add("watermark", watermark, most);
-  add("due_lookup", due_lookup, most);
-  add("due_move", due_move, most);
+  for (std::int64_t size = 100; size <= most; size *= 10) {  // one fixture for both
+    benchmark::RegisterBenchmark("due_lookup", due_lookup)->Arg(size);
+    benchmark::RegisterBenchmark("due_move", due_move)->Arg(size);
+  }
   add("fair_round", fair_round, std::min<std::int64_t>(most, 10'000));
   int left = static_cast<int>(others.size());
   benchmark::Initialize(&left, others.data());
