@@ -1,5 +1,5 @@
-"""Ten million parked deliveries of a million events: what they take, what they cost the healthy, and whether each leaves
-on time. Only in the full form: they are parked one by one, by receivers that ask for a day's patience."""
+"""Ten million parked deliveries of a million events: what they take, what they cost the healthy, and whether each
+leaves on time. Only in the full form: they are parked one by one, by receivers that ask for a day's patience."""
 import contextlib
 import statistics
 
@@ -14,7 +14,8 @@ A_DAY = 86_400
 
 def parked(bench):
     figures = bench.figures
-    sizes = [size for size in bench.size((100, 1_000), (10_000, 100_000, 1_000_000, 10_000_000)) if size <= bench.backlog]
+    sizes = bench.size((100, 1_000), (10_000, 100_000, 1_000_000, 10_000_000))
+    sizes = [size for size in sizes if size <= bench.backlog]
     wait = bench.size(2, 10)
     with contextlib.ExitStack() as stack:
         began = lambda part: stack.enter_context(contextlib.closing(part))

@@ -94,8 +94,9 @@ def hosts_round(bench, engine, sink, deliveries, count):
     bare = max(per_cpu(parts.bare_loop(sink, deliveries, urls, concurrency=max(1, 128 // count), more=words))
                for words in (tries if count > 64 else [()]))
     tenants = -(-count // fan_out)
-    events = deliveries // fan_out // tenants * tenants * fan_out if deliveries >= tenants * fan_out else tenants * fan_out
-    engine.measure(sink, tenants * fan_out, f"n{count}", tenants, fan_out)  # a connection each
+    each = tenants * fan_out
+    events = max(1, deliveries // each) * each
+    engine.measure(sink, each, f"n{count}", tenants, fan_out)  # a connection each
     measured = engine.measure(sink, events, f"n{count}", tenants, fan_out)
     ours = per_cpu(measured)
     figures.add(f"bare loop, {count} hosts", bare, "/CPU-s")

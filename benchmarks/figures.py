@@ -100,5 +100,6 @@ def machine():
                   if line.startswith("model name")), platform.machine())
     memory = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") / 2**30
     cores, load = len(os.sched_getaffinity(0)), os.getloadavg()[0]
-    return {"cpu": model, "cores": cores, "memory_gib": round(memory, 1), "load": load, "kernel": platform.release(),
-            "summary": f"{cores} cores of {model}, {memory:.0f} GiB, Linux {platform.release()}; load {load:.1f} at the end"}
+    kernel = platform.release()
+    return {"cpu": model, "cores": cores, "memory_gib": round(memory, 1), "load": load, "kernel": kernel,
+            "summary": f"{cores} cores of {model}, {memory:.0f} GiB, Linux {kernel}; load {load:.1f} at the end"}

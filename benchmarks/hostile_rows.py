@@ -58,8 +58,8 @@ def healthy(engine, sink, rate, seconds, words=None):
 
 
 def hanging(bench):
-    """A tenth of the endpoints take requests and never answer; then ten thousand do, each asked once in a run. Runs with
-    and without alternate."""
+    """A tenth of the endpoints take requests and never answer; then ten thousand do, each asked once in a run. Runs
+    with and without alternate."""
     rate, seconds = bench.size(100, 500), bench.size(1, 20)
     with contextlib.ExitStack() as stack:
         sink = stack.enter_context(contextlib.closing(parts.Sink("--hanging", 1)))
@@ -75,7 +75,8 @@ def hanging(bench):
             allow(bench.figures, name)
             for part in ("p50", "p99"):
                 for which in ("without", "with"):
-                    bench.figures.point("latency", which, f"{name}, {part}", bench.figures.median(f"{name}: {part} {which}"))
+                    median = bench.figures.median(f"{name}: {part} {which}")
+                    bench.figures.point("latency", which, f"{name}, {part}", median)
 
 
 def beside_hanging(bench, engine, sink, rate, seconds, prefix, count, their_rate, name):
@@ -88,7 +89,7 @@ def beside_hanging(bench, engine, sink, rate, seconds, prefix, count, their_rate
         if hostile:
             assert hostile.wait() == 0
         wanted = rate * seconds
-        parts.kit.until(lambda: engine.delivered(engine.metrics()) >= before + wanted, 600, "the healthy endpoints' events")
+        parts.kit.until(lambda: engine.delivered(engine.metrics()) >= before + wanted, 600, "the healthy's events")
         arrived = sink.report()
         assert arrived["requests"] == wanted, (arrived, wanted)
         for part in ("p50", "p99"):
@@ -96,7 +97,8 @@ def beside_hanging(bench, engine, sink, rate, seconds, prefix, count, their_rate
         if bench.form == "quick":
             continue
         # What hangs is over before the next run begins.
-        parts.kit.until(lambda: engine.metric("in_flight_attempts") + engine.metric("queued_deliveries") == 0, 600, "rest")
+        under_way = lambda: engine.metric("in_flight_attempts") + engine.metric("queued_deliveries")
+        parts.kit.until(lambda: under_way() == 0, 600, "rest")
 
 
 def allow(figures, name):

@@ -46,8 +46,9 @@ def micro(bench):
         figures.point("steps", "at the usual size", name.replace("_", " "), sizes[usual][0])
         for size, (micros, _) in sizes.items():
             figures.point("growth", f"{name.replace('_', ' ')}, by {OF[name].split()[0]}", size, micros)
-    registered = found["router"]
-    figures.add(f"an endpoint in the registry, of {max(registered):,}", registered[max(registered)][1]["bytes_each"], "bytes")
+    registered = max(found["router"])
+    each = found["router"][registered][1]["bytes_each"]
+    figures.add(f"an endpoint in the registry, of {registered:,}", each, "bytes")
     due = found["due_lookup"]
     for size, (micros, _) in due.items():
         figures.point("parked", "the next due delivery", size, micros)

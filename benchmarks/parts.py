@@ -55,8 +55,8 @@ class Sink:
 
     def __init__(self, *words, authority=None, ports=1):
         tls = ["--tls", authority.cert, authority.key] if authority else []
-        self.process = subprocess.Popen([BENCH / "bench_sink", "--ports", str(ports), *map(str, words), *tls], text=True,
-                                        stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+        command = [BENCH / "bench_sink", "--ports", str(ports), *map(str, words), *tls]
+        self.process = subprocess.Popen(command, text=True, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
         self.pid = self.process.pid
         self.listens = json.loads(self.process.stdout.readline())
         self.port = self.listens["ports"][0]
@@ -184,9 +184,10 @@ class Engine:
         return self.daemon.process.pid
 
     def declare(self, *sets, **settings):
-        """Each set (prefix, urls, fan-out) makes endpoints <prefix>e0, … of tenants <prefix>t0, …, `fan-out` a tenant,
-        through the API."""
-        self.daemon.apply({f"{prefix}e{i}": (url, {"tenant": f'"{prefix}t{i // fan_out}"', "types": '["*"]', **settings})
+        """Each set (prefix, urls, fan-out) makes endpoints <prefix>e0, … of tenants <prefix>t0, …, `fan-out` a
+        tenant, through the API."""
+        values = lambda prefix, tenant: {"tenant": f'"{prefix}t{tenant}"', "types": '["*"]', **settings}
+        self.daemon.apply({f"{prefix}e{i}": (url, values(prefix, i // fan_out))
                            for prefix, urls, fan_out in sets for i, url in enumerate(urls)})
 
     def register(self, *sets, retry=("standard",)):
@@ -197,8 +198,8 @@ class Engine:
             daemon.stop()
         for prefix, count, port, fan_out in sets:
             words = [BENCH / "bench_register", "--log", daemon.log, "--environment", daemon.environment, "--keys",
-                     f"file:{daemon.key}", "--prefix", prefix, "--count", count, "--per-tenant", fan_out, "--port", port,
-                     "--retry", *retry]
+                     f"file:{daemon.key}", "--prefix", prefix, "--count", count, "--per-tenant", fan_out, "--port",
+                     port, "--retry", *retry]
             subprocess.run(list(map(str, words)), check=True, stdout=subprocess.DEVNULL)
             known += count
         if not self.broker:
@@ -210,8 +211,9 @@ class Engine:
     def load(self, events, prefix, tenants, rate=0, size=1024):
         """Starts publishing; wait() for it."""
         to = self.daemon.log if self.broker else self.daemon.api
-        words = [BENCH / "bench_load", "--to", to, "--environment", "development", "--count", events, "--tenants", tenants,
-                 "--prefix", f"{prefix}t", "--rate", rate, "--bytes", size, "--token-file", self.daemon.token_file]
+        words = [BENCH / "bench_load", "--to", to, "--environment", "development", "--count", events, "--tenants",
+                 tenants, "--prefix", f"{prefix}t", "--rate", rate, "--bytes", size, "--token-file",
+                 self.daemon.token_file]
         return subprocess.Popen(list(map(str, words)), stdout=subprocess.DEVNULL)
 
     def publish(self, *words, **more):
@@ -230,8 +232,8 @@ class Engine:
 
     def at_rest(self, wanted=0):
         text = self.metrics()
-        left = sum(kit.metric(text, "postrider_" + name) for name in
-                   ("lag_events", "unsettled_events", "queued_deliveries", "in_flight_attempts", "unacknowledged_facts"))
+        left = sum(kit.metric(text, "postrider_" + name) for name in (
+            "lag_events", "unsettled_events", "queued_deliveries", "in_flight_attempts", "unacknowledged_facts"))
         return left == 0 and self.delivered(text) >= wanted
 
     def measure(self, receiver, deliveries, prefix, tenants, fan_out=1, rate=0):

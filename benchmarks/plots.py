@@ -53,7 +53,8 @@ def text(x, y, words, anchor="start", more=""):
 
 def frame(title, x_name, y_name, body):
     middle = TOP + (HEIGHT - TOP - BOTTOM) / 2
-    parts = [f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {HEIGHT}" font-family="sans-serif" font-size="12">',
+    parts = [f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {HEIGHT}" font-family="sans-serif" '
+             'font-size="12">',
              f'<rect width="{WIDTH}" height="{HEIGHT}" fill="white"/>',
              text(LEFT, 26, title, more=' font-size="16"'),
              text((LEFT + WIDTH - RIGHT) / 2, HEIGHT - 14, x_name, "middle"),
@@ -109,7 +110,8 @@ def bars(title, y_name, series):
         body.append(text(WIDTH - RIGHT + 32, TOP + 20 * i + 10, name))
     for i, label in enumerate(labels):
         for line, words in enumerate(textwrap.wrap(label, max(8, int(room / 6.5)))):
-            body.append(text(LEFT + room * (i + 0.5), HEIGHT - BOTTOM + 16 + 13 * line, words, "middle", ' font-size="11"'))
+            place = LEFT + room * (i + 0.5), HEIGHT - BOTTOM + 16 + 13 * line
+            body.append(text(*place, words, "middle", ' font-size="11"'))
     return frame(title, "", y_name, body)
 
 
