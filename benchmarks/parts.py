@@ -187,8 +187,12 @@ class Engine:
         """Each set (prefix, urls, fan-out) makes endpoints <prefix>e0, … of tenants <prefix>t0, …, `fan-out` a
         tenant, through the API."""
         values = lambda prefix, tenant: {"tenant": f'"{prefix}t{tenant}"', "types": '["*"]', **settings}
-        self.daemon.apply({f"{prefix}e{i}": (url, values(prefix, i // fan_out))
-                           for prefix, urls, fan_out in sets for i, url in enumerate(urls)})
+        known = self.metric("endpoints")
+        endpoints = {f"{prefix}e{i}": (url, values(prefix, i // fan_out))
+                     for prefix, urls, fan_out in sets for i, url in enumerate(urls)}
+        # One daemon sees what it has read itself; the usual wait is for others.
+        self.daemon.apply(endpoints, "--no-wait")
+        kit.until(lambda: self.metric("endpoints") >= known + len(endpoints), 60, "the registry")
 
     def register(self, *sets, retry=("standard",)):
         """The same by the thousand, straight on the log (register.cc), each endpoint on an address of its own: sets of
@@ -206,7 +210,6 @@ class Engine:
             daemon.start(ready=False)
             kit.until(daemon.is_ready, 600, "readiness")
         kit.until(lambda: self.metric("endpoints") >= known, 600, "the registry")
-        time.sleep(2.5)  # until then routing may hold (engine/README.md, the registry)
 
     def load(self, events, prefix, tenants, rate=0, size=1024):
         """Starts publishing; wait() for it."""

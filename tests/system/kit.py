@@ -288,15 +288,15 @@ ca_file = "{self.authority.ca}"
         lines = [json.loads(line) for line in done.out.splitlines()]
         return done.code, lines[-1] if lines else done.err, lines[:-1]
 
-    def apply(self, endpoints):
-        """endpoints: name → (url, {key: TOML value})."""
+    def apply(self, endpoints, *words):
+        """endpoints: name → (url, {key: TOML value}). `words` go to the verb."""
         text = f'environment = "{self.environment}"\n'
         for name, (url, settings) in endpoints.items():
             values = {"tenant": '"acme"', "id": f'"{name}"', "url": f'"{url}"', "secrets": '["env:TEST_SECRET"]', **settings}
             text += "[[endpoint]]\n" + "".join(f"{key} = {value}\n" for key, value in values.items())
         file = self.directory / "endpoints.toml"
         file.write_text(text)
-        done = self.ops("endpoints", "apply", file)
+        done = self.ops("endpoints", "apply", file, *words)
         assert done.code == 0, done
         return done
 
