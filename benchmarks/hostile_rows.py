@@ -24,6 +24,7 @@ def fairness(bench):
         for name, words in (("a tenant floods", ("flood", 1, share * 10)), ("an endpoint is late", ("slow", 1, share))):
             for _ in range(bench.rounds):
                 without = healthy(engine, sink, rate, seconds)
+                engine.operate("endpoints", "enable", "slowt0", "slowe0")
                 with_ = healthy(engine, sink, rate, seconds, words)
                 figures.add(f"{name}: healthy without", without, "/s")
                 figures.add(f"{name}: healthy with", with_, "/s")
@@ -40,7 +41,8 @@ def capacity(bench, engine, sink):
 
 
 def healthy(engine, sink, rate, seconds, words=None):
-    """Deliveries to the healthy a second, until the last of them has come; then all comes to rest."""
+    """Deliveries to the healthy a second, until the last of them has come; then all comes to rest: what the late
+    endpoint has not taken by then is held until it is asked again."""
     wanted = rate * seconds * 4
     sink.report()
     begin = time.monotonic()
@@ -53,6 +55,7 @@ def healthy(engine, sink, rate, seconds, words=None):
         arrived += sink.report()["requests"]
     took = time.monotonic() - begin
     assert publishing.wait() == 0 and (hostile is None or hostile.wait() == 0)
+    engine.operate("endpoints", "disable", "slowt0", "slowe0", "--why", "benchmark")
     parts.kit.until(engine.at_rest, 300, "rest")
     return wanted / took
 

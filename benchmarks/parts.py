@@ -211,6 +211,10 @@ class Engine:
             kit.until(daemon.is_ready, 600, "readiness")
         kit.until(lambda: self.metric("endpoints") >= known, 600, "the registry")
 
+    def operate(self, *verb):
+        done = self.daemon.ops(*verb, "--no-wait")
+        assert done.code == 0, done
+
     def load(self, events, prefix, tenants, rate=0, size=1024):
         """Starts publishing; wait() for it."""
         to = self.daemon.log if self.broker else self.daemon.api
