@@ -18,6 +18,7 @@ add_library(postrider_ops STATIC
   ${CMAKE_SOURCE_DIR}/ops/verb_offsets.cc
   ${CMAKE_SOURCE_DIR}/ops/verb_partitions.cc
   ${CMAKE_SOURCE_DIR}/ops/verb_reconcile.cc
+  ${CMAKE_SOURCE_DIR}/ops/verb_tokens.cc
   ${CMAKE_SOURCE_DIR}/ops/verb_replay.cc
   ${CMAKE_SOURCE_DIR}/ops/verb_topics.cc)
 target_include_directories(postrider_ops PUBLIC ${CMAKE_SOURCE_DIR})

@@ -109,8 +109,28 @@ class Verbs {
     endpoint(revoke);
     revoke.add_option("SECRET", line_.secret, "sec_…, as `endpoints show` lists them")->required();
     no_wait(revoke);
-    verb(group(app_, "tokens", "The administrator's token"), "reset",
-         "Print a new one and revoke the others: with the old one over --api, or straight on the --log");
+    tokens();
+  }
+
+  void tokens() {
+    auto& group = this->group(app_, "tokens", "Who may use the API, and for what");
+    auto& create =
+        verb(group, "create", "Print a new one, this once; it only reads unless told otherwise (--api)");
+    create.add_option("--name", line_.name, "what it is for, in a few words")->required();
+    create.add_option("--tenant", line_.tenant, "bind it to that tenant [the platform: every tenant]");
+    auto* role = create.add_option("--role", line_.role, "viewer, publisher, operator or admin [viewer]");
+    create
+        .add_option("--scope", line_.scopes,
+                    "events:publish, replays:write, …, in place of a role; repeatable")
+        ->excludes(role);
+    create.add_option("--expires", line_.expires, "how long it is valid, as 30d, at most 366d [90d]");
+    auto& list = verb(group, "list", "Which there are, and what each may do; never their text (--api)");
+    list.add_option("--tenant", line_.tenant, "of one tenant");
+    id(verb(group, "revoke", "No instance accepts it any more once this has answered (--api)"), "tok_…");
+    verb(group, "reset",
+         "Print a new administrator's token and revoke the others: with the old one over --api, or straight "
+         "on "
+         "the --log");
   }
 
   void deliveries() {

@@ -42,6 +42,10 @@ struct CommandLine {
   std::size_t limit = 100;
   double rate = 0;
   std::string job;
+
+  // tokens create
+  std::string name, role, expires;
+  std::vector<std::string> scopes;
 };
 
 // Reads the line. An exit code: there is nothing more to do, help was asked for. Errc::invalid, WRONG_USE:

@@ -66,7 +66,7 @@ Result<Secret> reset_on_log(Session& session) {
   if (auto done = append_audit(**desk, std::move(fact)); !done) return fail(done.error());
   if (auto done = append_token(**desk, fresh); !done) return fail(done.error());
   for (auto& before : *old) {
-    if (before.revoked || before.scope != fresh.scope) continue;
+    if (before.revoked || !before.is_administrators()) continue;
     before.revoked = true;
     if (auto done = append_token(**desk, before); !done) return fail(done.error());
   }

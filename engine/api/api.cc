@@ -16,8 +16,10 @@ bool is_loopback(const std::string& host) {
 }
 
 // Who it is for, as the caller says; the token's hash beside it says who vouches.
-Actor actor_of(const ApiRequest& request, const std::string& token_hash) {
-  Actor actor{.name = "admin", .token_id = token_hash.substr(0, kTokenIdDigits), .correlation_id = {}};
+Actor actor_of(const ApiRequest& request, const std::string& token_hash, const Grant& grant) {
+  Actor actor{.name = grant.name.empty() ? "admin" : grant.name,
+              .token_id = token_hash.substr(0, kTokenIdDigits),
+              .correlation_id = {}};
   if (const auto* name = find_header(request.headers, "postrider-actor"); name && !name->empty())
     actor.name = name->substr(0, kActorBytesMax);
   if (const auto* id = find_header(request.headers, "x-request-id"))
@@ -30,6 +32,16 @@ void cleanse_authorization(ApiRequest& request) {
     const Headers one = {{header.name, ""}};
     if (find_header(one, "authorization")) OPENSSL_cleanse(header.value.data(), header.value.size());
   }
+}
+
+std::optional<Error> refusal_of(const Route& route, const Grant& grant) {
+  if (!grant.scopes.has(route.scope))
+    return permission_denied("the token does not hold the scope " + std::string(name_of(route.scope)),
+                             "use a token that does; `postrider-ops tokens list` tells what each may do");
+  if (route.sees == Sees::platform && !grant.tenant.empty())
+    return permission_denied("this is for tokens of the platform, and the token is bound to a tenant",
+                             "use a token of the platform");
+  return std::nullopt;
 }
 
 Error not_found(const ApiRequest& head) {
@@ -69,7 +81,6 @@ struct Api::State : std::enable_shared_from_this<Api::State> {
     auto call = std::make_shared<Call>();
     const auto hash = TokenGate::hash_of(request.headers);
     cleanse_authorization(request);
-    call->actor = actor_of(request, hash);
     call->path = std::move(match.path);
     call->respond = std::move(respond);
     auto query = parse_query(request.query);
@@ -82,8 +93,11 @@ struct Api::State : std::enable_shared_from_this<Api::State> {
     if (!needs_token(*match.route)) return run(*match.route, call);
     const auto asked_at = clock.steady();
     auto self = shared_from_this();
-    routes->gate.check(hash, asked_at, [self, call, route = match.route](Result<void> passed) {
-      if (!passed) return call->refuse(passed.error());
+    routes->gate.check(hash, asked_at, [self, call, hash, route = match.route](Result<Grant> grant) {
+      if (!grant) return call->refuse(grant.error());
+      if (auto refusal = refusal_of(*route, *grant)) return call->refuse(*refusal);
+      call->actor = actor_of(call->request, hash, *grant);
+      call->grant = std::move(*grant);
       self->run(*route, call);
     });
   }

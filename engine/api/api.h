@@ -17,8 +17,9 @@ namespace postrider {
 // thread" of ports/service.h, and the workers for jobs that block (engine/operations).
 //
 // Everything but /healthz, /readyz and /metrics needs a bearer token; these three are open only while the
-// listener is loopback. A token is known by its hash alone; that it was accepted is remembered for half a
-// second, so that a revoked one is out of force about when the registry says so.
+// listener is loopback. A token is known by its hash alone; what it may do is remembered for half a second,
+// so that a revoked one is out of force about when the registry says so. Which scope a route needs, and what
+// a tenant's token finds there, stands in one table (routes.cc), which is the document's.
 class Api {
  public:
   struct Options {

@@ -7,6 +7,7 @@
 
 #include "engine/api/http_server.h"
 #include "engine/api/problem.h"
+#include "engine/core/scope.h"
 #include "engine/operations/desk.h"
 
 namespace postrider {
@@ -16,6 +17,7 @@ struct Call {
   ApiRequest request;
   std::vector<std::string> path;             // the values of the route's {…}, decoded
   std::map<std::string, std::string> query;  // decoded
+  Grant grant;  // of its token; without one (where a route is open) it allows nothing
   Actor actor;
   HttpServer::Respond respond;
 
@@ -23,6 +25,15 @@ struct Call {
 
   void answer(ApiResponse response) const { respond(std::move(response)); }
   void refuse(const Error& error) const { respond(problem(error)); }
+  // A tenant as this call may see it: one that is not its token's is nobody's, so that what belongs to others
+  // is looked for in the same way as what does not exist, and is answered in the same words.
+  TenantId as_seen(const TenantId& tenant) const { return grant.sees(tenant) ? tenant : TenantId(kNobody); }
+  // Of a filter: none given is the token's own; of the platform's, all.
+  TenantId filter_as_seen(const TenantId& asked) const {
+    return asked.empty() ? grant.tenant : as_seen(asked);
+  }
+  static constexpr const char* kNobody = "~";  // no tenant id: is_tenant_or_endpoint_id() refuses it
+
   // A query parameter, "" when absent.
   std::string parameter(const std::string& name) const;
   // Refuses parameters beyond those, or "true"/"false" ones that are neither.

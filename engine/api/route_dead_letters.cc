@@ -57,6 +57,7 @@ Result<DeadLetterFilter> filter_of(const Call& call) {
   const auto since = call.time("since"), until = call.time("until");
   if (!since) return fail(since.error());
   if (!until) return fail(until.error());
+  filter->tenant = call.filter_as_seen(filter->tenant);
   filter->since = *since;
   filter->until = *until;
   return filter;
@@ -167,7 +168,7 @@ void Routes::get_dead_letter(CallPtr call) {
   if (auto fine = call->only({}); !fine) return call->refuse(fine.error());
   work(call, [self = shared_from_this(), call] {
     auto desk_copy = self->desk;
-    call->answer(letter_answer(show_dead_letter(desk_copy, DeliveryId(call->path[0]))));
+    call->answer(letter_answer(show_dead_letter(desk_copy, DeliveryId(call->path[0]), call->grant.tenant)));
   });
 }
 
@@ -181,8 +182,8 @@ void Routes::resolve_dead_letter(CallPtr call) {
   if (auto done = fields.done(); !done) return call->refuse(done.error());
   work(call, [self = shared_from_this(), call, why = *why] {
     auto desk_copy = self->desk;
-    call->answer(letter_answer(
-        postrider::resolve_dead_letter(desk_copy, DeliveryId(call->path[0]), why, call->actor)));
+    call->answer(letter_answer(postrider::resolve_dead_letter(desk_copy, DeliveryId(call->path[0]), why,
+                                                              call->actor, call->grant.tenant)));
   });
 }
 
@@ -191,6 +192,7 @@ void Routes::post_replay(CallPtr call) {
   auto request = read_replay(call->request);
   if (!request) return call->refuse(request.error());
   request->actor = call->actor;
+  request->within = call->grant.tenant;
   // A count waits for no replay: it tells how far one is.
   if (request->dry_run)
     return work(call, [self = shared_from_this(), call, request = std::move(*request)] {

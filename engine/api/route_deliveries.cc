@@ -34,17 +34,17 @@ struct Search : std::enable_shared_from_this<Search> {
                                         return self->call->refuse(ids.error());
                                       if (!ids || ids->empty()) return self->look_on_the_log();
                                       self->waiting = std::move(*ids);
-                                      self->truncated = self->waiting.size() > kShownMax;
-                                      if (self->truncated) self->waiting.resize(kShownMax);
                                       self->next();
                                     });
   }
 
   void next() {
-    if (waiting.empty()) return finish();
+    if (waiting.empty() || found.size() > kShownMax) return finish();
     auto id = std::move(waiting.back());
     waiting.pop_back();
     routes->service.show_delivery(std::move(id), [self = shared_from_this()](Result<Delivery> delivery) {
+      // What is another tenant's is left out here, and so comes to what does not exist.
+      if (delivery && !self->call->grant.sees(delivery->ref()->tenant)) return self->next();
       if (delivery)
         self->found.push_back(std::move(*delivery));
       else if (delivery.error().errc != Errc::not_found)
@@ -56,6 +56,8 @@ struct Search : std::enable_shared_from_this<Search> {
   void finish() {
     if (found.empty()) return look_on_the_log();
     std::vector<std::string> explanations;
+    const bool truncated = found.size() > kShownMax;
+    if (truncated) found.pop_back();
     if (truncated)
       explanations.push_back("there are more; these are " + std::to_string(kShownMax) + " of them");
     call->answer(shown(found, explanations));
@@ -64,7 +66,8 @@ struct Search : std::enable_shared_from_this<Search> {
   void look_on_the_log() {
     routes->work(call, [self = shared_from_this()] {
       auto desk = self->routes->desk;
-      const auto answer = look_up_deliveries(desk, self->call->path[0], self->since);
+      const auto answer =
+          look_up_deliveries(desk, self->call->path[0], self->since, self->call->grant.tenant);
       if (!answer) return self->call->refuse(answer.error());
       self->call->answer(shown(answer->deliveries, answer->explanations, answer->pending));
     });
@@ -75,7 +78,6 @@ struct Search : std::enable_shared_from_this<Search> {
   std::int64_t since;
   std::vector<DeliveryId> waiting;
   std::vector<Delivery> found;
-  bool truncated = false;
 };
 
 }  // namespace

@@ -20,7 +20,7 @@ Result<Place> place_of(const Call& call) {
     if (!is_tenant_or_endpoint_id(part))
       return fail(Errc::invalid, "INVALID_REQUEST", "the path names no tenant or endpoint id",
                   "use 1 to 64 of A-Z, a-z, 0-9, _ and -");
-  return Place{TenantId(call.path[0]), EndpointId(call.path[1])};
+  return Place{call.as_seen(TenantId(call.path[0])), EndpointId(call.path[1])};
 }
 
 std::string_view name_of(ApplyAnswer::Change change) {
@@ -78,12 +78,13 @@ void Routes::list_endpoints(CallPtr call) {
     return call->refuse({Errc::invalid, "INVALID_REQUEST", "tenant is no tenant id",
                          "use 1 to 64 of A-Z, a-z, 0-9, _ and -"});
   const auto now = to_ms(desk.clock.wall());
-  service.list_endpoints(TenantId(tenant), [call, now](Result<std::vector<EndpointView>> views) {
-    if (!views) return call->refuse(views.error());
-    Json list = Json::array();
-    for (const auto& view : *views) list.push_back(view_of(view, now));
-    call->answer(json_answer(200, {{"endpoints", std::move(list)}}));
-  });
+  service.list_endpoints(call->filter_as_seen(TenantId(tenant)),
+                         [call, now](Result<std::vector<EndpointView>> views) {
+                           if (!views) return call->refuse(views.error());
+                           Json list = Json::array();
+                           for (const auto& view : *views) list.push_back(view_of(view, now));
+                           call->answer(json_answer(200, {{"endpoints", std::move(list)}}));
+                         });
 }
 
 void Routes::put_endpoint(CallPtr call) {
@@ -96,6 +97,13 @@ void Routes::put_endpoint(CallPtr call) {
   auto spec =
       parse_endpoint_body(call->request, options.default_retry, options.environment.str() == "development");
   if (!spec) return call->refuse(spec.error());
+  if (place->tenant.str() == Call::kNobody)
+    return call->refuse(
+        {Errc::not_found, "NOT_FOUND", "there is no such tenant", "check the tenant in the path"});
+  if (!spec->secrets.empty() && !call->grant.scopes.has(Scope::secrets_rotate))
+    return call->refuse(permission_denied(
+        "signing secrets are declared, and the token does not hold the scope secrets:rotate",
+        "leave `secrets` out, or use a token that does"));
   spec->tenant = place->tenant;
   spec->id = place->id;
   spec->actor = call->actor.name;

@@ -34,6 +34,10 @@ void Routes::post_event(CallPtr call) {
   if (auto fine = call->only({}); !fine) return call->refuse(fine.error());
   auto event = wire::decode_http(call->request.headers, call->request.body);
   if (!event) return call->refuse(event.error());
+  if (event->tenant.empty()) event->tenant = call->grant.tenant;
+  if (!event->tenant.empty() && !call->grant.sees(event->tenant))
+    return call->refuse(permission_denied("the event names a tenant that is not the token's",
+                                          "leave the attribute `tenant` out, or name the token's own"));
   if (event->target || !event->replay_job.empty())
     return call->refuse({Errc::invalid, "INVALID_EVENT",
                          "the attributes target and replayjob belong to replays",

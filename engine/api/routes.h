@@ -38,6 +38,9 @@ struct Routes : std::enable_shared_from_this<Routes> {
   void get_dead_letter(CallPtr call);
   void resolve_dead_letter(CallPtr call);
   void post_replay(CallPtr call);
+  void post_token(CallPtr call);
+  void list_tokens(CallPtr call);
+  void delete_token(CallPtr call);
   void reset_token(CallPtr call);
 
   // Runs a blocking job on the worker, or refuses the call as overloaded.
@@ -53,9 +56,18 @@ struct Routes : std::enable_shared_from_this<Routes> {
   std::atomic<bool> stop_replays{false};
 };
 
+// What a token that is bound to a tenant finds behind a route.
+enum class Sees {
+  all,       // nothing there is any tenant's
+  platform,  // nothing: it is for the platform's tokens
+  own,       // what is its tenant's, and of others nothing; the handler narrows (Call::as_seen)
+};
+
 struct Route {
   std::string_view method, pattern;  // "/v1/tenants/{tenant}/endpoints/{id}"
-  bool open_on_loopback = false;     // else it always needs a token
+  Scope scope = Scope::admin;        // that a token needs
+  Sees sees = Sees::platform;
+  bool open_on_loopback = false;  // else it always needs a token
   std::size_t body_bytes_max = 0;
   void (Routes::*handle)(CallPtr) = nullptr;
 };

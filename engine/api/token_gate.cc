@@ -1,6 +1,7 @@
 #include "engine/api/token_gate.h"
 
 #include <algorithm>
+#include <utility>
 
 #include "engine/core/bytes.h"
 
@@ -15,6 +16,10 @@ constexpr std::size_t kRememberedMax = 1000;
 Error auth_failed() {
   return {Errc::denied, "AUTH_FAILED", "there is no valid token in the Authorization header",
           "send \"Authorization: Bearer TOKEN\"; `postrider-ops tokens reset` makes a new one"};
+}
+
+Error permission_denied(std::string message, std::string suggestion) {
+  return {Errc::denied, "PERMISSION_DENIED", std::move(message), std::move(suggestion)};
 }
 
 std::string TokenGate::hash_of(const Headers& headers) {
@@ -32,21 +37,21 @@ std::string TokenGate::hash_of(const Headers& headers) {
   return hex_encode({reinterpret_cast<const char*>(digest.data()), digest.size()});
 }
 
-void TokenGate::check(const std::string& hash, SteadyTime now, std::function<void(Result<void>)> pass) {
+void TokenGate::check(const std::string& hash, SteadyTime now, std::function<void(Result<Grant>)> pass) {
   if (hash.empty()) return pass(fail(auth_failed()));
-  const auto known = accepted_.find(hash);
-  if (known != accepted_.end() && now - known->second < kRemembered) return pass({});
-  service_.accepts_token(hash, [this, hash, now, pass = std::move(pass)](Result<bool> accepted) {
-    if (!accepted) return pass(fail(accepted.error()));
-    if (!*accepted) return pass(fail(auth_failed()));
-    remember(hash, now);
-    pass({});
+  const auto known = known_.find(hash);
+  if (known != known_.end() && now - known->second.asked_at < kRemembered) return pass(known->second.grant);
+  service_.grant_of(hash, [this, hash, now, pass = std::move(pass)](Result<std::optional<Grant>> grant) {
+    if (!grant) return pass(fail(grant.error()));
+    if (!*grant) return pass(fail(auth_failed()));
+    remember(hash, now, **grant);
+    pass(std::move(**grant));
   });
 }
 
-void TokenGate::remember(const std::string& hash, SteadyTime asked_at) {
-  if (accepted_.size() >= kRememberedMax) accepted_.clear();
-  accepted_[hash] = asked_at;
+void TokenGate::remember(const std::string& hash, SteadyTime asked_at, const Grant& grant) {
+  if (known_.size() >= kRememberedMax) known_.clear();
+  known_[hash] = {asked_at, grant};
 }
 
 }  // namespace postrider

@@ -244,13 +244,20 @@ std::vector<const Endpoint*> Registry::all() const {
   return living;
 }
 
-bool Registry::accepts_token(std::string_view token_hash_hex) const {
-  bool accepted = false;
+std::optional<Grant> Registry::grant_of(std::string_view token_hash_hex, std::int64_t now) const {
+  const TokenFact* found = nullptr;
   for (const auto& [id, token] : tokens_) {
     const bool equal = equal_in_constant_time(token.hash, token_hash_hex);
-    accepted = accepted || (equal && !token.revoked);
+    const bool expired = token.expires_at != 0 && token.expires_at <= now;
+    if (equal && !token.revoked && !expired) found = &token;
   }
-  return accepted;
+  if (found == nullptr) return std::nullopt;
+  return Grant{found->id, found->name, found->tenant, read_scopes(found->scope)};
+}
+
+const TokenFact* Registry::find_token(const std::string& id) const {
+  const auto found = tokens_.find(id);
+  return found == tokens_.end() ? nullptr : &found->second;
 }
 
 std::vector<TokenFact> Registry::tokens() const {

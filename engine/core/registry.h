@@ -14,6 +14,7 @@
 #include "engine/core/event.h"
 #include "engine/core/health.h"
 #include "engine/core/ids.h"
+#include "engine/core/scope.h"
 #include "engine/core/time.h"
 
 namespace postrider {
@@ -22,10 +23,18 @@ namespace postrider {
 struct TokenFact {
   std::string id;  // "tok_…"
   std::string hash;
-  std::string scope;            // "admin" for now
+  std::string scope;            // scopes, with blanks between (core/scope.h)
   std::int64_t created_at = 0;  // unix ms
   bool revoked = false;
-  std::string unknown;
+  TenantId tenant = {};         // empty: the platform's
+  std::string name = {};        // what it is for, as its maker says
+  std::string created_by = {};  // the maker
+  std::int64_t expires_at = 0;  // unix ms; 0: never
+  std::int64_t review_at = 0;   // when somebody shall ask whether it is still needed; 0: never
+  std::string unknown = {};
+
+  // The platform's own, without an end: as the first start makes it.
+  bool is_administrators() const { return scope == "admin" && tenant.empty(); }
   bool operator==(const TokenFact&) const = default;
 };
 
@@ -99,7 +108,10 @@ class Registry {
   std::vector<const Endpoint*> endpoints_of(const TenantId& tenant) const;  // living, by id
   std::vector<const Endpoint*> all() const;                                 // living, by tenant and id
   const std::optional<IdentityFact>& identity() const { return identity_; }
-  bool accepts_token(std::string_view token_hash_hex) const;  // known, not revoked; constant time per entry
+  // What the bearer of that token may do at `now` (unix ms). nullopt: unknown, revoked or expired. Constant
+  // time an entry.
+  std::optional<Grant> grant_of(std::string_view token_hash_hex, std::int64_t now) const;
+  const TokenFact* find_token(const std::string& id) const;
   bool has_tokens() const;
   std::vector<TokenFact> tokens() const;  // revoked ones included
   // Living, subscribed to `type`; of a replay: just its target, if it lives. Stopped ones included.

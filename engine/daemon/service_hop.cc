@@ -84,13 +84,27 @@ void ServiceHop::show_delivery(DeliveryId id, Answer<Delivery> answer) {
   to_shard_.post([this, id, answer = returning(std::move(answer))] { shard_.show_delivery(id, answer); });
 }
 
+void ServiceHop::create_token(TokenSpec spec, Answer<MadeToken> answer) {
+  to_shard_.post([this, spec, answer = returning(std::move(answer))] { shard_.create_token(spec, answer); });
+}
+
+void ServiceHop::revoke_token(TenantId within, std::string id, Answer<TokenFact> answer) {
+  to_shard_.post(
+      [this, within, id, answer = returning(std::move(answer))] { shard_.revoke_token(within, id, answer); });
+}
+
+void ServiceHop::list_tokens(TenantId within, Answer<std::vector<TokenFact>> answer) {
+  to_shard_.post(
+      [this, within, answer = returning(std::move(answer))] { shard_.list_tokens(within, answer); });
+}
+
 void ServiceHop::rotate_admin_token(Answer<Secret> answer) {
   to_shard_.post([this, answer = returning(std::move(answer))] { shard_.rotate_admin_token(answer); });
 }
 
-void ServiceHop::accepts_token(std::string token_hash_hex, Answer<bool> answer) {
+void ServiceHop::grant_of(std::string token_hash_hex, Answer<std::optional<Grant>> answer) {
   to_shard_.post([this, token_hash_hex, answer = returning(std::move(answer))] {
-    shard_.accepts_token(token_hash_hex, answer);
+    shard_.grant_of(token_hash_hex, answer);
   });
 }
 

@@ -27,8 +27,11 @@ class ServiceHop : public Service {
                      Answer<ApplyAnswer> answer) override;
   void find_deliveries(std::string id, Answer<std::vector<DeliveryId>> answer) override;
   void show_delivery(DeliveryId id, Answer<Delivery> answer) override;
+  void create_token(TokenSpec spec, Answer<MadeToken> answer) override;
+  void revoke_token(TenantId within, std::string id, Answer<TokenFact> answer) override;
+  void list_tokens(TenantId within, Answer<std::vector<TokenFact>> answer) override;
   void rotate_admin_token(Answer<Secret> answer) override;
-  void accepts_token(std::string token_hash_hex, Answer<bool> answer) override;
+  void grant_of(std::string token_hash_hex, Answer<std::optional<Grant>> answer) override;
   void readiness(Answer<Readiness> answer) override;
 
  private:

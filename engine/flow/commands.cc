@@ -531,17 +531,59 @@ void Commands::show_delivery(DeliveryId id, Answer<Delivery> answer) {
 
 // --- tokens
 
+MadeToken Commands::new_token() {
+  MadeToken made;
+  made.token = Secret(random_name("ptk_") + random_name(""));
+  made.fact.id = random_name("tok_");
+  const Digest digest = sha256(made.token.reveal());
+  made.fact.hash = hex_encode({reinterpret_cast<const char*>(digest.data()), digest.size()});
+  made.fact.created_at = to_ms(context_.ports.clock.wall());
+  return made;
+}
+
+void Commands::create_token(TokenSpec spec, Answer<MadeToken> answer) {
+  auto made = std::make_shared<MadeToken>(new_token());  // shared with the answers below
+  TokenFact& fact = made->fact;
+  fact.scope = format_scopes(spec.scopes);
+  fact.tenant = spec.tenant;
+  fact.name = std::move(spec.name);
+  fact.created_by = std::move(spec.created_by);
+  fact.expires_at = spec.expires_at;
+  fact.review_at = spec.review_at;
+  registry_.write(token_key(fact.id), wire::encode(context_.config.environment, fact),
+                  [this, made, answer](Result<bool> applied) {
+                    if (!applied) return answer(fail(applied.error()));
+                    after_everywhere(true, [made, answer] { answer(std::move(*made)); });
+                  });
+}
+
+void Commands::revoke_token(TenantId within, std::string id, Answer<TokenFact> answer) {
+  const TokenFact* found = registry_.registry().find_token(id);
+  if (!found || (!within.empty() && found->tenant != within)) {
+    return answer(fail(Errc::not_found, "NOT_FOUND", "there is no such token",
+                       "list what there is with `postrider-ops tokens list`"));
+  }
+  TokenFact fact = *found;
+  fact.revoked = true;
+  revoke({fact}, [this, fact, answer](Result<void> revoked) {
+    if (!revoked) return answer(fail(revoked.error()));
+    after_everywhere(true, [fact, answer] { answer(fact); });
+  });
+}
+
+void Commands::list_tokens(TenantId within, Answer<std::vector<TokenFact>> answer) {
+  std::vector<TokenFact> tokens = registry_.registry().tokens();
+  std::erase_if(tokens, [&](const TokenFact& one) { return !within.empty() && one.tenant != within; });
+  answer(std::move(tokens));
+}
+
 void Commands::rotate_admin_token(Answer<Secret> answer) {
-  auto token =
-      std::make_shared<Secret>(random_name("ptk_") + random_name(""));  // shared with the answers below
-  TokenFact fact;
-  fact.id = random_name("tok_");
-  const Digest digest = sha256(token->reveal());
-  fact.hash = hex_encode({reinterpret_cast<const char*>(digest.data()), digest.size()});
+  MadeToken made = new_token();
+  auto token = std::make_shared<Secret>(std::move(made.token));  // shared with the answers below
+  TokenFact fact = std::move(made.fact);
   fact.scope = "admin";
-  fact.created_at = to_ms(context_.ports.clock.wall());
   std::vector<TokenFact> old = registry_.registry().tokens();
-  std::erase_if(old, [](const TokenFact& before) { return before.revoked || before.scope != "admin"; });
+  std::erase_if(old, [](const TokenFact& before) { return before.revoked || !before.is_administrators(); });
   const bool wait = !old.empty();
   registry_.write(token_key(fact.id), wire::encode(context_.config.environment, fact),
                   [this, token, old, wait, answer](Result<bool> applied) {
@@ -559,24 +601,23 @@ void Commands::revoke(std::vector<TokenFact> tokens, std::function<void(Result<v
   TokenFact token = std::move(tokens.back());
   tokens.pop_back();
   token.revoked = true;
-  registry_.write(
-      token_key(token.id), wire::encode(context_.config.environment, token),
-      [this, tokens = std::move(tokens), done = std::move(done)](Result<bool> applied) {
-        if (applied) return revoke(tokens, done);
-        done(fail(Errc::unavailable, "SERVICE_UNAVAILABLE",
-                  "the log did not acknowledge that an older token is revoked: it may still be valid",
-                  "reset the token again"));
-      });
+  registry_.write(token_key(token.id), wire::encode(context_.config.environment, token),
+                  [this, tokens = std::move(tokens), done = std::move(done)](Result<bool> applied) {
+                    if (applied) return revoke(tokens, done);
+                    done(fail(Errc::unavailable, "SERVICE_UNAVAILABLE",
+                              "the log did not acknowledge that a token is revoked: it may still be valid",
+                              "repeat the command"));
+                  });
 }
 
-void Commands::accepts_token(std::string token_hash_hex, Answer<bool> answer) {
-  const bool accepted = registry_.registry().accepts_token(token_hash_hex);
-  if (!accepted && !registry_.read_once()) {
+void Commands::grant_of(std::string token_hash_hex, Answer<std::optional<Grant>> answer) {
+  auto grant = registry_.registry().grant_of(token_hash_hex, to_ms(context_.ports.clock.wall()));
+  if (!grant && !registry_.read_once()) {
     // Just started: which tokens there are is not known yet.
     return answer(fail(Errc::unavailable, "SERVICE_UNAVAILABLE", "the registry is not read yet",
                        "try again in a moment; /readyz says when"));
   }
-  answer(accepted);
+  answer(std::move(grant));
 }
 
 }  // namespace postrider::flow

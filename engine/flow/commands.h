@@ -40,8 +40,11 @@ class Commands : public Service {
                      Answer<ApplyAnswer> answer) override;
   void find_deliveries(std::string id, Answer<std::vector<DeliveryId>> answer) override;
   void show_delivery(DeliveryId id, Answer<Delivery> answer) override;
+  void create_token(TokenSpec spec, Answer<MadeToken> answer) override;
+  void revoke_token(TenantId within, std::string id, Answer<TokenFact> answer) override;
+  void list_tokens(TenantId within, Answer<std::vector<TokenFact>> answer) override;
   void rotate_admin_token(Answer<Secret> answer) override;
-  void accepts_token(std::string token_hash_hex, Answer<bool> answer) override;
+  void grant_of(std::string token_hash_hex, Answer<std::optional<Grant>> answer) override;
   void readiness(Answer<Readiness> answer) override { answer(ready()); }
 
   // Set by the shard.
@@ -88,6 +91,7 @@ class Commands : public Service {
                    const std::vector<EndpointSecret>& secrets) const;
   void change(TenantId tenant, EndpointId id, bool wait, std::function<void(EndpointDef&)> edit,
               Answer<EndpointDef> answer);
+  MadeToken new_token();
   void revoke(std::vector<TokenFact> tokens, std::function<void(Result<void>)> done);
   EndpointView view_of(const Endpoint& endpoint);
   void after_everywhere(bool wait, std::function<void()> then);

@@ -76,8 +76,9 @@ Result<DeadLetterList> list_dead_letters(Desk& desk, const DeadLetterFilter& fil
   return list;
 }
 
-Result<DeadLetterView> show_dead_letter(Desk& desk, const DeliveryId& id) {
+Result<DeadLetterView> show_dead_letter(Desk& desk, const DeliveryId& id, const TenantId& within) {
   DeadLetterFilter filter;
+  filter.tenant = within;
   filter.ids = {id};
   DeadLetterReader reader(desk, filter);
   if (auto done = reader.prepare(); !done) return fail(done.error());
@@ -137,8 +138,8 @@ Result<void> append_mark(Desk& desk, DeadLetterMark mark) {
 }
 
 Result<DeadLetterView> resolve_dead_letter(Desk& desk, const DeliveryId& id, const std::string& why,
-                                           const Actor& actor) {
-  auto view = show_dead_letter(desk, id);
+                                           const Actor& actor, const TenantId& within) {
+  auto view = show_dead_letter(desk, id, within);
   if (!view) return view;
   if (view->state != DeadLetterState::open)
     return fail(Errc::conflict, "ALREADY_CLOSED",

@@ -52,8 +52,9 @@ inline constexpr std::uint64_t kAttemptsScannedMax = 2'000'000;
 Result<DeadLetterList> list_dead_letters(Desk& desk, const DeadLetterFilter& filter,
                                          std::size_t limit = kDeadLettersListed);
 
-// Errc::not_found: no such letter, or no longer.
-Result<DeadLetterView> show_dead_letter(Desk& desk, const DeliveryId& id);
+// Errc::not_found: no such letter, or no longer; or it is not `within` that tenant (empty: any), which is
+// looked for and told in the same way.
+Result<DeadLetterView> show_dead_letter(Desk& desk, const DeliveryId& id, const TenantId& within = {});
 
 struct DeadLetterSummary {
   struct Line {
@@ -71,7 +72,7 @@ Result<DeadLetterSummary> summarize_dead_letters(Desk& desk, const DeadLetterFil
 
 // Marks it resolved, with an audit fact. Errc::conflict: it is closed already.
 Result<DeadLetterView> resolve_dead_letter(Desk& desk, const DeliveryId& id, const std::string& why,
-                                           const Actor& actor);
+                                           const Actor& actor, const TenantId& within = {});
 
 // Writes a mark and returns once the log has it.
 Result<void> append_mark(Desk& desk, DeadLetterMark mark);

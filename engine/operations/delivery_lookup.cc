@@ -25,8 +25,8 @@ std::string place(Position position) {
 
 class Lookup {
  public:
-  Lookup(Desk& desk, const std::string& id, std::int64_t since)
-      : desk_(desk), id_(id), since_(since), own_partition_(partition_of(id)) {}
+  Lookup(Desk& desk, const std::string& id, std::int64_t since, const TenantId& within)
+      : desk_(desk), id_(id), since_(since), within_(within), own_partition_(partition_of(id)) {}
 
   Result<DeliveryLookup> run() {
     for (const auto topic : {Topic::attempts, Topic::parked, Topic::dead_letters})
@@ -104,8 +104,11 @@ class Lookup {
     if (const auto* state = fact ? std::get_if<ParkedState>(&*fact) : nullptr) apply(state->delivery, *state);
   }
 
+  bool is_within(const TenantId& tenant) const { return within_.empty() || within_ == tenant; }
+
   template <class Fact>
   void apply(const DeliveryRef& ref, const Fact& fact) {
+    if (!is_within(ref.tenant)) return;
     if (ref.id.str() != id_ && ref.webhook_id.str() != id_ && ref.event_id != id_) return;
     const auto known = found_.find(ref.id);
     if (known != found_.end())
@@ -142,6 +145,7 @@ class Lookup {
       auto decoded = wire::decode_kafka(record.key, record.headers, *record.value, true);
       if (!decoded) return;
       const auto& event = decoded->event;
+      if (!is_within(event.tenant)) return;
       if (event.id != id_ && webhook_id(event.tenant, event.source, event.id).str() != id_) return;
       events[record.offset] = {event.tenant, event.type, record.appended, {}};
     });
@@ -191,17 +195,19 @@ class Lookup {
   Desk& desk_;
   const std::string& id_;
   const std::int64_t since_;
+  const TenantId& within_;
   const std::optional<Partition> own_partition_;  // of a delivery id
   std::map<DeliveryId, Delivery> found_;
 };
 
 }  // namespace
 
-Result<DeliveryLookup> look_up_deliveries(Desk& desk, const std::string& id, std::int64_t since) {
+Result<DeliveryLookup> look_up_deliveries(Desk& desk, const std::string& id, std::int64_t since,
+                                          const TenantId& within) {
   if (id.empty() || id.size() > 1024)
     return fail(Errc::invalid, "INVALID_REQUEST", "the id is empty or too long",
                 "give a delivery id, a webhook-id or an event id");
-  return Lookup(desk, id, since).run();
+  return Lookup(desk, id, since, within).run();
 }
 
 }  // namespace postrider

@@ -20,6 +20,8 @@ inline constexpr std::size_t kDeliveriesFoundMax = 1000;
 // Slow: it reads `attempts`, `parked`, `dead-letters` and, where these know nothing, `events`. A delivery id
 // is looked for in its own partition only. `since` (unix ms) leaves older records out; 0: all there are.
 // Errc::not_found: nothing on the log speaks of it.
-Result<DeliveryLookup> look_up_deliveries(Desk& desk, const std::string& id, std::int64_t since = 0);
+// `within`: of that tenant alone, as if nothing else were there; empty: of all.
+Result<DeliveryLookup> look_up_deliveries(Desk& desk, const std::string& id, std::int64_t since = 0,
+                                          const TenantId& within = {});
 
 }  // namespace postrider

@@ -39,11 +39,13 @@ class Pace {
 };
 
 // A scope in words, for the audit fact.
-std::string scope_of(const DeadLetterFilter& filter) {
+std::string scope_of(const ReplayRequest& request) {
+  const DeadLetterFilter& filter = request.filter;
   std::string text;
   const auto add = [&text](std::string_view name, const std::string& value) {
     if (!value.empty()) text += (text.empty() ? "" : " ") + std::string(name) + "=" + value;
   };
+  add("within", request.within.str());
   add("tenant", filter.tenant.str());
   add("endpoint", filter.endpoint.str());
   add("type", filter.type);
@@ -77,10 +79,12 @@ Result<std::optional<std::string>> scope_of_job(Desk& desk, const ReplayJobId& j
 Result<void> check_scope(Desk& desk, const ReplayRequest& request) {
   const auto before = scope_of_job(desk, request.job);
   if (!before) return fail(before.error());
-  if (!*before)
+  // Another tenant's job is no job.
+  const std::string own = "within=" + request.within.str() + " ";
+  if (!*before || (!request.within.empty() && !(**before + " ").starts_with(own)))
     return fail(Errc::not_found, "NOT_FOUND", "there is no replay job " + request.job.str(),
                 "leave the job out: that begins a new one");
-  if (const auto now = scope_of(request.filter); now != **before)
+  if (const auto now = scope_of(request); now != **before)
     return fail(Errc::invalid, "INVALID_REQUEST",
                 "the job " + request.job.str() + " selected " + **before + ", and not " + now,
                 "repeat its own selection, or leave the job out: that begins a new one");
@@ -116,6 +120,11 @@ class Replay {
   // replayed before it was stopped.
   DeadLetterFilter filter() const {
     auto filter = request_.filter;
+    if (!request_.within.empty()) {
+      // What is named of another tenant matches nothing.
+      const bool foreign = !filter.tenant.empty() && filter.tenant != request_.within;
+      filter.tenant = foreign ? TenantId("~") : request_.within;
+    }
     if (!filter.ids.empty()) return filter;
     if (request_.job.empty())
       filter.state = DeadLetterState::open;
@@ -210,8 +219,8 @@ class Replay {
 
   Result<void> tell() {
     auto fact = audit_of(request_.actor, request_.job.empty() ? kStarted : "replay_resumed", "dead_letters");
-    fact.scope = scope_of(request_.filter);
-    fact.tenant = request_.filter.tenant;
+    fact.scope = scope_of(request_);
+    fact.tenant = request_.within.empty() ? request_.filter.tenant : request_.within;
     fact.target = request_.filter.endpoint.str();
     fact.event_type = request_.filter.type;
     fact.subject_id = report_.job.str();

@@ -18,6 +18,7 @@ struct ReplayRequest {
   double rate = 0;       // replays a second; 0: as fast as the log takes them
   ReplayJobId job;  // resumes that job, which repeats nothing; empty: a new one. With its own filter again
   Actor actor;
+  TenantId within;  // what belongs to others is as if it were not there; empty: every tenant
 };
 
 struct ReplayReport {

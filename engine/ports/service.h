@@ -58,6 +58,19 @@ struct EndpointView {
   std::vector<EndpointSecret> secrets;  // sealed bytes blanked
 };
 
+struct TokenSpec {
+  std::string name;  // what it is for
+  TenantId tenant;   // empty: the platform's
+  Scopes scopes;
+  std::int64_t expires_at = 0, review_at = 0;  // unix ms
+  std::string created_by;
+};
+
+struct MadeToken {
+  TokenFact fact;
+  Secret token;  // shown this once
+};
+
 struct Published {
   std::string event_id;
   WebhookId webhook_id;
@@ -98,8 +111,14 @@ class Service {
   // The delivery ids that the view knows under a webhook-id or an event id; a delivery id answers itself.
   virtual void find_deliveries(std::string id, Answer<std::vector<DeliveryId>> answer) = 0;
   virtual void show_delivery(DeliveryId id, Answer<Delivery> answer) = 0;  // not_found: look on the log
+  // Both answer once it is in force everywhere.
+  virtual void create_token(TokenSpec spec, Answer<MadeToken> answer) = 0;
+  virtual void revoke_token(TenantId within, std::string id, Answer<TokenFact> answer) = 0;
+  // Revoked and expired ones included. `within`: a tenant's own; empty: all.
+  virtual void list_tokens(TenantId within, Answer<std::vector<TokenFact>> answer) = 0;
   virtual void rotate_admin_token(Answer<Secret> answer) = 0;
-  virtual void accepts_token(std::string token_hash_hex, Answer<bool> answer) = 0;
+  // nullopt: there is no such token, or no longer.
+  virtual void grant_of(std::string token_hash_hex, Answer<std::optional<Grant>> answer) = 0;
   virtual void readiness(Answer<Readiness> answer) = 0;
 };
 

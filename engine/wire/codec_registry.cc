@@ -65,10 +65,15 @@ EndpointSecret read(const v1::EndpointSecret& secret) {
 TokenFact read(const v1::Token& token) {
   TokenFact fact;
   fact.id = token.id();
-  fact.hash = token.hash();
+  fact.hash = token.hash().empty() ? token.limited_hash() : token.hash();
   fact.scope = token.scope();
   fact.created_at = token.created_at();
   fact.revoked = token.revoked();
+  fact.tenant = TenantId(token.tenant());
+  fact.name = token.name();
+  fact.created_by = token.created_by();
+  fact.expires_at = token.expires_at();
+  fact.review_at = token.review_at();
   return fact;
 }
 
@@ -123,10 +128,19 @@ std::string encode(const Environment& environment, const TokenFact& fact) {
   record.set_environment(environment.str());
   v1::Token& token = *record.mutable_token();
   token.set_id(fact.id);
-  token.set_hash(fact.hash);
+  if (fact.is_administrators() && fact.expires_at == 0) {
+    token.set_hash(fact.hash);
+  } else {
+    token.set_limited_hash(fact.hash);
+  }
   token.set_scope(fact.scope);
   token.set_created_at(fact.created_at);
   token.set_revoked(fact.revoked);
+  token.set_tenant(fact.tenant.str());
+  token.set_name(fact.name);
+  token.set_created_by(fact.created_by);
+  token.set_expires_at(fact.expires_at);
+  token.set_review_at(fact.review_at);
   return serialize(record, fact.unknown);
 }
 

@@ -15,6 +15,7 @@ namespace postrider::test {
 // thread through `post`, as main's does. While held, answers wait.
 class FakeService : public Service {
  public:
+  FakeService() { add_token("tok_first", {"", hash_of("secret-token"), "admin"}); }
   std::function<void(std::function<void()>)> post;
 
   static std::string hash_of(const std::string& token) {
@@ -127,14 +128,45 @@ class FakeService : public Service {
     const auto found = deliveries.find(id);
     later(answer, found == deliveries.end() ? Result<Delivery>(missing()) : Result<Delivery>(found->second));
   }
+  void create_token(TokenSpec spec, Answer<MadeToken> answer) override {
+    MadeToken made;
+    made.fact = {"tok_" + spec.name, hash_of("ptk_" + spec.name), format_scopes(spec.scopes), now_ms};
+    made.fact.tenant = spec.tenant;
+    made.fact.name = spec.name;
+    made.fact.created_by = spec.created_by;
+    made.fact.expires_at = spec.expires_at;
+    made.fact.review_at = spec.review_at;
+    made.token = Secret("ptk_" + spec.name);
+    add_token(made.fact.id, made.fact);
+    later(answer, Result<MadeToken>(std::move(made)));
+  }
+  void revoke_token(TenantId within, std::string id, Answer<TokenFact> answer) override {
+    const TokenFact* found = tokens.find_token(id);
+    if (!found || (!within.empty() && found->tenant != within)) {
+      return later(answer, Result<TokenFact>(missing()));
+    }
+    add_token(id, *found, true);
+    later(answer, Result<TokenFact>(*tokens.find_token(id)));
+  }
+  void list_tokens(TenantId within, Answer<std::vector<TokenFact>> answer) override {
+    auto all = tokens.tokens();
+    std::erase_if(all, [&](const TokenFact& one) { return !within.empty() && one.tenant != within; });
+    later(answer, Result<std::vector<TokenFact>>(std::move(all)));
+  }
   void rotate_admin_token(Answer<Secret> answer) override {
-    tokens = {hash_of("fresh-token")};
+    for (const TokenFact& before : tokens.tokens()) add_token(before.id, before, true);
+    add_token("tok_fresh", {"", hash_of("fresh-token"), "admin"});
     later(answer, Result<Secret>(Secret("fresh-token")));
   }
-  void accepts_token(std::string hash, Answer<bool> answer) override {
+  void grant_of(std::string hash, Answer<std::optional<Grant>> answer) override {
     ++token_checks;
-    const bool known = std::find(tokens.begin(), tokens.end(), hash) != tokens.end();
-    later(answer, Result<bool>(known), true);
+    later(answer, Result<std::optional<Grant>>(tokens.grant_of(hash, now_ms)), true);
+  }
+  // On the API's thread, or before it is asked.
+  void add_token(const std::string& id, TokenFact token, bool revoked = false) {
+    token.id = id;
+    token.revoked = revoked;
+    tokens.apply(token, id + (revoked ? " revoked" : ""));
   }
   void readiness(Answer<Readiness> answer) override {
     Readiness readiness;
@@ -173,7 +205,8 @@ class FakeService : public Service {
   std::vector<Event> events;
   EndpointSpec last_spec;
   SecretRotation last_rotation;
-  std::vector<std::string> tokens{hash_of("secret-token")};
+  Registry tokens;
+  std::int64_t now_ms = 1'700'000'000'000;
   std::atomic<int> token_checks{0};
   std::atomic<bool> unavailable{false};
   std::vector<std::string> notes;  // of readiness; set before it is asked

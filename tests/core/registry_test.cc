@@ -339,17 +339,35 @@ TEST(TypePattern, AStarStandsAloneOrLastAfterADot) {
 TEST(Tokens, AreAcceptedUntilRevokedAndStayRevoked) {
   Registry registry;
   EXPECT_FALSE(registry.has_tokens());
-  registry.apply(TokenFact{"tok_1", "00aa", "admin", 1, false, ""}, "t1");
-  registry.apply(TokenFact{"tok_2", "00bb", "admin", 1, false, ""}, "t2");
-  EXPECT_TRUE(registry.accepts_token("00aa"));
-  EXPECT_FALSE(registry.accepts_token("00ac"));
-  EXPECT_FALSE(registry.accepts_token("00a"));
-  EXPECT_FALSE(registry.accepts_token(""));
-  registry.apply(TokenFact{"tok_1", "00aa", "admin", 1, true, ""}, "t1 revoked");
-  EXPECT_EQ(registry.apply(TokenFact{"tok_1", "00aa", "admin", 1, false, ""}, "t1"), Applied::ignored);
-  EXPECT_FALSE(registry.accepts_token("00aa"));
+  registry.apply(TokenFact{"tok_1", "00aa", "admin", 1, false}, "t1");
+  registry.apply(TokenFact{"tok_2", "00bb", "admin", 1, false}, "t2");
+  EXPECT_TRUE(registry.grant_of("00aa", 1));
+  EXPECT_FALSE(registry.grant_of("00ac", 1));
+  EXPECT_FALSE(registry.grant_of("00a", 1));
+  EXPECT_FALSE(registry.grant_of("", 1));
+  registry.apply(TokenFact{"tok_1", "00aa", "admin", 1, true}, "t1 revoked");
+  EXPECT_EQ(registry.apply(TokenFact{"tok_1", "00aa", "admin", 1, false}, "t1"), Applied::ignored);
+  EXPECT_FALSE(registry.grant_of("00aa", 1));
   EXPECT_TRUE(registry.has_tokens());
   EXPECT_EQ(to_mend(registry), std::make_pair(std::string("~tokens/tok_1"), std::string("t1 revoked")));
+}
+
+TEST(Tokens, GrantWhatTheyHoldUntilTheyExpire) {
+  Registry registry;
+  TokenFact token{"tok_1", "00aa", "events:publish replays:write galaxies:build", 1, false};
+  token.tenant = TenantId("acme");
+  token.name = "shop";
+  token.expires_at = 100;
+  registry.apply(token, "t1");
+  const auto grant = registry.grant_of("00aa", 99);
+  ASSERT_TRUE(grant);
+  EXPECT_EQ(grant->token_id, "tok_1");
+  EXPECT_EQ(grant->name, "shop");
+  EXPECT_EQ(format_scopes(grant->scopes), "events:publish replays:write")
+      << "an unknown scope allows nothing";
+  EXPECT_TRUE(grant->sees(TenantId("acme")));
+  EXPECT_FALSE(grant->sees(TenantId("other")));
+  EXPECT_FALSE(registry.grant_of("00aa", 100));
 }
 
 TEST(Identity, TheFirstOneCountsAndADifferentOneIsRefused) {

@@ -389,9 +389,10 @@ TEST(NothingLost, AnAttemptThatHadToWaitIsNotSentOnceThePartitionIsGone) {
 TEST(NothingLost, ATokenIsNotCalledWrongBeforeTheRegistryIsRead) {
   World world;
   world.add_instance();
-  std::optional<Result<bool>> answer;
+  std::optional<Result<std::optional<Grant>>> answer;
   const auto ask = [&] {
-    world.one().shard->service().accepts_token("00", [&](Result<bool> said) { answer = std::move(said); });
+    world.one().shard->service().grant_of(
+        "00", [&](Result<std::optional<Grant>> said) { answer = std::move(said); });
   };
   ask();
   ASSERT_TRUE(answer && !answer->has_value());
@@ -417,9 +418,9 @@ TEST(NothingLost, OneAnswerTokenResetsRevokeTheOlderOnesBeforeTheyAnswer) {
   const auto accepted = [&](const std::string& token) {
     const Digest digest = sha256(token);
     bool yes = false;
-    world.one().shard->service().accepts_token(
+    world.one().shard->service().grant_of(
         hex_encode({reinterpret_cast<const char*>(digest.data()), digest.size()}),
-        [&](Result<bool> answer) { yes = *answer; });
+        [&](Result<std::optional<Grant>> answer) { yes = answer->has_value(); });
     return yes;
   };
   reset();
@@ -435,6 +436,43 @@ TEST(NothingLost, OneAnswerTokenResetsRevokeTheOlderOnesBeforeTheyAnswer) {
   world.one().shard->service().rotate_admin_token([&](Result<Secret> token) { done = token.has_value(); });
   ASSERT_TRUE(world.run_until([&] { return done.has_value(); }, seconds(10)));
   EXPECT_FALSE(*done);
+}
+
+TEST(Tokens, AreInForceWhenTheirMakingIsAnsweredAndOutOfForceWhenTheirRevocationIs) {
+  World world;
+  world.begin();
+  Service& service = world.one().shard->service();
+  TokenSpec spec;
+  spec.name = "shop";
+  spec.tenant = TenantId("acme");
+  spec.scopes.add(Scope::events_publish);
+  spec.expires_at = world.clocks.wall_ms + 3'600'000;
+  std::optional<MadeToken> made;
+  service.create_token(spec, [&](Result<MadeToken> answer) { made = std::move(*answer); });
+  EXPECT_FALSE(made) << "other instances may not know it yet";
+  ASSERT_TRUE(world.run_until([&] { return made.has_value(); }, seconds(10)));
+  EXPECT_EQ(made->token.reveal().substr(0, 4), "ptk_");
+  EXPECT_GE(made->token.reveal().size(), 4u + 44) << "256 bits";
+  const auto grant = [&] {
+    std::optional<Grant> found;
+    service.grant_of(made->fact.hash, [&](Result<std::optional<Grant>> answer) { found = *answer; });
+    return found;
+  };
+  ASSERT_TRUE(grant());
+  EXPECT_EQ(grant()->tenant.str(), "acme");
+  EXPECT_TRUE(grant()->scopes.has(Scope::events_publish));
+  EXPECT_FALSE(grant()->scopes.has(Scope::endpoints_read));
+  std::optional<std::string> refused;
+  service.revoke_token(TenantId("other"), made->fact.id,
+                       [&](Result<TokenFact> answer) { refused = answer ? "" : answer.error().code; });
+  EXPECT_EQ(refused, "NOT_FOUND") << "another tenant's";
+  std::optional<bool> revoked;
+  service.revoke_token(TenantId("acme"), made->fact.id,
+                       [&](Result<TokenFact> answer) { revoked = answer && answer->revoked; });
+  EXPECT_FALSE(revoked) << "other instances may still accept it";
+  ASSERT_TRUE(world.run_until([&] { return revoked.has_value(); }, seconds(10)));
+  EXPECT_TRUE(*revoked);
+  EXPECT_FALSE(grant());
 }
 
 TEST(NothingLost, ARecordThatKilledUsThreeTimesIsSetAsideUndecodedAndThePartitionGoesOn) {

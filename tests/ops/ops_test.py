@@ -298,6 +298,30 @@ class OverTheApi(Case):
             self.assertIn("4 would be replayed.", asked.stdout)
             self.assertIn("5 were done before.", asked.stdout)
 
+    def test_a_token_is_made_shown_once_listed_and_revoked(self):
+        token = {"token": "ptk_new", "id": "tok_1", "name": "shop", "tenant": "acme", "scopes": ["events:publish"],
+                 "state": "active", "created_by": "alice", "expires_at": "2026-03-01T00:00:00.000Z",
+                 "review_at": "2026-02-01T00:00:00.000Z", "review_due": True}
+        listed = {name: value for name, value in token.items() if name != "token"}
+        answers = {("POST", "/v1/tokens"): (201, token), ("GET", "/v1/tokens"): (200, {"tokens": [listed]}),
+                   ("DELETE", "/v1/tokens/tok_1"): (200, {**listed, "state": "revoked"})}
+        with Api(answers) as api:
+            done = self.run_ops("tokens", "create", "--name", "shop", "--tenant", "acme", "--scope", "events:publish",
+                                "--scope", "replays:write", "--api", api.url)
+            self.assertEqual(done.stdout, "ptk_new\n", done.stderr)
+            self.assertIn("the tenant acme", done.stderr)
+            self.assertEqual(api.requests[-1][3],
+                             {"name": "shop", "tenant": "acme", "scopes": ["events:publish", "replays:write"]})
+            table = self.run_ops("tokens", "list", "--tenant", "acme", "--api", api.url).stdout.splitlines()
+            self.assertEqual(re.split(r"  +", table[1]),
+                             ["tok_1", "shop", "acme", "active", "2026-03-01T00:00:00Z", "2026-02-01T00:00:00Z (due)",
+                              "alice", "events:publish"])
+            self.assertEqual(api.requests[-1][2], "tenant=acme")
+            self.assertIn("tok_1 is revoked", self.run_ops("tokens", "revoke", "tok_1", "--api", api.url).stdout)
+            self.assertEqual(self.refuses(2, "tokens", "create", "--name", "a", "--expires", "soon", "--api",
+                                          api.url)["code"], "WRONG_USE")
+            self.refuses(2, "tokens", "create", "--name", "a", "--role", "viewer", "--scope", "admin", "--api", api.url)
+
     def test_a_new_token_leaves_word_of_the_file_that_holds_the_old_one(self):
         with Api({("POST", "/v1/tokens/reset"): (200, {"token": "ptk_new"})}) as api:
             done = self.run_ops("tokens", "reset", "--api", api.url)

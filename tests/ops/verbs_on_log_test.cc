@@ -190,8 +190,8 @@ TEST_F(OnEmbeddedLog, ATokenResetLeavesTheNewOneAlone) {
     const auto fact = wire::decode_registry(kEnvironment, *record.value).value();
     if (const auto* token = std::get_if<TokenFact>(&fact)) registry.apply(*token, *record.value);
   }
-  EXPECT_FALSE(registry.accepts_token(old.hash));
-  EXPECT_TRUE(registry.accepts_token(crypto::token_hash(answer.lines.at(0)["token"].get<std::string>())));
+  EXPECT_FALSE(registry.grant_of(old.hash, 1));
+  EXPECT_TRUE(registry.grant_of(crypto::token_hash(answer.lines.at(0)["token"].get<std::string>()), 1));
 }
 
 TEST_F(OnEmbeddedLog, AcceptSourceWritesAMarkThatAsksForNothing) {

@@ -33,6 +33,14 @@ TEST(Golden, Token) {
             "0a0a70726f64756374696f6e221d0a05746f6b5f311204303066661a0561646d696e2083d095ffbc312801");
 }
 
+// Its hash stands where a version that knows no scopes does not look.
+TEST(Golden, LimitedToken) {
+  EXPECT_EQ(hex(samples::limited_token()),
+            "0a0a70726f64756374696f6e225a0a05746f6b5f321a1e656e64706f696e74733a726561642064656c69766572696573"
+            "3a726561642083d095ffbc31320461636d653a0964617368626f6172644205616c6963654884d095ffbc315085d095ff"
+            "bc315a0430306161");
+}
+
 TEST(Golden, Identity) {
   EXPECT_EQ(hex(samples::identity()),
             "0a0a70726f64756374696f6e2a280a1a6c6f675f30303030303030303030303030303030303030303036120a70726f64"

@@ -99,6 +99,7 @@ TEST(UnknownFields, SurviveInEveryMessageOfTheRegistry) {
   keep(samples::endpoint_def());
   keep(samples::endpoint_secret());
   keep(samples::token());
+  keep(samples::limited_token());
   keep(samples::identity());
 }
 

@@ -56,7 +56,17 @@ inline EndpointSecret endpoint_secret() {
 }
 
 inline TokenFact token() {
-  return {"tok_1", "00ff", "admin", 1700000000003, true, ""};
+  return {"tok_1", "00ff", "admin", 1700000000003, true};
+}
+
+inline TokenFact limited_token() {
+  TokenFact fact = {"tok_2", "00aa", "endpoints:read deliveries:read", 1700000000003, false};
+  fact.tenant = TenantId("acme");
+  fact.name = "dashboard";
+  fact.created_by = "alice";
+  fact.expires_at = 1700000000004;
+  fact.review_at = 1700000000005;
+  return fact;
 }
 
 inline IdentityFact identity() {

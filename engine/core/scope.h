@@ -1,0 +1,64 @@
+#pragma once
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "engine/core/ids.h"
+
+// What a token may do, and for whom. Names are stored with every token and stand in schemas/openapi.yaml
+// beside the routes that need them: they are for ever.
+namespace postrider {
+
+enum class Scope : std::uint8_t {
+  status_read,         // health, readiness, metrics, where these are not open
+  endpoints_read,      //
+  endpoints_write,     // apply, disable, enable, delete
+  secrets_rotate,      // besides endpoints:write: declare signing secrets
+  events_publish,      //
+  deliveries_read,     // deliveries and dead letters, never payloads
+  dead_letters_write,  // resolve
+  replays_write,       //
+  admin,               // all of it, and tokens
+};
+inline constexpr std::size_t kScopes = 9;
+
+std::string_view name_of(Scope scope);  // "endpoints:read"
+std::optional<Scope> parse_scope(std::string_view name);
+const std::vector<Scope>& all_scopes();
+
+// A set of scopes; `admin` holds every one.
+class Scopes {
+ public:
+  void add(Scope scope) { bits_ |= 1U << static_cast<unsigned>(scope); }
+  bool has(Scope scope) const { return ((bits_ | all_if_admin()) >> static_cast<unsigned>(scope) & 1U) != 0; }
+  bool empty() const { return bits_ == 0; }
+  bool operator==(const Scopes&) const = default;
+
+ private:
+  unsigned all_if_admin() const {
+    return (bits_ >> static_cast<unsigned>(Scope::admin) & 1U) != 0 ? ~0U : 0U;
+  }
+  unsigned bits_ = 0;
+};
+
+// As RFC 6749 §3.3 writes them, with blanks between; of a set with `admin` that one word. Reading leaves out
+// words that it does not know, of a newer version: it allows less.
+std::string format_scopes(const Scopes& scopes);
+Scopes read_scopes(std::string_view text);
+
+// Roles are sets of scopes: "viewer" (reads), "publisher", "operator" (runs endpoints and replays), "admin".
+std::optional<Scopes> scopes_of_role(std::string_view role);
+
+// What the bearer of a valid token may do.
+struct Grant {
+  std::string token_id;  // "tok_…"
+  std::string name;      // what its maker called it
+  TenantId tenant;       // empty: the platform, which sees every tenant
+  Scopes scopes;
+
+  bool sees(const TenantId& other) const { return tenant.empty() || tenant == other; }
+};
+
+}  // namespace postrider
