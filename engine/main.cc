@@ -52,14 +52,15 @@ void raise_file_limit() {
   setrlimit(RLIMIT_NOFILE, &files);
 }
 
-// What the limit leaves for connections to customers: the view's and the log's files and the API's clients
-// want some, too.
-std::size_t connections_within_file_limit() {
-  constexpr std::size_t kOthers = 768, kLeast = 64, kMost = 3 * 4096;
+// What the limit leaves for connections to customers, beside the view's and the log's files and the API's
+// clients.
+std::size_t connections_within_file_limit(const Config& config) {
+  constexpr std::size_t kFiles = 768, kLeast = 64, kMost = 3 * 4096;
   rlimit files{};
   if (getrlimit(RLIMIT_NOFILE, &files) != 0) return kLeast;
-  const auto limit = static_cast<std::size_t>(std::min<rlim_t>(files.rlim_cur, kOthers + kMost));
-  return std::max(limit, kOthers + kLeast) - kOthers;
+  const auto limit = static_cast<std::size_t>(std::min<rlim_t>(files.rlim_cur, 1 << 20));
+  const std::size_t others = kFiles + std::min<std::size_t>(config.api.connections, limit / 4);
+  return std::clamp(limit - std::min(limit, others), kLeast, kMost);
 }
 
 // SIGTERM and SIGINT arrive as reads of the loop; a client or broker that goes away must not end us.
@@ -151,7 +152,12 @@ std::optional<int> live(Config& config, const rocks::DataDir& data, int signals)
   auto store = open_store(config, data, log->identity, telemetry);
   if (!store) return refuse(store.error());
   flow::ShardConfig shard_settings = shard_config(config, data.instance());
-  const std::size_t connections = connections_within_file_limit();
+  const std::size_t connections = connections_within_file_limit(config);
+  if (connections / 3 < shard_settings.in_flight_max) {
+    telemetry.log("warn", "few_files",
+                  "the limit of open files allows " + std::to_string(connections / 3) +
+                      " attempts at once: raise it to 32768 or more (LimitNOFILE, ulimit -Hn)");
+  }
   shard_settings.in_flight_max = std::min(shard_settings.in_flight_max, connections / 3);
   // As many connections as attempts: none waits inside the transport, behind somebody who hangs.
   auto transport = CurlTransport::create({.policy = address_policy(config),

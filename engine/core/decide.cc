@@ -6,6 +6,7 @@
 namespace postrider {
 namespace {
 
+constexpr Millis kOursDelay{1000};
 constexpr Millis kWishLeast = std::chrono::seconds(1);
 constexpr Millis kWishMost = std::chrono::hours(24);
 // A wish that reaches beyond the event's lifetime is cut so that the last attempt still happens within it:
@@ -191,6 +192,13 @@ Verdict decide(const Outcome& outcome, const RetryPolicy& policy, const Situatio
   const std::int32_t status = outcome.status;
   // Whatever befell the body afterwards: the receiver has answered.
   if (status >= 200 && status < 300) return Verdict{};
+  if (outcome.ours) {
+    Verdict verdict;
+    verdict.kind = Verdict::Kind::defer;
+    verdict.delay = kOursDelay + Millis(static_cast<std::int64_t>(situation.chance % 2000));
+    verdict.charged = false;
+    return verdict;
+  }
   if (outcome.error == AttemptError::denied) return dead(DeadReason::target_denied, outcome);
   if (!is_final(status) || is_retried(status)) return retry(outcome, policy, situation);
   if (status == 410) {

@@ -40,6 +40,7 @@ struct Outcome {
   std::string snippet;  // first bytes of the body, for operators; sealed before it is stored
   std::string dialled;  // the address that was dialled; empty: none
   Phases phases;
+  bool ours = false;  // we lacked a file or memory, and nothing was sent: no attempt of the receiver's
   bool operator==(const Outcome&) const = default;
 };
 

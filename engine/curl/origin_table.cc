@@ -42,22 +42,47 @@ std::unique_ptr<Transfer> OriginTable::acquire(const std::shared_ptr<const Desti
   if (origin == nullptr) return nullptr;
   std::unique_ptr<Transfer> transfer;
   if (!origin->idle.empty()) {
-    const std::size_t looked_at = std::min(origin->idle.size(), kHandlesLookedAt);
-    const auto last = origin->idle.rbegin() + static_cast<std::ptrdiff_t>(looked_at);
-    const auto found =
-        std::find_if(origin->idle.rbegin(), last, [&](const auto& t) { return t->has_url(to); });
-    if (found != last) std::swap(*found, origin->idle.back());
-    transfer = std::move(origin->idle.back());
-    origin->idle.pop_back();
-    --idle_handles_;
+    transfer = take_idle(*origin, to);
+  } else if (idle_handles_ >= limits_.idle_handles_max && !stocked_.empty()) {
+    transfer = take_from_longest_idle();
   } else {
     transfer = std::make_unique<Transfer>(context_);
     if (transfer->easy() == nullptr) return nullptr;
-    transfer->origin = origin;
-    transfer->lane = origin->lane;
   }
-  if (origin->active++ == 0) resting_.erase(origin->resting);
+  transfer->origin = origin;
+  transfer->lane = origin->lane;
+  if (origin->active++ == 0) {
+    resting_.erase(origin->resting);
+    unstock(*origin);
+  }
   return transfer;
+}
+
+// One that has the URL set already, if there is one.
+std::unique_ptr<Transfer> OriginTable::take_idle(Origin& origin,
+                                                 const std::shared_ptr<const Destination>& to) {
+  const std::size_t looked_at = std::min(origin.idle.size(), kHandlesLookedAt);
+  const auto last = origin.idle.rbegin() + static_cast<std::ptrdiff_t>(looked_at);
+  const auto found = std::find_if(origin.idle.rbegin(), last, [&](const auto& t) { return t->has_url(to); });
+  if (found != last) std::swap(*found, origin.idle.back());
+  std::unique_ptr<Transfer> transfer = std::move(origin.idle.back());
+  origin.idle.pop_back();
+  --idle_handles_;
+  return transfer;
+}
+
+std::unique_ptr<Transfer> OriginTable::take_from_longest_idle() {
+  Origin& origin = *stocked_.back();
+  std::unique_ptr<Transfer> transfer = std::move(origin.idle.back());
+  origin.idle.pop_back();
+  --idle_handles_;
+  if (origin.idle.empty()) unstock(origin);
+  return transfer;
+}
+
+void OriginTable::unstock(Origin& origin) {
+  if (!std::exchange(origin.is_stocked, false)) return;
+  stocked_.erase(origin.stocked);
 }
 
 void OriginTable::release(std::unique_ptr<Transfer> transfer) {
@@ -68,11 +93,14 @@ void OriginTable::release(std::unique_ptr<Transfer> transfer) {
   if (--origin->active == 0) {
     resting_.push_front(origin);
     origin->resting = resting_.begin();
+    stocked_.push_front(origin);
+    origin->stocked = stocked_.begin();
+    origin->is_stocked = true;
   }
   if (resting_.size() > limits_.idle_origins_max) evict_longest_idle();
   if (idle_handles_ <= limits_.idle_handles_max) return;
-  if (!resting_.empty()) {
-    evict_longest_idle();
+  if (!stocked_.empty()) {
+    take_from_longest_idle().reset();
   } else {
     origin->idle.pop_back();
     --idle_handles_;
@@ -98,6 +126,7 @@ Origin* OriginTable::find_or_make(const Url& url) {
 void OriginTable::evict_longest_idle() {
   Origin* origin = resting_.back();
   resting_.pop_back();
+  unstock(*origin);
   idle_handles_ -= origin->idle.size();
   --origin->lane->hosts;
   const std::string key = origin->key;
@@ -131,7 +160,7 @@ std::unique_ptr<Lane> OriginTable::make_lane() {
 
 // MAXCONNECTS counts busy connections too, and over it each finished one is closed.
 void OriginTable::share_connections() {
-  const std::size_t least = limits_.hosts_per_lane, most = 8 * limits_.hosts_per_lane;
+  const std::size_t least = 1, most = 8 * limits_.hosts_per_lane;
   // By powers of two, so that not each new lane changes all.
   const std::size_t share =
       std::clamp(limits_.connections_kept_max / std::bit_ceil(lanes_.size()), least, most);

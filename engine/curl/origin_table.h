@@ -38,7 +38,9 @@ struct Origin {
   std::size_t active = 0;              // transfers on their way
   std::optional<IpAddress> preferred;  // connected last: its pooled connections are found only under it
   std::vector<std::unique_ptr<Transfer>> idle;
-  std::list<Origin*>::iterator resting;  // its place among the idle origins, when active is 0
+  // Its places when active is 0: among the resting origins, and among those of them that have idle handles.
+  std::list<Origin*>::iterator resting, stocked;
+  bool is_stocked = false;
 };
 
 struct OriginLimits {
@@ -63,13 +65,18 @@ class OriginTable {
   Lane* lane_with_room();
   std::unique_ptr<Lane> make_lane();
   void share_connections();
+  std::unique_ptr<Transfer> take_idle(Origin& origin, const std::shared_ptr<const Destination>& to);
+  std::unique_ptr<Transfer> take_from_longest_idle();
+  void unstock(Origin& origin);
   void evict_longest_idle();
 
   TransferContext& context_;
   OriginLimits limits_;
   std::vector<std::unique_ptr<Lane>> lanes_;
   std::unordered_map<std::string, std::unique_ptr<Origin>> origins_;
-  std::list<Origin*> resting_;  // origins without active transfers; the longest idle last
+  // Origins without active transfers, the longest idle last. One keeps its lane, where its connections are,
+  // longer than its handles, which serve any origin.
+  std::list<Origin*> resting_, stocked_;
   std::size_t idle_handles_ = 0;
   std::size_t share_ = 0;  // of the kept connections, a lane's
   std::string key_;        // scratch, kept for its capacity

@@ -5,6 +5,7 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <cerrno>
 #include <cstring>
 
 namespace postrider {
@@ -102,13 +103,18 @@ bool Transfer::set_url(const std::shared_ptr<const Destination>& to) {
 bool Transfer::set_headers() {
   const HeaderLines* const shared = request_.shared_headers.get();
   const bool whole = context_.heads_in_one_piece && head_.build(request_.headers, shared);
-  if (whole) curl_easy_setopt(easy_.get(), CURLOPT_REQUEST_TARGET, head_.text().c_str());
-  if (whole && head_is_set_) return true;
-  // With the one piece the list says only what libcurl shall leave out.
-  if (!headers_.build(whole ? Headers() : request_.headers, whole ? nullptr : shared)) return false;
-  if (!whole && head_is_set_) curl_easy_setopt(easy_.get(), CURLOPT_REQUEST_TARGET, nullptr);
+  const char* const target = whole ? head_.text().c_str() : nullptr;
+  // What is not set leaves no older one standing; unsigned nothing goes out.
+  const bool was_whole = std::exchange(head_is_set_, false);
+  if ((whole || was_whole) && curl_easy_setopt(easy_.get(), CURLOPT_REQUEST_TARGET, target) != CURLE_OK)
+    return false;
+  if (!(whole && was_whole)) {
+    // With the one piece the list says only what libcurl shall leave out.
+    const bool built = headers_.build(whole ? Headers() : request_.headers, whole ? nullptr : shared);
+    curl_easy_setopt(easy_.get(), CURLOPT_HTTPHEADER, built ? headers_.list() : nullptr);
+    if (!built) return false;
+  }
   head_is_set_ = whole;
-  curl_easy_setopt(easy_.get(), CURLOPT_HTTPHEADER, headers_.list());
   return true;
 }
 
@@ -120,7 +126,7 @@ AttemptError Transfer::accept(HttpRequest&& request, std::uint64_t token, PollTi
   started_ = now;
   deadline_ = now + request_.timeout;
   addresses_tried_ = denials_ = 0;
-  denied_ = withheld_ = dialled_ = cleared_to_send_ = false;
+  denied_ = withheld_ = dialled_ = cleared_to_send_ = ours_ = false;
   answer_.begin();
   if (request_.to->url.scheme != "https" && !context_.guard.admits_plain_http()) return AttemptError::denied;
   if (!set_url(request_.to) || !set_headers()) return AttemptError::denied;
@@ -218,7 +224,10 @@ curl_socket_t Transfer::on_open_socket(void* self, curlsocktype purpose, curl_so
   }
   const int socket =
       ::socket(address->family, address->socktype | SOCK_CLOEXEC | SOCK_NONBLOCK, address->protocol);
-  if (socket < 0) return CURL_SOCKET_BAD;
+  if (socket < 0) {
+    transfer.ours_ = errno == EMFILE || errno == ENFILE || errno == ENOBUFS || errno == ENOMEM;
+    return CURL_SOCKET_BAD;
+  }
   ++transfer.context_.open_sockets;
   transfer.dialled_ = true;
   transfer.pin_judged_ = transfer.context_.guard_generation;

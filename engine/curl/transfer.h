@@ -127,6 +127,7 @@ class Transfer {
   bool denied_ = false;    // the guard said no: libcurl's code looks like a refused connection
   bool withheld_ = false;  // the listener said no, before the first byte
   bool dialled_ = false;
+  bool ours_ = false;             // no file or memory for a socket
   bool cleared_to_send_ = false;  // connected, TLS included; libcurl begins to send
   Answer answer_;
 };

@@ -92,6 +92,7 @@ void Transfer::read_phases(Phases& phases, PollTime now) const {
 Outcome Transfer::conclude(CURLcode code, PollTime now) {
   Outcome outcome;
   outcome.error = error_of(code);
+  outcome.ours = ours_ && outcome.error == AttemptError::connect;
   if (dialled_) outcome.dialled = pin_ip_;
   read_phases(outcome.phases, now);
   answer_.give(outcome);

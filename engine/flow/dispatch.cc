@@ -527,7 +527,7 @@ void Dispatch::on_outcome(std::uint64_t token, const Outcome& outcome) {
 
 // What an outcome tells of how much the endpoint takes.
 void Dispatch::learn(EndpointState& state, const Outcome& outcome, Flight& flight) {
-  if (outcome.error == AttemptError::ambiguous) return;
+  if (outcome.error == AttemptError::ambiguous || outcome.ours) return;
   set_silent(state, outcome.status == 0 && outcome.error == AttemptError::timeout);
   state.concurrency.saw(outcome, state.in_flight, !turns_.saturated());
   if (outcome.status == 0) return;

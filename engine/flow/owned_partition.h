@@ -41,6 +41,7 @@ struct OwnedPartition {
   // Whether what the last owner had read still stands where it stood.
   enum class Source { unknown, asked, same, replaced } source = Source::unknown;
   SteadyTime source_asked_at{};
+  Offset source_looked_below = 0;       // how far below what was read, when nothing stands there
   std::optional<OwnerMark::Read> read;  // the newest event, by us or by the last owner
   bool from_nothing = false;            // it had no rows of this partition, and has what was restored since
 
@@ -60,9 +61,10 @@ struct OwnedPartition {
   std::optional<View::Tail> noted;                    // as the view has it, or its batch
   std::uint64_t own_seen = 0;                         // highest own sequence read back
   absl::flat_hash_set<std::uint64_t> unacknowledged;  // own sequences on `parked`
-  // Own words of unknown fate, by sequence: not seen yet, and may still land. With where a later word on the
-  // same delivery stands, or -1: what lands below that is not the last.
-  absl::flat_hash_map<DeliveryId, std::map<std::uint64_t, Offset>> given_up;
+  // Own words that were acknowledged before they were read back, by sequence: where they stand. What is read
+  // of ours and is neither here nor unacknowledged was given up, or stands twice; below one of these it is
+  // not the last. As many as the tail is behind.
+  absl::flat_hash_map<DeliveryId, std::map<std::uint64_t, Offset>> unread;
   // Foreign words that ours must follow: not yet said (no lease, a broken view), and not yet acknowledged.
   // Our position stays below them, so that a restart sees them again.
   struct Foreign {

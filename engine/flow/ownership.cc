@@ -206,7 +206,7 @@ bool Ownership::knows_source(OwnedPartition& partition) {
     partition.source_asked_at = context_.steady();
     const std::uint64_t token = kQuestion | ++last_question_;
     questions_.emplace(token, std::pair(partition.number, partition.generation));
-    context_.ports.log.fetch({partition.number, offset}, token);
+    context_.ports.log.fetch({partition.number, offset - partition.source_looked_below}, token);
   }
   return partition.source != Source::asked;
 }
@@ -224,9 +224,19 @@ void Ownership::on_fetched(std::uint64_t token, const Result<Record>& record) {
   OwnedPartition* partition = find(number, generation);
   if (!partition || partition->source != Source::asked || !partition->last_mark) return;
   if (!record && record.error().errc != Errc::not_found) return;  // asked again by and by
-  // Gone: retention came between, which proves nothing.
-  const bool other = record && to_ms(record->appended) != partition->last_mark->read->appended;
-  partition->source = other ? Source::replaced : Source::same;
+  const OwnerMark::Read& read = *partition->last_mark->read;
+  Offset& below = partition->source_looked_below;
+  if (!record) {
+    // A transaction's marker in a topic that was made again, or retention came between: that took what lies
+    // below as well, and proves nothing.
+    below = below == 0 ? 1 : below * 2;
+    const bool any_left = read.offset - below >= partition->assignment.events_begin;
+    partition->source = any_left ? Source::unknown : Source::same;
+  } else {
+    const bool other =
+        below == 0 ? to_ms(record->appended) != read.appended : to_ms(record->appended) > read.appended;
+    partition->source = other ? Source::replaced : Source::same;
+  }
   read_on(*partition);
 }
 
@@ -413,7 +423,7 @@ void Ownership::tick(SteadyTime now) {
     take_up_again(*partition);
     if (partition->source == OwnedPartition::Source::asked &&
         now - partition->source_asked_at >= kAskSourceAgain) {
-      partition->source = OwnedPartition::Source::unknown;
+      partition->source = OwnedPartition::Source::unknown;  // from where it had got to
       read_on(*partition);
     }
     if (partition->mark_again_at && now >= *partition->mark_again_at) {
@@ -457,6 +467,7 @@ void Ownership::tick_partition(OwnedPartition& partition, SteadyTime now) {
   if (now >= partition.next_mark) {
     partition.next_mark = now + kMarkEvery;
     write_mark(partition);
+    forget_compacted(partition);
   }
 }
 

@@ -94,10 +94,9 @@ class Ownership {
   static bool is_over(const OwnedPartition& partition, Offset event);
   Appender::Answer answer_to(OwnedPartition& partition, OwnedPartition::Foreign word);
   void answered(OwnedPartition& partition, const DeliveryId& id, const Appended& appended);
-  static std::optional<Offset> take_given_up(OwnedPartition& partition, const DeliveryId& id,
-                                             std::uint64_t sequence);
-  static void note_last_word(OwnedPartition& partition, const DeliveryId& id, std::uint64_t sequence,
-                             Offset at);
+  static void forget_compacted(OwnedPartition& partition);
+  enum class OwnWord { newest, superseded, astray };
+  static OwnWord take_own(OwnedPartition& partition, const DeliveryId& id, std::uint64_t sequence, Offset at);
   void tell_lost(OwnedPartition& partition, SteadyTime now);
   void told_lost(OwnedPartition& partition, Offset first, bool acknowledged);
   void append_stamped(OwnedPartition& partition, NewRecord record, Stamp stamp, Appender::Answer answer);

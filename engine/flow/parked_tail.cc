@@ -86,14 +86,13 @@ void Ownership::answer_if_foreign(OwnedPartition& partition, const Record& recor
   OwnedPartition::Foreign word{DeliveryId(record.key), std::move(said), record.offset};
   const bool own = stamp && stamp->epoch == partition.epoch;
   if (own) {
-    const std::optional<Offset> stands = take_given_up(partition, word.id, stamp->sequence);
-    if (stands && word.at < *stands) return;
-    if (!stands && stamp->sequence > partition.own_seen) {
+    const bool waits = partition.unacknowledged.contains(stamp->sequence);
+    const OwnWord is = take_own(partition, word.id, stamp->sequence, word.at);
+    if (is == OwnWord::superseded) return;
+    if ((waits || is == OwnWord::newest) && stamp->sequence > partition.own_seen) {
       partition.own_seen = stamp->sequence;
-      if (partition.unacknowledged.contains(stamp->sequence)) {
-        // Its row is written with its acknowledgement: until then our position stays below it.
-        partition.seen_unacknowledged.emplace(stamp->sequence, std::move(word));
-      }
+      // Its row is written with its acknowledgement: until then our position stays below it.
+      if (waits) partition.seen_unacknowledged.emplace(stamp->sequence, std::move(word));
       return;
     }
   }
@@ -101,14 +100,18 @@ void Ownership::answer_if_foreign(OwnedPartition& partition, const Record& recor
   answer(partition, std::move(word));
 }
 
-// Of an own word that was given up, and is seen now: where a later one stands, or -1.
-std::optional<Offset> Ownership::take_given_up(OwnedPartition& partition, const DeliveryId& id,
-                                               std::uint64_t sequence) {
-  const auto words = partition.given_up.find(id);
-  if (words == partition.given_up.end()) return std::nullopt;
-  const auto word = words->second.extract(sequence);
-  if (words->second.empty()) partition.given_up.erase(words);
-  return word.empty() ? std::nullopt : std::optional(word.mapped());
+// An own word is read: the one that was acknowledged there, one below a later one, or one that was given up.
+Ownership::OwnWord Ownership::take_own(OwnedPartition& partition, const DeliveryId& id,
+                                       std::uint64_t sequence, Offset at) {
+  const auto words = partition.unread.find(id);
+  if (words == partition.unread.end()) return OwnWord::astray;
+  auto& stands = words->second;
+  // What stood below was read, or compaction took it.
+  const bool known = stands.contains(sequence);
+  std::erase_if(stands, [at](const auto& one) { return one.second <= at; });
+  if (!stands.empty()) return OwnWord::superseded;
+  partition.unread.erase(words);
+  return known ? OwnWord::newest : OwnWord::astray;
 }
 
 // Somebody else's word, or ours landing late, now stands last on that delivery: compaction would keep it. So
@@ -220,25 +223,21 @@ void Ownership::said(OwnedPartition& partition, const DeliveryId& id, std::uint6
   partition.tail_moved = true;
   auto seen = partition.seen_unacknowledged.extract(sequence);
   if (appended.status == Appended::Status::acknowledged) {
-    note_last_word(partition, id, sequence, appended.offset);
+    if (seen.empty() && appended.offset >= partition.tail_next)
+      partition.unread[id].emplace(sequence, appended.offset);
     return;
   }
-  if (seen.empty()) {
-    partition.given_up[id].emplace(sequence, -1);
-    return;
-  }
+  if (seen.empty()) return;
   partition.owed.insert(seen.mapped().at);
   answer(partition, std::move(seen.mapped()));
 }
 
-// What was given up before it is not the last word, should it stand below it.
-void Ownership::note_last_word(OwnedPartition& partition, const DeliveryId& id, std::uint64_t sequence,
-                               Offset at) {
-  const auto words = partition.given_up.find(id);
-  if (words == partition.given_up.end()) return;
-  for (auto& [earlier, stands] : words->second) {
-    if (earlier < sequence) stands = std::max(stands, at);
-  }
+// What was compacted away before it was read is read no more.
+void Ownership::forget_compacted(OwnedPartition& partition) {
+  absl::erase_if(partition.unread, [&partition](auto& words) {
+    std::erase_if(words.second, [&partition](const auto& one) { return one.second < partition.tail_next; });
+    return words.second.empty();
+  });
 }
 
 void Ownership::note_positions() {

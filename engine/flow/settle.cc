@@ -89,8 +89,11 @@ void Settle::answered(std::uint64_t id, const Appended& appended) {
     case Appended::Status::acknowledged:
       stands(*chain, appended);
       break;
-    case Appended::Status::unknown:
-      break;  // again, under the next sequence
+    case Appended::Status::unknown:  // again, under the next sequence, and not at once: it may be known at
+                                     // once
+      if (chain->dropped) break;
+      waiting_.push_back(id);
+      return;
     case Appended::Status::refused:
       context_.ports.observer.note("error", "fact_refused", appended.error.message, &appended.error);
       if (chain->dropped) break;

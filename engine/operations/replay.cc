@@ -197,8 +197,9 @@ class Replay {
     auto decoded = wire::decode_kafka(record->key, record->headers, record->value.value_or(""), true);
     if (!decoded || decoded->event.id != delivery.event_id) return gone();
     auto& event = decoded->event;
+    // Where the topic was made again, another tenant's may stand there now.
+    if (event.tenant != delivery.tenant) return gone();
     if (webhook_id(delivery.tenant, event.source, event.id) != delivery.webhook_id) return gone();
-    event.tenant = delivery.tenant;
     event.target = delivery.target;
     event.replay_job = report_.job;
     return decoded->sealed ? wire::encode_sealed_replay(event, event.data) : wire::encode_kafka(event);

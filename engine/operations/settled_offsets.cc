@@ -73,6 +73,21 @@ Result<std::optional<OwnerMark>> newest_mark(Desk& desk, Partition partition) {
   return newest;
 }
 
+namespace {
+
+// The record at that offset, or the next below it that is there, looked for in growing steps. nullopt: none.
+Result<std::optional<Record>> record_at_or_below(Desk& desk, Partition partition, Offset offset,
+                                                 Offset begin) {
+  for (Offset below = 0; offset - below >= begin; below = below == 0 ? 1 : below * 2) {
+    auto record = desk.log.fetch(Topic::events, partition, offset - below);
+    if (record) return std::optional(*std::move(record));
+    if (record.error().errc != Errc::not_found) return fail(record.error());
+  }
+  return std::nullopt;
+}
+
+}  // namespace
+
 Result<Offset> accepted_offset(Desk& desk, Partition partition, const std::optional<OwnerMark>& mark,
                                std::optional<Offset> group, const LogClient::Extent& events) {
   if (!group || *group > events.end) return events.begin;
@@ -82,18 +97,22 @@ Result<Offset> accepted_offset(Desk& desk, Partition partition, const std::optio
   if (*other) return events.begin;
   // Shorter than what was read: what lies below the commit is of this topic only if it was appended before.
   const Offset last = *group - 1;
-  if (last < events.begin || last >= mark->read->offset) return *group;
-  const auto record = desk.log.fetch(Topic::events, partition, last);
-  if (!record && record.error().errc != Errc::not_found) return fail(record.error());
-  return record && to_ms(record->appended) > mark->read->appended ? events.begin : *group;
+  if (last >= mark->read->offset) return *group;
+  const auto record = record_at_or_below(desk, partition, last, events.begin);
+  if (!record) return fail(record.error());
+  return *record && to_ms((*record)->appended) > mark->read->appended ? events.begin : *group;
 }
 
 Result<bool> holds_other_events(Desk& desk, Partition partition, const OwnerMark& mark,
                                 const LogClient::Extent& events) {
   if (!mark.read || mark.read->offset < events.begin || mark.read->offset >= events.end) return false;
-  const auto record = desk.log.fetch(Topic::events, partition, mark.read->offset);
-  if (!record && record.error().errc != Errc::not_found) return fail(record.error());
-  return record && to_ms(record->appended) != mark.read->appended;
+  const auto record = record_at_or_below(desk, partition, mark.read->offset, events.begin);
+  if (!record) return fail(record.error());
+  if (!*record) return false;
+  // Below: a transaction's marker stands there now, or retention came between, which left nothing below.
+  const std::int64_t appended = to_ms((*record)->appended);
+  return (*record)->offset == mark.read->offset ? appended != mark.read->appended
+                                                : appended > mark.read->appended;
 }
 
 Result<void> check_source(Desk& desk, Partition partition, const OwnerMark& mark,

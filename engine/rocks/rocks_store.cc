@@ -28,7 +28,7 @@ namespace {
 // ours. STORED: raise the format when an older version must not read a view any more; it is then rebuilt.
 constexpr std::string_view kMarkFile = "/postrider.view";
 constexpr std::string_view kMarkStart = "postrider-view ";
-constexpr std::string_view kFormat = "2 ";
+constexpr std::string_view kFormat = "3 ";
 constexpr std::chrono::seconds kReopenEvery{1};
 constexpr std::uintmax_t kRoomToReopen = std::uintmax_t{16} << 20;
 constexpr std::size_t kWorthSorting = 100;

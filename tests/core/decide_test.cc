@@ -105,6 +105,17 @@ const std::vector<Row> kTable{{200, none, Kind::success, {}, false},
                               {499, none, Kind::dead, DeadReason::client_error, false},
                               {0, denied, Kind::dead, DeadReason::target_denied, false}};
 
+TEST(Decide, WhatWeLackedOurselvesIsNoAttempt) {
+  Outcome outcome;
+  outcome.error = AttemptError::connect;
+  outcome.ours = true;
+  const Verdict verdict = decide(outcome, RetryPolicy{}, Situation{});
+  EXPECT_EQ(verdict.kind, Verdict::Kind::defer);
+  EXPECT_FALSE(verdict.charged);
+  EXPECT_FALSE(verdict.counts_for_breaker);
+  EXPECT_GE(verdict.delay, Millis(1000));
+}
+
 TEST(Decide, FollowsTheTable) {
   for (const Row& row : kTable) {
     const Verdict verdict = verdict_on(row.status, row.error);

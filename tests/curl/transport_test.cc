@@ -1,5 +1,7 @@
 // What leaves on the wire, how connections are kept, and how many requests share one loop.
 #include <gtest/gtest.h>
+#include <sys/resource.h>
+#include <unistd.h>
 
 #include <csignal>
 
@@ -68,6 +70,50 @@ TEST(CurlTransport, SendsTheHeadersInOnePieceWhereLibcurlTakesThemSo) {
                                       "\r\nAccept: */*\r\nwebhook-id: msg_3\r\nContent-Length: 11\r\n\r\n"
                                       "{\"test\": 1}");
   EXPECT_EQ(server.requests()[3], whole("msg_4"));
+}
+
+TEST(CurlTransport, AfterAHeaderThatMayNotBeSentTheNextRequestIsWhole) {
+  ScriptedServer server(always(kOk));
+  Client client;
+  EXPECT_EQ(client.exchange(shared_request(server.port(), "msg_1")).status, 200);
+  auto bad = shared_request(server.port(), "msg_2");
+  bad.headers.push_back({"x-a", "1\r\nx-b: 2"});
+  EXPECT_EQ(client.exchange(bad).error, AttemptError::denied);
+  EXPECT_EQ(client.exchange(shared_request(server.port(), "msg_1")).status, 200);
+  ASSERT_EQ(server.requests().size(), 2U);
+  EXPECT_EQ(server.requests()[1], server.requests()[0]);
+}
+
+TEST(CurlTransport, KeepsFewConnectionsOfManyHosts) {
+  ScriptedServer server(always(kOk));
+  auto options = development();
+  options.connections_kept_max = 16;
+  Client client(options);
+  for (int i = 0; i < 200; ++i) {
+    const std::string url =
+        "http://h" + std::to_string(i) + ".test:" + std::to_string(server.port()) + "/hook";
+    EXPECT_EQ(client.exchange(request_to(url)).status, 200);
+  }
+  EXPECT_LE(client.transport->open_sockets(), 60u) << "one or two a multi of eight hosts";
+}
+
+// Nor is it an attempt (core/decide.h).
+TEST(CurlTransport, AFullFileTableIsNotTheReceiversFault) {
+  ScriptedServer server(always(kOk));
+  Client client;
+  rlimit before{};
+  getrlimit(RLIMIT_NOFILE, &before);
+  rlimit low = before;
+  low.rlim_cur = 64;
+  setrlimit(RLIMIT_NOFILE, &low);
+  std::vector<int> taken;
+  for (int file = dup(0); file >= 0; file = dup(0)) taken.push_back(file);
+  const Outcome outcome = client.exchange(request_to(plain(server.port())));
+  for (const int file : taken) close(file);
+  setrlimit(RLIMIT_NOFILE, &before);
+  EXPECT_TRUE(outcome.ours);
+  EXPECT_EQ(outcome.status, 0);
+  EXPECT_EQ(client.exchange(request_to(plain(server.port()))).status, 200);
 }
 
 TEST(CurlTransport, SendsTheHeadersAsAListWhereItMust) {
@@ -362,6 +408,8 @@ TEST(CurlTransport, SpreadsHostsOverSeveralMultis) {
     client.wait_for(static_cast<std::size_t>(9 * (round + 1)));
   }
   for (const auto& [token, outcome] : client.outcomes) EXPECT_EQ(outcome.status, 200) << token;
+  EXPECT_EQ(server.connections(), 9U)
+      << "fewer handles than hosts, and each host has its connection all the same";
 }
 
 TEST(CurlTransport, QueuesBeyondItsConnectionsAndTellsHowLong) {

@@ -398,6 +398,52 @@ TEST(Owner, RefusesATopicThatWasMadeAgainShorterOrLonger) {
   }
 }
 
+// As after a producer's transaction: what stands there is no record.
+TEST(Owner, RefusesATopicThatWasMadeAgainWithNothingToReadWhereItHadRead) {
+  for (const int gone : {1, 3}) {
+    World world;
+    world.begin();
+    world.declare("main");
+    for (int i = 0; i < 5; ++i) world.publish("e" + std::to_string(i));
+    ASSERT_TRUE(world.run_until([&] { return world.committed() == 5; }));
+    world.run(minutes(2));  // a fresh mark names what was read
+    world.one().log->events_stand_still = true;
+    make_events_again(world, 40);
+    for (int i = 0; i < gone; ++i) world.cluster.records[{Topic::events, 0}].erase(4 - i);
+    world.one().restart();
+    ASSERT_TRUE(world.run_until([&] { return world.one().log->joined; }));
+    world.one().log->assign({0});
+    world.run(seconds(10));
+    EXPECT_NE(complaints(world).find("accept-source"), std::string::npos) << gone << complaints(world);
+    EXPECT_EQ(world.transport.arrivals.size(), 5u);
+  }
+}
+
+// Nobody says when: an append may be refused at once each time, for hours.
+TEST(Owner, AsksForAWordOfUnknownFateAgainWithoutHasteAndKeepsNothingOfIt) {
+  World world;
+  world.begin();
+  world.declare("main");
+  world.transport.answer = [](const std::string&, int) { return answered(503); };
+  std::uint64_t tries = 0;
+  bool away = true;
+  world.cluster.fate = [&](const NewRecord& record) {
+    if (record.topic != Topic::parked || record.key == kOwnerKey || !away)
+      return Appended::Status::acknowledged;
+    ++tries;
+    return Appended::Status::unknown;
+  };
+  for (int i = 0; i < 100; ++i) world.publish("e" + std::to_string(i));
+  world.run(seconds(1));
+  const std::uint64_t before = tries;
+  world.run(seconds(20));
+  EXPECT_LE(tries - before, 100u * 20 * 6) << "some five a second each";
+  away = false;
+  world.transport.answer = [](const std::string&, int) { return answered(200); };
+  ASSERT_TRUE(
+      world.run_until([&] { return world.parked_now() == 0 && world.committed() == 100; }, minutes(30)));
+}
+
 TEST(Owner, RefusesALogOfAnotherIdentity) {
   World world;
   world.begin();

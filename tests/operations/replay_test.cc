@@ -231,6 +231,29 @@ TEST_F(Replays, FetchFromTheSourceWhatALetterDoesNotHold) {
   EXPECT_EQ(again.event.target, bare.delivery.target);
 }
 
+TEST_F(Replays, NeverTakeAnotherTenantsEventThatStandsAtThatPositionNow) {
+  Event event;
+  event.id = "a";
+  event.source = "/shop";
+  event.type = "order.created";
+  event.tenant = TenantId("globex");
+  event.datacontenttype = "application/json";
+  event.data = R"({"secret":"of globex"})";
+  auto message = wire::encode_kafka(event);
+  NewRecord record;
+  record.topic = Topic::events;
+  record.key = message.key;
+  record.value = message.value;
+  record.headers = message.headers;
+  const auto place = log.append(std::move(record));
+  ASSERT_TRUE(place);
+  auto bare = letter(delivery("a", "acme", "shop", {place->partition, place->offset}));
+  bare.sealed_payload.clear();
+  put(Topic::dead_letters, "acme", bare);
+  EXPECT_EQ(run(of_tenant()).replayed, 0u);
+  for (const auto& each : published()) EXPECT_NE(each.event.tenant, TenantId("acme")) << each.event.data;
+}
+
 TEST_F(Replays, NameWhatTheyDidNotFind) {
   ReplayRequest request;
   request.filter.ids = {DeliveryId("dlv_1_none")};

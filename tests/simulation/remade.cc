@@ -17,6 +17,7 @@ namespace {
 constexpr std::int64_t kGroupEmptyAfter = kSessionMs + 1000;
 constexpr std::int64_t kTakenOverWithin = 30'000;
 constexpr std::int64_t kDeliveredWithin = 240'000;
+constexpr std::int64_t kParkedEndWithin = 600'000;
 
 // What was published where, and who shall hear of it.
 class Judge {
@@ -25,6 +26,17 @@ class Judge {
 
   std::set<Partition> refused;
   std::map<Partition, Offset> committed;
+
+  // That partition's topic is not made again after all: what was published there is owed.
+  void stays(Partition partition) {
+    for (auto& [webhook, one] : events_)
+      if (one.partition == partition) one.old = false;
+  }
+  // Of a delivery that was parked when its topic went: heard of, or dead.
+  bool is_done(const DeliveryRef& ref, const std::string& host) const {
+    const auto one = events_.find(ref.webhook_id);
+    return ended_.contains(ref.id.str()) || (one != events_.end() && !one->second.owed.contains(host));
+  }
 
   // `old`: of the topic that goes; it may be lost with it.
   NewRecord publish(Draw& draw, const std::vector<std::string>& types, int tenants, Partition partition,
@@ -36,11 +48,14 @@ class Judge {
     event.id = (old ? "old" : "new") + std::to_string(++published_);
     event.datacontenttype = "application/json";
     event.data = "{\"id\":\"" + event.id + "\"}";
-    One one{event.id, partition, old, {}};
+    One one{event.id, partition, old, {}, {}};
     for (const auto& [name, endpoint] : oracle_.endpoints) {
       const Change* last = endpoint.last();
-      if (endpoint.uncertain || last == nullptr || !last->exists || endpoint.tenant != event.tenant) continue;
-      if (matches_type(last->types, event.type)) one.owed.insert(last->host);
+      if (last == nullptr || endpoint.tenant != event.tenant) continue;
+      const bool takes = last->exists && matches_type(last->types, event.type);
+      if (takes || endpoint.uncertain)
+        for (const Change& change : endpoint.changes) one.may.insert(change.host);
+      if (takes && !endpoint.uncertain) one.owed.insert(last->host);
     }
     events_.emplace(webhook_id(event.tenant, event.source, event.id), std::move(one));
     wire::KafkaMessage message = wire::encode_kafka(event);
@@ -61,6 +76,8 @@ class Judge {
     if (arrival.request.body->find("\"" + one.id + "\"") == std::string::npos)
       throw Violation("an attempt at " + arrival.host + " carries another event than its webhook id, of " +
                       one.id + ", says: " + *arrival.request.body);
+    if (!one.may.contains(arrival.host))
+      throw Violation(one.id + " arrives at " + arrival.host + ", which its tenant did not subscribe to it");
     if (!one.old && refused.contains(one.partition))
       throw Violation("an event of a topic that was made again arrived before it was accepted");
     if (arrival.answered_2xx) one.owed.erase(arrival.host);
@@ -81,8 +98,10 @@ class Judge {
     if (letter == nullptr) return;
     const DeliveryRef& of = letter->delivery;
     const auto one = events_.find(webhook_id(of.tenant, letter->event_source, of.event_id));
-    if (one == events_.end() || one->second.old) return;
-    if (letter->reason != DeadReason::expired && letter->reason != DeadReason::attempts_exhausted)
+    ended_.insert(of.id.str());
+    if (one == events_.end()) return;
+    if (!one->second.old && letter->reason != DeadReason::expired &&
+        letter->reason != DeadReason::attempts_exhausted)
       throw Violation("event " + of.event_id +
                       " of a topic that was made again is dead: " + std::string(reason_of(letter->reason)));
     if (const Change* last = oracle_.endpoints.at({of.tenant, of.target.endpoint}).last())
@@ -103,11 +122,12 @@ class Judge {
     std::string id;
     Partition partition = 0;
     bool old = false;
-    std::set<std::string> owed;  // hosts
+    std::set<std::string> owed, may;  // hosts
   };
   Timeline& time_;
   Oracle& oracle_;
   std::map<WebhookId, One> events_;
+  std::set<std::string> ended_;  // deliveries
   int published_ = 0;
 };
 
@@ -117,6 +137,24 @@ bool is_told_by(const OwnerMark& mark, Offset events) {
 }
 
 }  // namespace
+
+// What stands last on `parked`, of all partitions.
+std::vector<ParkedState> Run::parked_states() {
+  std::map<std::string, ParkedState> last;
+  for (Partition partition = 0; partition < kafka_.partitions; ++partition) {
+    for (const Kafka::Slot& slot : kafka_.part(Topic::parked, partition).slots) {
+      if (slot.gone || slot.record.key == kOwnerKey) continue;
+      last.erase(slot.record.key);
+      auto fact = slot.record.value ? wire::decode_parked(kEnvironment, *slot.record.value)
+                                    : fail(Errc::not_found, "", "", "");
+      if (fact && std::holds_alternative<ParkedState>(*fact))
+        last.emplace(slot.record.key, std::get<ParkedState>(*std::move(fact)));
+    }
+  }
+  std::vector<ParkedState> states;
+  for (auto& [id, state] : last) states.push_back(std::move(state));
+  return states;
+}
 
 void Run::make_topics_again() {
   auto judge = std::make_shared<Judge>(time_, oracle_);
@@ -156,7 +194,10 @@ void Run::make_topics_again() {
     if (!mark) throw Violation("the owner mark cannot be read: " + mark.error().message);
     marks[partition] = *mark;
     // What no mark tells of cannot be seen: not this one, then.
-    if (!*mark || !(*mark)->read || draw_.chance(0.2)) continue;
+    if (!*mark || !(*mark)->read || draw_.chance(0.2)) {
+      judge->stays(partition);
+      continue;
+    }
     Kafka::Part& events = kafka_.part(Topic::events, partition);
     const Offset was = events.end();
     events = Kafka::Part{};
@@ -173,6 +214,7 @@ void Run::make_topics_again() {
     for (Offset offset = 0; offset < now; ++offset)
       kafka_.produce(judge->publish(draw_, types_, scenario_.tenants, partition, false), 0);
   }
+  const auto parked = parked_states();
   restart();
   go(time_.now + kTakenOverWithin);
   std::string complaints;
@@ -228,6 +270,17 @@ void Run::make_topics_again() {
     return !judge->owed();
   };
   go(time_.now + kDeliveredWithin, settled);
+  const auto undone = [&] {
+    return std::find_if(parked.begin(), parked.end(), [&](const ParkedState& state) {
+      const DeliveryRef& ref = state.delivery;
+      const EndpointHistory& endpoint = oracle_.endpoints.at({ref.tenant, ref.target.endpoint});
+      return endpoint.last() != nullptr && !endpoint.uncertain && !judge->is_done(ref, endpoint.last()->host);
+    });
+  };
+  go(time_.now + kParkedEndWithin, [&] { return undone() == parked.end(); });
+  if (undone() != parked.end())
+    throw Violation("parked when its topic went, and neither arrived nor dead: " +
+                    undone()->delivery.id.str());
   if (const auto owed = judge->owed()) throw Violation("of a topic that was made again: " + *owed);
   if (!settled()) throw Violation("a topic that was made again is not committed to its end");
 }

@@ -139,6 +139,7 @@ class Run {
   void compare_rebuilt();
   std::map<std::string, std::string> registry_of(Node& node);
   void enable_stopped();
+  std::vector<ParkedState> parked_states();
   void make_topics_again();
   void compare_readers();
   void compare_secrets();
