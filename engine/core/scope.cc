@@ -41,6 +41,7 @@ std::optional<Scope> parse_scope(std::string_view name) {
 const std::vector<Scope>& all_scopes() {
   static const std::vector<Scope> all = [] {
     std::vector<Scope> scopes;
+    scopes.reserve(kNames.size());
     for (const auto& [scope, name] : kNames) scopes.push_back(scope);
     return scopes;
   }();

@@ -15,22 +15,22 @@ std::int64_t near_of(const RateLimit& said) {
   return said.limit ? std::max(kNearLeast, *said.limit / 10) : kNearUnknown;
 }
 
-struct Window {
+struct Told {
   std::int64_t left = 0;
   Millis until{0};
 };
 
 // Retry-After goes before a reset (draft-ietf-httpapi-ratelimit-headers). A limit of 0 is how some say that
 // there is none.
-std::optional<Window> window_of(const RateLimit& said, std::int32_t status) {
+std::optional<Told> told_by(const RateLimit& said, std::int32_t status) {
   const bool refused = status == 429;
-  if (said.retry_after && (refused || status == 503)) return Window{0, *said.retry_after};
+  if (said.retry_after && (refused || status == 503)) return Told{0, *said.retry_after};
   if (!said.reset_seconds) return std::nullopt;
   const std::int64_t seconds =
       std::min(*said.reset_seconds, std::int64_t{kWindowMost / std::chrono::seconds(1)});
-  if (refused) return Window{0, std::chrono::seconds(seconds)};
+  if (refused) return Told{0, std::chrono::seconds(seconds)};
   if (!said.remaining || said.limit == 0) return std::nullopt;
-  return Window{*said.remaining, std::chrono::seconds(seconds)};
+  return Told{*said.remaining, std::chrono::seconds(seconds)};
 }
 
 }  // namespace
@@ -39,16 +39,16 @@ void WindowPace::heard(const RateLimit& said, std::int32_t status, std::uint32_t
   at_once_ = said.limit.value_or(0) > 0 ? static_cast<std::uint32_t>(std::min(*said.limit, kAtOnceMost))
                                         : kAnyNumber;
   if (status == 429) ignored_ = false;
-  const auto window = window_of(said, status);
-  if (!window) return;
-  if (beyond_ && window->left == 0 && status >= 200 && status < 300) ignored_ = true;
+  const auto told = told_by(said, status);
+  if (!told) return;
+  if (beyond_ && told->left == 0 && status >= 200 && status < 300) ignored_ = true;
   beyond_ = false;
-  left_ = std::max<std::int64_t>(0, window->left - under_way);
+  left_ = std::max<std::int64_t>(0, told->left - under_way);
   if (ignored_ || left_ > near_of(said)) {
     until_ = {};
     return;
   }
-  until_ = now + std::clamp(window->until, Millis(0), kWindowMost);
+  until_ = now + std::clamp(told->until, Millis(0), kWindowMost);
   plan(left_ > 0 ? last_ : now);
 }
 

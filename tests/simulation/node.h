@@ -17,6 +17,9 @@ inline constexpr Millis kShortLifetime = std::chrono::seconds(80);
 inline constexpr Millis kShortWindow = std::chrono::seconds(30);
 inline constexpr Millis kAttemptsKept = std::chrono::seconds(90);
 
+// The group takes offsets from outside while it has no members: their sessions must run out.
+inline constexpr std::int64_t kGroupEmptyAfter = kSessionMs + 1000;
+
 // One process, with the ports that its shard has.
 struct Run::Node {
   Node(Timeline& time, Draw& draw, int number) : clock(time), random(draw.next()) { process.number = number; }

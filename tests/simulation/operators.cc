@@ -8,13 +8,6 @@
 #include "tests/simulation/node.h"
 
 namespace postrider::simulation {
-namespace {
-
-// The group takes offsets from outside while it has no members: their sessions must run out.
-constexpr std::int64_t kGroupEmptyAfter = kSessionMs + 1000;
-
-}  // namespace
-
 void Run::plan_replays() {
   if (scenario_.replays) every(1000, scenario_.stormy ? 5000 : 20'000, [this] { replay_something(); });
 }

@@ -14,7 +14,6 @@
 namespace postrider::simulation {
 namespace {
 
-constexpr std::int64_t kGroupEmptyAfter = kSessionMs + 1000;
 constexpr std::int64_t kTakenOverWithin = 30'000;
 constexpr std::int64_t kDeliveredWithin = 240'000;
 constexpr std::int64_t kParkedEndWithin = 600'000;

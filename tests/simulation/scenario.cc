@@ -107,7 +107,7 @@ void Scenario::make_for(Corner where, Draw& draw) {
       quiet();
       changes = true;
       compaction = draw.chance(0.3);
-      endpoints = static_cast<int>(draw.between(2, 6));
+      endpoints = static_cast<int>(draw.between(1, 3));
       log.vanishes = 0.3;
       log.doubles = 0.6;
       break;

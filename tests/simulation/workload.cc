@@ -130,7 +130,9 @@ void Run::apply(EndpointHistory& endpoint) {
   change.life = exists ? before->life : ++last_life_;
   const bool one_by_one = scenario_.corner == Corner::quiet_disk;
   change.concurrency = one_by_one ? 1 : static_cast<std::uint32_t>(draw_.between(1, 8));
-  if (exists && draw_.chance(0.7)) {
+  // Doubles that land late do harm only if what they say was taken back meanwhile.
+  const double keeps_keys = scenario_.corner == Corner::late_doubles ? 0.2 : 0.7;
+  if (exists && draw_.chance(keeps_keys)) {
     change.keys = before->keys;
   } else {
     change.keys = {"key " + std::to_string(++last_key_) + std::string(24, 'k')};
