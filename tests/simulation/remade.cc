@@ -175,12 +175,16 @@ void Run::make_topics_again() {
     node.observer->on_gauges = [](const ShardGauges&) {};
   };
 
-  // Some events more of the old one, under way or done when it goes.
+  // Some events more of the old one, under way, parked or done when it goes.
+  const bool parks = draw_.chance(0.5);
+  for (auto& [host, receiver] : hosts_.receivers)
+    if (parks) receiver.mood = Receiver::Mood::fails;
   for (Partition partition = 0; partition < kafka_.partitions; ++partition)
     for (auto more = draw_.between(0, 3); more > 0; --more)
       kafka_.produce(judge->publish(draw_, types_, scenario_.tenants, partition, true), 0);
   go(time_.now + (draw_.chance(0.5) ? 70'000 : draw_.between(0, 1500)));
   kill(node, false);
+  calm_moods();
   go(time_.now + 3000);  // what it had sent is there, or lost
 
   SimLogClient client(kafka_);
