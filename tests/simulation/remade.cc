@@ -15,7 +15,6 @@ namespace postrider::simulation {
 namespace {
 
 constexpr std::int64_t kTakenOverWithin = 30'000;
-constexpr std::int64_t kDeliveredWithin = 240'000;
 constexpr std::int64_t kParkedEndWithin = 600'000;
 
 // What was published where, and who shall hear of it.
@@ -272,7 +271,6 @@ void Run::make_topics_again() {
       if (judge->committed[partition] < kafka_.part(Topic::events, partition).high) return false;
     return !judge->owed();
   };
-  go(time_.now + kDeliveredWithin, settled);
   const auto undone = [&] {
     return std::find_if(parked.begin(), parked.end(), [&](const ParkedState& state) {
       const DeliveryRef& ref = state.delivery;
@@ -280,7 +278,8 @@ void Run::make_topics_again() {
       return endpoint.last() != nullptr && !endpoint.uncertain && !judge->is_done(ref, endpoint.last()->host);
     });
   };
-  go(time_.now + kParkedEndWithin, [&] { return undone() == parked.end(); });
+  go(time_.now + 1000);  // what was published is there to be seen
+  go(time_.now + kParkedEndWithin, [&] { return settled() && undone() == parked.end(); });
   if (undone() != parked.end())
     throw Violation("parked when its topic went, and neither arrived nor dead: " +
                     undone()->delivery.id.str());
