@@ -420,7 +420,7 @@ TEST(Owner, RefusesATopicThatWasMadeAgainWithNothingToReadWhereItHadRead) {
 }
 
 // Nobody says when: an append may be refused at once each time, for hours.
-TEST(Owner, AsksForAWordOfUnknownFateAgainWithoutHasteAndKeepsNothingOfIt) {
+TEST(Owner, AsksForAWordOfUnknownFateAgainWithoutHaste) {
   World world;
   world.begin();
   world.declare("main");
