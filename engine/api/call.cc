@@ -3,6 +3,7 @@
 #include <openssl/crypto.h>
 
 #include <algorithm>
+#include <charconv>
 
 #include "engine/core/time.h"
 
@@ -87,6 +88,16 @@ Result<std::int64_t> Call::time(const std::string& name) const {
   if (const auto time = parse_rfc3339(parameter(name))) return *time;
   return fail(Errc::invalid, "INVALID_REQUEST", name + " is no time",
               "write RFC 3339, as in 2026-01-31T12:00:00Z");
+}
+
+Result<std::size_t> Call::limit(std::size_t otherwise, std::size_t most) const {
+  if (!query.contains("limit")) return otherwise;
+  const auto text = parameter("limit");
+  std::size_t limit = 0;
+  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), limit);
+  if (error == std::errc() && end == text.data() + text.size() && limit >= 1 && limit <= most) return limit;
+  return fail(Errc::invalid, "INVALID_REQUEST", "limit is out of range",
+              "write a number from 1 to " + std::to_string(most));
 }
 
 }  // namespace postrider

@@ -40,6 +40,8 @@ struct Call {
   Result<void> only(std::initializer_list<std::string_view> names) const;
   Result<bool> flag(const std::string& name, bool otherwise) const;
   Result<std::int64_t> time(const std::string& name) const;  // RFC 3339; absent: 0
+  // Of a list's page, 1 to `most`.
+  Result<std::size_t> limit(std::size_t otherwise, std::size_t most) const;
 };
 using CallPtr = std::shared_ptr<Call>;
 

@@ -1,5 +1,3 @@
-#include <charconv>
-
 #include "engine/api/json_text.h"
 #include "engine/api/routes.h"
 #include "engine/api/views.h"
@@ -61,17 +59,6 @@ Result<DeadLetterFilter> filter_of(const Call& call) {
   filter->since = *since;
   filter->until = *until;
   return filter;
-}
-
-Result<std::size_t> limit_of(const Call& call) {
-  const auto text = call.parameter("limit");
-  if (!call.query.contains("limit")) return kDeadLettersListed;
-  std::size_t limit = 0;
-  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), limit);
-  if (error != std::errc() || end != text.data() + text.size() || limit < 1 || limit > kDeadLettersListedMax)
-    return refuse("limit is out of range",
-                  "write a number from 1 to " + std::to_string(kDeadLettersListedMax));
-  return limit;
 }
 
 Result<std::int64_t> time_of(const std::optional<std::string>& text, const char* name) {
@@ -136,7 +123,7 @@ void Routes::list_dead_letters(CallPtr call) {
       !fine)
     return call->refuse(fine.error());
   const auto filter = filter_of(*call);
-  const auto limit = limit_of(*call);
+  const auto limit = call->limit(kDeadLettersListed, kDeadLettersListedMax);
   if (!filter) return call->refuse(filter.error());
   if (!limit) return call->refuse(limit.error());
   work(call, [self = shared_from_this(), call, filter = *filter, limit = *limit] {

@@ -32,7 +32,9 @@ struct Routes : std::enable_shared_from_this<Routes> {
   void enable_endpoint(CallPtr call);
   void rotate_secret(CallPtr call);
   void revoke_secret(CallPtr call);
+  void list_deliveries(CallPtr call);
   void get_delivery(CallPtr call);
+  void list_attempts(CallPtr call);
   void list_dead_letters(CallPtr call);
   void summarize_dead_letters(CallPtr call);
   void get_dead_letter(CallPtr call);

@@ -51,7 +51,41 @@ Json attempt_view(const AttemptFact& attempt) {
           {"duration_ms", attempt.phases.total < 0 ? Json(nullptr) : Json(attempt.phases.total)}};
 }
 
+std::string_view name_of_verdict(Verdict::Kind verdict) {
+  switch (verdict) {
+    case Verdict::Kind::success:
+      return "success";
+    case Verdict::Kind::retry:
+      return "retry";
+    case Verdict::Kind::dead:
+      return "dead";
+    case Verdict::Kind::defer:
+      return "defer";
+  }
+  return "unknown";
+}
+
 }  // namespace
+
+Json error_view(AttemptError error) {
+  return upper(code_of(error));
+}
+
+Json view_of(const AttemptFact& attempt) {
+  auto view = attempt_view(attempt);
+  const auto phase = [](std::int32_t ms) { return ms < 0 ? Json(nullptr) : Json(ms); };
+  view["verdict"] = name_of_verdict(attempt.verdict);
+  view["next_at"] = time_or_null(attempt.verdict == Verdict::Kind::retry ? attempt.next_at : 0);
+  view["signed_at"] = time_or_null(attempt.signed_at * 1000);
+  view["url"] = attempt.url;
+  view["secret_ids"] = attempt.secret_ids;
+  view["receiver_request_id"] = text_or_null(attempt.receiver_request_id);
+  view["phases_ms"] = {
+      {"queue", phase(attempt.phases.queue)},           {"dns", phase(attempt.phases.dns)},
+      {"connect", phase(attempt.phases.connect)},       {"tls", phase(attempt.phases.tls)},
+      {"first_byte", phase(attempt.phases.first_byte)}, {"total", phase(attempt.phases.total)}};
+  return view;
+}
 
 Json view_of(Position position) {
   return {{"partition", position.partition}, {"offset", position.offset}};
@@ -130,26 +164,26 @@ Json view_of(const DeadLetterView& view) {
             {"why", text_or_null(view.mark->why)},
             {"job", text_or_null(view.mark->job.str())},
             {"at", time_or_null(view.mark->at)}};
-  return {{"delivery_id", ref.id.str()},
-          {"event_id", ref.event_id},
-          {"webhook_id", ref.webhook_id.str()},
-          {"tenant", ref.tenant.str()},
-          {"endpoint", ref.target.endpoint.str()},
-          {"type", ref.event_type},
-          {"source", letter.event_source},
-          {"reason", reason_of(letter.reason)},
-          {"category", name_of(category_of(letter.reason))},
-          {"attempts", letter.attempts},
-          {"last_status", letter.last_status == 0 ? Json(nullptr) : Json(letter.last_status)},
-          {"last_error",
-           letter.last_error == AttemptError::none ? Json(nullptr) : Json(upper(code_of(letter.last_error)))},
-          {"replay_job", text_or_null(ref.replay_job.str())},
-          {"dead_at", time_or_null(letter.dead_at)},
-          {"position", view_of(ref.position)},
-          {"payload_bytes", letter.payload_bytes},
-          {"state", name_of(view.state)},
-          {"delivered_after_all", view.delivered_after_all},
-          {"mark", std::move(mark)}};
+  return {
+      {"delivery_id", ref.id.str()},
+      {"event_id", ref.event_id},
+      {"webhook_id", ref.webhook_id.str()},
+      {"tenant", ref.tenant.str()},
+      {"endpoint", ref.target.endpoint.str()},
+      {"type", ref.event_type},
+      {"source", letter.event_source},
+      {"reason", reason_of(letter.reason)},
+      {"category", name_of(category_of(letter.reason))},
+      {"attempts", letter.attempts},
+      {"last_status", letter.last_status == 0 ? Json(nullptr) : Json(letter.last_status)},
+      {"last_error", letter.last_error == AttemptError::none ? Json(nullptr) : error_view(letter.last_error)},
+      {"replay_job", text_or_null(ref.replay_job.str())},
+      {"dead_at", time_or_null(letter.dead_at)},
+      {"position", view_of(ref.position)},
+      {"payload_bytes", letter.payload_bytes},
+      {"state", name_of(view.state)},
+      {"delivered_after_all", view.delivered_after_all},
+      {"mark", std::move(mark)}};
 }
 
 Json view_of(const DeadLetterSummary& summary) {

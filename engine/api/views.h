@@ -11,6 +11,8 @@ namespace postrider {
 
 Json view_of(const EndpointView& endpoint, std::int64_t now_ms);
 Json view_of(const Delivery& delivery);
+Json view_of(const AttemptFact& attempt);
+Json error_view(AttemptError error);  // "TIMEOUT"
 Json view_of(const DeadLetterView& letter);
 Json view_of(const DeadLetterSummary& summary);
 Json view_of(const ReplayReport& report);

@@ -522,7 +522,11 @@ void Commands::show_delivery(DeliveryId id, Answer<Delivery> answer) {
     if (fact && std::holds_alternative<DeadLetter>(*fact)) delivery.apply(std::get<DeadLetter>(*fact));
   }
   if (auto parked = view_.parked(id)) delivery.apply(*parked);
-  if (!delivery.ref()) {
+  // What has ended stays as it is; what has not may have gone on elsewhere since the partition was ours.
+  const auto state = delivery.state();
+  const bool ended = state == DeliveryState::delivered || state == DeliveryState::cancelled ||
+                     (state == DeliveryState::dead && delivery.dead_reason());
+  if (!delivery.ref() || (!ended && !owns(delivery.ref()->position.partition))) {
     return answer(fail(Errc::not_found, "NOT_FOUND", "this instance's view knows no such delivery",
                        "it may be another partition's, or older than its history"));
   }

@@ -49,6 +49,7 @@ class Commands : public Service {
 
   // Set by the shard.
   std::function<Readiness()> ready = [] { return Readiness(); };
+  std::function<bool(Partition)> owns = [](Partition) { return true; };
 
   void tick(SteadyTime now);
   // Changes are on the log whose callers have not been told so yet.

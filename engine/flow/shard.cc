@@ -63,6 +63,10 @@ void Shard::connect_parts() {
   };
   registry_.on_change([this] { parking_.registry_changed(); });
   commands_.ready = [this] { return readiness(); };
+  commands_.owns = [this](Partition partition) {
+    const OwnedPartition* owned = ownership_.find(partition);
+    return owned != nullptr && owned->phase == OwnedPartition::Phase::running;
+  };
 }
 
 void Shard::start() {

@@ -110,7 +110,8 @@ class Service {
                              bool wait, Answer<ApplyAnswer> answer) = 0;
   // The delivery ids that the view knows under a webhook-id or an event id; a delivery id answers itself.
   virtual void find_deliveries(std::string id, Answer<std::vector<DeliveryId>> answer) = 0;
-  virtual void show_delivery(DeliveryId id, Answer<Delivery> answer) = 0;  // not_found: look on the log
+  // not_found: look on the log. So it is for what has not ended and is in another instance's partition.
+  virtual void show_delivery(DeliveryId id, Answer<Delivery> answer) = 0;
   // Both answer once it is in force everywhere.
   virtual void create_token(TokenSpec spec, Answer<MadeToken> answer) = 0;
   virtual void revoke_token(TenantId within, std::string id, Answer<TokenFact> answer) = 0;

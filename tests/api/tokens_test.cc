@@ -132,6 +132,8 @@ struct World : ApiTest {
         {"POST /v1/tenants/{tenant}/endpoints/{id}/enable", {endpoint + "/enable", "{}"}},
         {"POST /v1/tenants/{tenant}/endpoints/{id}/secrets/rotate", {endpoint + "/secrets/rotate", "{}"}},
         {"DELETE /v1/tenants/{tenant}/endpoints/{id}/secrets/{secret_id}", {endpoint + "/secrets/sec_1", ""}},
+        {"GET /v1/deliveries", {"/v1/deliveries?tenant=" + tenant, "", false}},
+        {"GET /v1/deliveries/{id}/attempts", {"/v1/deliveries/" + id + "/attempts", ""}},
         {"GET /v1/deliveries/{id}", {"/v1/deliveries/" + id, ""}},
         {"GET /v1/dead-letters", {"/v1/dead-letters?tenant=" + tenant, "", false}},
         {"GET /v1/dead-letters/summary", {"/v1/dead-letters/summary?tenant=" + tenant, "", false}},

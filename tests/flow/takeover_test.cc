@@ -65,6 +65,31 @@ TEST_P(Restart, FindsAndCountsWhatIsParked) {
   EXPECT_EQ(world.one().observer.last.parked, 1u);
 }
 
+TEST(Takeover, AFormerOwnerNoLongerSpeaksOfWhatHasNotEnded) {
+  World world;
+  Instance& one = world.begin();
+  world.declare("main", [](EndpointSpec& spec) { spec.retry = *parse_retry_policy({"1h"}); });
+  world.transport.answer = [](const std::string&, int n) { return answered(n == 1 ? 200 : 503); };
+  world.publish("delivered");
+  ASSERT_TRUE(world.run_until([&] { return world.committed() == 1; }));
+  world.publish("parked");
+  ASSERT_TRUE(world.run_until([&] { return world.committed() == 2 && world.parked_now() == 1; }));
+  const auto attempts = world.attempts();
+  ASSERT_EQ(attempts.size(), 2u);
+  const auto knows = [&](const AttemptFact& attempt) {
+    bool known = false;
+    one.shard->service().show_delivery(
+        attempt.delivery.id, [&](const Result<Delivery>& delivery) { known = delivery.has_value(); });
+    return known;
+  };
+  EXPECT_TRUE(knows(attempts[0]));
+  EXPECT_TRUE(knows(attempts[1]));
+  one.log->revoke({0});
+  ASSERT_TRUE(world.run_until([&] { return !one.log->released.empty(); }, seconds(5)));
+  EXPECT_TRUE(knows(attempts[0])) << "it stays as it is";
+  EXPECT_FALSE(knows(attempts[1])) << "its owner may have tried it again";
+}
+
 TEST_P(Restart, DeliversAnEventThatWasReadButNotSettled) {
   World world;
   world.begin();
