@@ -51,7 +51,7 @@ T must(Result<T> result) {
 // Makes the records; seals with one set of keys, so one thread at a time.
 class Registrar {
  public:
-  Registrar(const Wanted& wanted, const Environment& environment, crypto::KeyService& service)
+  Registrar(const Wanted& wanted, const Environment& environment, KeyService& service)
       : wanted_(wanted),
         environment_(environment),
         retry_(must(parse_retry_policy(wanted.retry))),

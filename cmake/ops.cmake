@@ -1,6 +1,7 @@
 # The operators' tool. It works through the log and the API, never through RocksDB: the embedded log's room is the only
 # one of it that it opens.
 add_library(postrider_ops STATIC
+  ${CMAKE_SOURCE_DIR}/engine/daemon/key_services.cc
   ${CMAKE_SOURCE_DIR}/ops/api_client.cc
   ${CMAKE_SOURCE_DIR}/ops/command_line.cc
   ${CMAKE_SOURCE_DIR}/ops/dead_letter_filter.cc
@@ -24,7 +25,7 @@ add_library(postrider_ops STATIC
 target_include_directories(postrider_ops PUBLIC ${CMAKE_SOURCE_DIR})
 target_link_libraries(postrider_ops
   PUBLIC postrider_core postrider_ports postrider_operations tl::expected
-  PRIVATE postrider_wire postrider_kafka postrider_embedded postrider_crypto postrider_config postrider_api
+  PRIVATE postrider_wire postrider_kafka postrider_embedded postrider_crypto postrider_vault postrider_pkcs11 postrider_config postrider_api
           PkgConfig::CURL OpenSSL::Crypto CLI11::CLI11 toml11::toml11 nlohmann_json::nlohmann_json)
 
 add_executable(postrider-ops ${CMAKE_SOURCE_DIR}/ops/ops_main.cc)

@@ -40,9 +40,14 @@ class Verbs {
     app_.add_option("--token-file", line_.token_file,
                     "file with the bearer token for --api [POSTRIDER_TOKEN]");
     app_.add_option("--ca", line_.ca_file, "PEM of a private authority, for --api https://…");
-    app_.add_option("--keys", line_.keys,
-                    "file:PATH of the key file; replay and reconcile need it on an embedded log "
-                    "[POSTRIDER_KEYS_SERVICE]");
+    app_.add_option(
+        "--keys", line_.keys,
+        "the daemon's keys.service, as file:PATH; replay and reconcile need it on an embedded log "
+        "[POSTRIDER_KEYS_SERVICE]");
+    app_.add_option("--credential", line_.credential,
+                    "env:NAME or file:PATH: that service's token or PIN [POSTRIDER_KEYS_CREDENTIAL]");
+    app_.add_option("--keys-ca", line_.keys_ca_file,
+                    "PEM of that service's private authority [POSTRIDER_KEYS_CA_FILE]");
     app_.add_option("--actor", line_.actor, "who stands in audit facts [the user who runs this]");
     app_.add_option("-X", line_.kafka_properties,
                     "KEY=VALUE, a librdkafka property; secrets as env:NAME or file:PATH; repeatable")

@@ -16,7 +16,9 @@ struct CommandLine {
   // For every verb, before or after it.
   std::string api, log, environment;
   std::string token_file, ca_file;
-  std::string keys;                           // "file:PATH": opens the payloads of an embedded log
+  std::string keys;                           // the key service: opens the payloads of an embedded log
+  std::string credential;                     // "env:NAME" or "file:PATH": what that service wants to see
+  std::string keys_ca_file;                   // authority of its certificate
   std::string actor;                          // stands in audit facts; empty: who runs this
   std::vector<std::string> kafka_properties;  // KEY=VALUE
   bool json = false;

@@ -5,8 +5,9 @@
 #include <filesystem>
 
 #include "engine/config/config.h"
-#include "engine/crypto/file_key_service.h"
+#include "engine/core/key_place.h"
 #include "engine/crypto/file_record_cipher.h"
+#include "engine/daemon/key_services.h"
 #include "engine/embedded/embedded_log.h"
 #include "engine/kafka/kafka_client.h"
 #include "ops/output.h"
@@ -55,10 +56,8 @@ Result<OpenedLog> open_embedded(const CommandLine& line, const std::string& dire
   if (!std::filesystem::exists(directory + "/about", error))
     return fail(Errc::not_found, "LOG_MISSING", directory + " holds no embedded log",
                 "check the path: it is what postriderd's `log` names after \"embedded:\"");
-  auto key_file = key_file_of(line);
-  if (!key_file) return fail(key_file.error());
-  if (events == Events::read_and_written && key_file->empty())
-    return wrong_use("an embedded log seals its events, and there is no key file",
+  if (events == Events::read_and_written && line.keys.empty())
+    return wrong_use("an embedded log seals its events, and there is no key service",
                      "give --keys file:PATH (POSTRIDER_KEYS_SERVICE), as postriderd's `keys.service` has it");
   OpenedLog opened;
   EmbeddedLog::Options options;
@@ -70,7 +69,7 @@ Result<OpenedLog> open_embedded(const CommandLine& line, const std::string& dire
   opened.embedded = *std::move(log);
   opened.identity = opened.embedded->identity();
   if (events == Events::read_and_written) {
-    auto service = crypto::open_file_key_service(*key_file);
+    auto service = key_service_of(line);
     if (!service) return fail(service.error());
     auto cipher = crypto::FileRecordCipher::open(directory, *environment, **service,
                                                  crypto::FileRecordCipher::IfMissing::refuse);
@@ -142,7 +141,27 @@ Result<Environment> environment_of(const CommandLine& line) {
 Result<std::string> key_file_of(const CommandLine& line) {
   if (line.keys.empty()) return std::string();
   if (line.keys.starts_with("file:") && line.keys.size() > 5) return line.keys.substr(5);
-  return wrong_use("--keys names no key service", "write file:PATH");
+  return wrong_use("--keys names no key file", "write file:PATH");
+}
+
+Result<std::unique_ptr<KeyService>> key_service_of(const CommandLine& line) {
+  auto environment = environment_of(line);
+  if (!environment) return fail(environment.error());
+  if (const auto place = parse_key_place(line.keys); !place)
+    return wrong_use("--keys " + place.error().message, place.error().suggestion);
+  KeyServiceConfig config;
+  config.service = line.keys;
+  config.credential = line.credential;
+  config.ca_file = line.keys_ca_file;
+  if (!line.credential.empty() && !is_reference(line.credential))
+    return wrong_use("--credential is a secret and stands on the command line",
+                     "write env:NAME or file:PATH, and change the secret that was written");
+  if (line.credential.starts_with("env:")) {
+    auto value = read_reference(line.credential);
+    if (!value) return fail(value.error());
+    config.credential_value = *std::move(value);
+  }
+  return open_key_service(config, environment->str() == "development");
 }
 
 }  // namespace postrider::ops

@@ -3,6 +3,7 @@
 
 #include "engine/core/result.h"
 #include "engine/kafka/kafka_config.h"
+#include "engine/ports/key_service.h"
 #include "engine/ports/log_client.h"
 #include "engine/ports/record_cipher.h"
 #include "ops/command_line.h"
@@ -40,7 +41,9 @@ Result<KafkaConfig> kafka_config_of(const CommandLine& line);
 // --environment, checked.
 Result<Environment> environment_of(const CommandLine& line);
 
-// The path of "file:PATH" from --keys; empty: none was given.
+// The path of "file:PATH" from --keys; empty: none was given. WRONG_USE: it is no file.
 Result<std::string> key_file_of(const CommandLine& line);
+// The key service that --keys names, with --credential and --keys-ca. WRONG_USE: it names none.
+Result<std::unique_ptr<KeyService>> key_service_of(const CommandLine& line);
 
 }  // namespace postrider::ops

@@ -53,6 +53,8 @@ Session::Session(CommandLine line)
   if (line_.api.empty() && line_.log.empty()) line_.api = variable("POSTRIDER_API");
   if (line_.environment.empty()) line_.environment = variable("POSTRIDER_ENVIRONMENT");
   if (line_.keys.empty()) line_.keys = variable("POSTRIDER_KEYS_SERVICE");
+  if (line_.credential.empty()) line_.credential = variable("POSTRIDER_KEYS_CREDENTIAL");
+  if (line_.keys_ca_file.empty()) line_.keys_ca_file = variable("POSTRIDER_KEYS_CA_FILE");
   if (line_.actor.empty()) line_.actor = user_name();
 }
 

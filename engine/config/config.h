@@ -47,6 +47,16 @@ struct KafkaProperty {
   bool secret = false;    // never printed
 };
 
+// The service that wraps the tenants' keys, and what it wants to see of us.
+struct KeyServiceConfig {
+  std::string service;      // see core/key_place.h
+  std::string credential;   // "env:NAME" or "file:PATH": a Vault's token, a PKCS#11 token's PIN
+  Secret credential_value;  // of env:NAME; a file is read whenever it is needed
+  std::string ca_file;      // of a Vault's private authority; empty: the system's
+  // PATH of a file service; empty: it is another.
+  std::string file() const { return service.starts_with("file:") ? service.substr(5) : std::string(); }
+};
+
 struct Config {
   Environment environment;  // required
   LogPlace log;             // required
@@ -55,11 +65,7 @@ struct Config {
   bool tenant_from_key = false;
   std::string log_level = "info";
 
-  struct {
-    std::string service;  // required: "file:PATH"
-    // PATH of a file service.
-    std::string file() const { return service.substr(service.find(':') + 1); }
-  } keys;
+  KeyServiceConfig keys;  // its service is required
   struct {
     std::vector<IpRange> allow;
     std::vector<PortRange> ports;  // beside 443 and 8443

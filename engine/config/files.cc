@@ -14,6 +14,7 @@ namespace {
 // there alone.
 Result<void> check_key_file(const Config& config) {
   const auto path = config.keys.file();
+  if (path.empty()) return {};
   struct stat found {};
   if (stat(path.c_str(), &found) != 0) {
     const int error = errno;
@@ -51,6 +52,10 @@ Result<void> check_readable(const char* key, const std::string& path) {
 
 Result<void> check_files(const Config& config) {
   if (auto done = check_key_file(config); !done) return done;
+  const auto& credential = config.keys.credential;
+  if (credential.starts_with("file:"))
+    if (auto done = check_readable("keys.credential", credential.substr(5)); !done) return done;
+  if (auto done = check_readable("keys.ca_file", config.keys.ca_file); !done) return done;
   if (auto done = check_readable("tls.cert", config.tls.cert); !done) return done;
   if (auto done = check_readable("tls.key", config.tls.key); !done) return done;
   return check_readable("delivery.ca_file", config.delivery.ca_file);

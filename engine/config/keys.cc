@@ -5,6 +5,8 @@
 #include <limits>
 #include <numeric>
 
+#include "engine/core/key_place.h"
+
 namespace postrider::config {
 namespace {
 
@@ -183,8 +185,17 @@ Result<std::string> parse_level(const std::string& text) {
 }
 
 Result<std::string> parse_key_service(const std::string& text) {
-  if (text.starts_with("file:") && text.size() > 5) return text;
-  return fail(Errc::invalid, "", "names no key service", "write \"file:PATH\" with the key file's path");
+  const auto place = parse_key_place(text);
+  if (!place) return fail(place.error());
+  return text;
+}
+
+Result<std::string> parse_credential(const std::string& text) {
+  const bool reference =
+      (text.starts_with("env:") && text.size() > 4) || (text.starts_with("file:") && text.size() > 5);
+  if (reference) return text;
+  return fail(Errc::invalid, "", "is a secret and stands there in the open",
+              "write \"env:NAME\" or \"file:PATH\", and change the secret that was written");
 }
 
 template <class Range>
@@ -268,10 +279,21 @@ std::vector<Key> make_keys() {
       parsed_key("log_level", "The least level that is logged: debug, info, warn or error.", FIELD(log_level),
                  parse_level, [](const std::string& level) { return quoted(level); }),
       required(parsed_key("keys.service",
-                          "The key service that wraps the tenants' keys: \"file:PATH\". Back that file up: "
-                          "without it every secret and dead letter is gone.",
+                          "The key service that wraps the tenants' keys: \"file:PATH\", "
+                          "\"vault:https://HOST:PORT/MOUNT/KEY\" "
+                          "(transit), or \"pkcs11:token=LABEL;object=KEY?module-path=MODULE\". Back the key "
+                          "file up: without it "
+                          "every secret and dead letter is gone.",
                           FIELD(keys.service), parse_key_service,
                           [](const std::string& text) { return text.empty() ? "" : quoted(text); })),
+      parsed_key(
+          "keys.credential",
+          "What that service wants to see, \"file:PATH\" (mode 0600, read again whenever it is needed) or "
+          "\"env:NAME\": Vault's token, or the PKCS#11 token's PIN.",
+          FIELD(keys.credential), parse_credential,
+          [](const std::string& text) { return text.empty() ? "" : quoted(text); }),
+      text_key("keys.ca_file", "Authority of Vault's certificate, a PEM file. Unset: the system's.",
+               FIELD(keys.ca_file)),
       list_key("guard.allow",
                "Address ranges that may be dialled though they are refused by themselves: private, loopback, "
                "link-local, a translator's, the machine's own.",

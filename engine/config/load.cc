@@ -120,6 +120,16 @@ class Loader {
     if (auto done = key->read(config_, setting.value); !done)
       return refuse(setting.source + ": " + setting.name + " " + done.error().wrong, done.error().right);
     config_.sources[setting.name] = setting.source;
+    if (setting.name == "keys.credential") return take_credential(setting.source);
+    return {};
+  }
+
+  // A file is read when the service asks, since an agent may write it anew.
+  Result<void> take_credential(const std::string& source) {
+    if (!config_.keys.credential.starts_with("env:")) return {};
+    auto secret = resolve(config_.keys.credential, source + ": keys.credential");
+    if (!secret) return fail(secret.error());
+    config_.keys.credential_value = std::move(*secret);
     return {};
   }
 

@@ -3,6 +3,7 @@
 #include <filesystem>
 
 #include "engine/config/keys.h"
+#include "engine/core/key_place.h"
 
 // What no key can judge alone: what two keys must not say together, and what an environment forbids.
 namespace postrider::config {
@@ -51,10 +52,22 @@ Result<void> check_directories(Config& config) {
       config.warnings.push_back(
           "the embedded log serves one machine and has no replication: a lost disk is lost events");
   }
-  if (lies_within(resolved(config.keys.file()), data))
+  if (!config.keys.file().empty() && lies_within(resolved(config.keys.file()), data))
     return refuse(
         "keys.service" + place_of(config, "keys.service") + ": the key file lies within `data`",
         "keep it elsewhere: the view can be deleted, and without the key file every secret is gone");
+  return {};
+}
+
+Result<void> check_key_service(const Config& config) {
+  const auto where = "keys.service" + place_of(config, "keys.service");
+  const auto place = parse_key_place(config.keys.service);
+  if (!place) return refuse(where + " " + place.error().message, place.error().suggestion);
+  if (auto fit = check_key_place(*place, config.development()); !fit)
+    return refuse(where + " " + fit.error().message, fit.error().suggestion);
+  if (place->kind != KeyPlace::Kind::file && config.keys.credential.empty())
+    return refuse(where + ": that key service wants a credential, and there is none",
+                  "set keys.credential = \"file:PATH\": Vault's token, or the PKCS#11 token's PIN");
   return {};
 }
 
@@ -131,6 +144,7 @@ std::string_view reserved_property(std::string_view name) {
 
 Result<void> check_rules(Config& config) {
   if (auto done = check_directories(config); !done) return done;
+  if (auto done = check_key_service(config); !done) return done;
   if (auto done = check_kafka(config); !done) return done;
   if (auto done = check_listener(config); !done) return done;
   warn_of_wide_ranges(config);

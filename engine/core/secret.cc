@@ -15,13 +15,6 @@ constexpr std::size_t kHmacBytesMin = 24;  // Standard Webhooks, "Signature sche
 constexpr std::size_t kHmacBytesMax = 64;
 constexpr std::size_t kEd25519Bytes = 64;  // seed and public half
 
-// The whole buffer, not just the text: a moved-from or shortened string leaves bytes behind its end.
-void cleanse_string(std::string& text) {
-  text.resize(text.capacity());
-  OPENSSL_cleanse(text.data(), text.size());
-  text.clear();
-}
-
 tl::unexpected<Error> refuse(std::string message) {
   return fail(
       Errc::invalid, "INVALID_SECRET", std::move(message),
@@ -31,9 +24,16 @@ tl::unexpected<Error> refuse(std::string message) {
 
 }  // namespace
 
+// The whole buffer, not just the text: a moved-from or shortened string leaves bytes behind its end.
+void cleanse(std::string& text) {
+  text.resize(text.capacity());
+  OPENSSL_cleanse(text.data(), text.size());
+  text.clear();
+}
+
 Secret::Secret(std::string bytes) {
   bytes_.swap(bytes);
-  cleanse_string(bytes);  // a short text was copied, not handed over
+  postrider::cleanse(bytes);  // a short text was copied, not handed over
 }
 
 Secret::Secret(Secret&& other) noexcept : bytes_(std::move(other.bytes_)) {
@@ -53,7 +53,7 @@ Secret::~Secret() {
 }
 
 void Secret::cleanse() {
-  cleanse_string(bytes_);
+  postrider::cleanse(bytes_);
 }
 
 Result<SigningSecret> parse_signing_secret(std::string_view text) {

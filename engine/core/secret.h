@@ -27,6 +27,9 @@ class Secret {
   std::string bytes_;
 };
 
+// Overwrites a text that held a secret, its whole buffer, and empties it.
+void cleanse(std::string& text);
+
 enum class SecretKind { hmac, ed25519 };
 
 // A signing secret as customers see it: "whsec_" + base64 of 24–64 bytes (HMAC), or "whsk_" + base64 of 64

@@ -25,6 +25,7 @@ class FileKeyService final : public KeyService {
   explicit FileKeyService(std::string_view key) : cipher_(key), name_(name_for(key)) {}
 
   const std::string& name() const override { return name_; }
+  bool is_local() const override { return true; }
 
   Result<std::string> wrap(std::string_view bytes, std::string_view associated) override {
     const std::lock_guard guard(lock_);

@@ -2,7 +2,7 @@
 #include <memory>
 #include <string>
 
-#include "engine/crypto/key_service.h"
+#include "engine/ports/key_service.h"
 
 // The key service of one machine: 32 random bytes in a file. Lose the file, and every secret, parked payload
 // and dead letter is gone: back it up apart from the data.

@@ -7,7 +7,7 @@
 
 #include "engine/core/ids.h"
 #include "engine/crypto/aes_gcm.h"
-#include "engine/crypto/key_service.h"
+#include "engine/ports/key_service.h"
 #include "engine/ports/record_cipher.h"
 
 namespace postrider::crypto {

@@ -5,9 +5,9 @@
 
 #include "engine/core/ids.h"
 #include "engine/crypto/aes_gcm.h"
-#include "engine/crypto/key_service.h"
 #include "engine/crypto/random_bytes.h"
 #include "engine/ports/clock.h"
+#include "engine/ports/key_service.h"
 #include "engine/ports/keys.h"
 
 namespace postrider::crypto {

@@ -5,6 +5,7 @@
 #include "engine/crypto/file_key_service.h"
 #include "engine/crypto/file_record_cipher.h"
 #include "engine/daemon/first_start.h"
+#include "engine/daemon/key_services.h"
 #include "engine/embedded/embedded_log.h"
 #include "engine/kafka/kafka_client.h"
 #include "engine/kafka/kafka_log.h"
@@ -113,7 +114,7 @@ Result<void> check_key_service(LogClient& client, const Environment& environment
   return verdict;
 }
 
-Result<OpenedLog> open_embedded(const Config& config, crypto::KeyService& keys) {
+Result<OpenedLog> open_embedded(const Config& config, KeyService& keys) {
   OpenedLog opened;
   const bool fresh = !holds_anything(config.log.directory);
   EmbeddedLog::Options options;
@@ -135,7 +136,7 @@ Result<OpenedLog> open_embedded(const Config& config, crypto::KeyService& keys) 
   return opened;
 }
 
-Result<OpenedLog> open_kafka(const Config& config, const std::string& instance, crypto::KeyService& keys,
+Result<OpenedLog> open_kafka(const Config& config, const std::string& instance, KeyService& keys,
                              telemetry::Telemetry& telemetry) {
   OpenedLog opened;
   const KafkaConfig kafka = kafka_config(config, instance, telemetry);
@@ -175,18 +176,18 @@ OpenedLog::~OpenedLog() {
   embedded.reset();
 }
 
-Result<std::unique_ptr<crypto::KeyService>> open_keys(const Config& config, telemetry::Telemetry& telemetry) {
-  auto opened = crypto::open_file_key_service(config.keys.file());
+Result<std::unique_ptr<KeyService>> open_keys(const Config& config, telemetry::Telemetry& telemetry) {
+  auto opened = open_key_service(config.keys, config.development());
   const bool missing = !opened && opened.error().code == "KEY_FILE_MISSING";
   if (!missing || !config.development() || anything_sealed(config, telemetry)) return opened;
   if (auto made = crypto::make_key_file(config.keys.file()); !made) return fail(made.error());
   telemetry.log("warn", "key_file_made",
                 "made a new key file for development at " + config.keys.file() +
                     ": back it up, without it every secret and dead letter is gone");
-  return crypto::open_file_key_service(config.keys.file());
+  return open_key_service(config.keys, config.development());
 }
 
-Result<OpenedLog> open_log(const Config& config, const std::string& instance, crypto::KeyService& keys,
+Result<OpenedLog> open_log(const Config& config, const std::string& instance, KeyService& keys,
                            telemetry::Telemetry& telemetry) {
   return config.log.kind == LogPlace::Kind::embedded ? open_embedded(config, keys)
                                                      : open_kafka(config, instance, keys, telemetry);

@@ -5,8 +5,8 @@
 #include "engine/config/config.h"
 #include "engine/core/registry.h"
 #include "engine/core/result.h"
-#include "engine/crypto/key_service.h"
 #include "engine/daemon/topic_watch.h"
+#include "engine/ports/key_service.h"
 #include "engine/ports/log.h"
 #include "engine/ports/log_client.h"
 #include "engine/ports/record_cipher.h"
@@ -32,8 +32,8 @@ struct OpenedLog {
 };
 
 // Each refuses with one sentence of what is wrong and one of what to do.
-Result<std::unique_ptr<crypto::KeyService>> open_keys(const Config& config, telemetry::Telemetry& telemetry);
-Result<OpenedLog> open_log(const Config& config, const std::string& instance, crypto::KeyService& keys,
+Result<std::unique_ptr<KeyService>> open_keys(const Config& config, telemetry::Telemetry& telemetry);
+Result<OpenedLog> open_log(const Config& config, const std::string& instance, KeyService& keys,
                            telemetry::Telemetry& telemetry);
 // Looks hourly at what open_log() looked at: an ERROR line for each setting by which data could be lost, and
 // the gauge `topic_differences`. nullptr: the embedded log, whose topics nobody else sets.

@@ -323,6 +323,43 @@ TEST_F(ConfigFile, NamesTheKeyFileThatTheStartWouldRefuse) {
   EXPECT_EQ(code("staging", write("file", "") + "/key"), "KEY_FILE_UNREADABLE");
 }
 
+TEST_F(ConfigFile, TakesAKeyServiceAcrossTheNetworkWithItsCredential) {
+  const auto vault = [&](const std::string& service, const std::string& credential,
+                         const std::string& environment = "production") {
+    return read(kLeast, {{"POSTRIDER_ENVIRONMENT", environment},
+                         {"POSTRIDER_KEYS_SERVICE", service},
+                         {"POSTRIDER_KEYS_CREDENTIAL", credential},
+                         {"VAULT_TOKEN", "hvs.hunter2"}});
+  };
+  const std::string good = "vault:https://vault.internal:8200/team/transit/postrider";
+  const auto config = vault(good, "env:VAULT_TOKEN");
+  ASSERT_TRUE(config) << config.error().message;
+  EXPECT_EQ(config->keys.credential_value.reveal(), "hvs.hunter2");
+  EXPECT_TRUE(config->keys.file().empty());
+  EXPECT_LACKS(print(*config), "hunter2");
+  EXPECT_CONTAINS(print(*config), "credential = \"env:VAULT_TOKEN\"");
+  EXPECT_TRUE(vault(good, "file:" + write("token", "hvs.x")));
+  EXPECT_TRUE(vault("pkcs11:token=t;object=k?module-path=/m.so", "file:" + write("pin", "4711")));
+  EXPECT_TRUE(vault("vault:http://127.0.0.1:8200/transit/k", "env:VAULT_TOKEN", "development"));
+
+  const auto refused = [&](const auto& result) {
+    return result ? std::string("taken") : result.error().message;
+  };
+  EXPECT_CONTAINS(refused(vault(good, "")), "wants a credential");
+  EXPECT_CONTAINS(refused(vault(good, "hvs.hunter2")), "in the open");
+  EXPECT_LACKS(refused(vault(good, "hvs.hunter2")), "hunter2");
+  EXPECT_CONTAINS(refused(vault(good, "file:/no/token")), "/no/token");
+  EXPECT_CONTAINS(refused(vault(good, "env:NOT_THERE")), "NOT_THERE");
+  EXPECT_CONTAINS(refused(vault("vault:http://127.0.0.1:8200/transit/k", "env:VAULT_TOKEN")), "plain text");
+  EXPECT_CONTAINS(refused(vault("vault:http://10.0.0.1:8200/transit/k", "env:VAULT_TOKEN", "development")),
+                  "plain text");
+  for (const char* bad : {"vault:https://v:8200/postrider", "vault:https://v:8200/",
+                          "vault:https://v/a/b?c=d", "vault:https://u:p@v/a/b", "vault:https://v/a/../b",
+                          "vault:https://v/a//b", "vault:ftp://v/a/b", "vault:", "awskms:x", "pkcs11:"}) {
+    EXPECT_CONTAINS(refused(vault(bad, "env:VAULT_TOKEN")), "names") << bad;
+  }
+}
+
 TEST_F(ConfigFile, NamesTheCertificateThatCannotBeRead) {
   const auto there = write("c.pem", "");
   const auto refused = [&](const std::string& cert, const std::string& key) {

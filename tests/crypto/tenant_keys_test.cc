@@ -26,6 +26,7 @@ class FlakyService final : public KeyService {
  public:
   explicit FlakyService(KeyService& real) : real_(real) {}
   const std::string& name() const override { return real_.name(); }
+  bool is_local() const override { return true; }
   Result<std::string> wrap(std::string_view bytes, std::string_view associated) override {
     if (away) return fail(Errc::unavailable, "KEY_SERVICE_AWAY", "away", "wait");
     return real_.wrap(bytes, associated);

@@ -20,6 +20,8 @@ SEES = {
     "curl": {"core", "ports"},
     "rocks": {"core", "ports"},
     "crypto": {"core", "ports", "wire"},
+    "vault": {"core", "ports"},
+    "pkcs11": {"core", "ports"},
     "telemetry": {"core", "ports"},
     "config": {"core"},
     "operations": {"core", "ports", "wire"},
@@ -32,7 +34,8 @@ DAEMON = EVERY_ROOM | {"daemon"}
 LIBRARIES = {
     "librdkafka/": {"engine/kafka", "producers", "ops"},
     "rocksdb/": {"engine/rocks", "engine/embedded"},
-    "curl/": {"engine/curl", "producers", "ops"},
+    "curl/": {"engine/curl", "engine/vault", "producers", "ops"},
+    "p11-kit/": {"engine/pkcs11"},
     "ares": {"engine/curl"},
     "event2/": {"engine/api", "consumers"},
     "spdlog/": {"engine/telemetry"},

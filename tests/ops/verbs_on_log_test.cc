@@ -28,7 +28,7 @@ struct Answer {
 
 struct OnEmbeddedLog : ::testing::Test {
   ScratchDir dir;
-  std::unique_ptr<crypto::KeyService> service;
+  std::unique_ptr<KeyService> service;
   // The log as a daemon holds it; nothing may be open while a verb runs.
   struct Held {
     std::unique_ptr<EmbeddedLog> log;
