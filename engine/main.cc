@@ -6,28 +6,25 @@
 #include <unistd.h>
 
 #include <CLI/CLI.hpp>
+#include <atomic>
 #include <cstdio>
 #include <deque>
 #include <memory>
 #include <optional>
 #include <string>
+#include <thread>
 #include <utility>
+#include <vector>
 
 #include "engine/api/api.h"
 #include "engine/config/config.h"
 #include "engine/crypto/random_bytes.h"
-#include "engine/crypto/tenant_keys.h"
-#include "engine/curl/cares_resolver.h"
-#include "engine/curl/connect_guard.h"
-#include "engine/curl/curl_transport.h"
 #include "engine/daemon/assembly.h"
-#include "engine/daemon/decode_mark_file.h"
 #include "engine/daemon/error_text.h"
 #include "engine/daemon/first_start.h"
-#include "engine/daemon/loop.h"
-#include "engine/daemon/service_hop.h"
+#include "engine/daemon/shard_host.h"
+#include "engine/daemon/shards_hop.h"
 #include "engine/daemon/system_clock.h"
-#include "engine/embedded/embedded_log.h"
 #include "engine/flow/shard.h"
 #include "engine/rocks/rocks_store.h"
 #include "engine/wire/codec.h"
@@ -52,17 +49,6 @@ void raise_file_limit() {
   setrlimit(RLIMIT_NOFILE, &files);
 }
 
-// What the limit leaves for connections to customers, beside the view's and the log's files and the API's
-// clients.
-std::size_t connections_within_file_limit(const Config& config) {
-  constexpr std::size_t kFiles = 768, kLeast = 64, kMost = 3 * 4096;
-  rlimit files{};
-  if (getrlimit(RLIMIT_NOFILE, &files) != 0) return kLeast;
-  const auto limit = static_cast<std::size_t>(std::min<rlim_t>(files.rlim_cur, 1 << 20));
-  const std::size_t others = kFiles + std::min<std::size_t>(config.api.connections, limit / 4);
-  return std::clamp(limit - std::min(limit, others), kLeast, kMost);
-}
-
 // SIGTERM and SIGINT arrive as reads of the loop; a client or broker that goes away must not end us.
 int take_signals() {
   signal(SIGPIPE, SIG_IGN);
@@ -72,30 +58,6 @@ int take_signals() {
   sigaddset(&set, SIGINT);
   pthread_sigmask(SIG_BLOCK, &set, nullptr);
   return signalfd(-1, &set, SFD_NONBLOCK | SFD_CLOEXEC);
-}
-
-AddressPolicy address_policy(const Config& config) {
-  return AddressPolicy({.allow = config.guard.allow,
-                        .ports = config.guard.ports,
-                        .own = own_addresses(),
-                        .development = config.development()});
-}
-
-flow::ShardConfig shard_config(const Config& config, const std::string& instance) {
-  flow::ShardConfig shard;
-  shard.environment = config.environment;
-  shard.instance = instance;
-  shard.tenant_from_key = config.tenant_from_key;
-  shard.retry_client_errors = config.delivery.retry_client_errors;
-  shard.attempt_timeout = config.delivery.timeout;
-  shard.lifetime = config.delivery.lifetime_max;
-  shard.repeat_window = config.delivery.repeat_window;
-  shard.history_ttl = config.history.ttl;
-  shard.bytes_max = config.limits.memory_bytes;
-  shard.window_max = config.limits.window;
-  shard.addresses = address_policy(config);
-  shard.endpoints_per_host = config.guard.endpoints_per_host;
-  return shard;
 }
 
 // The first start in an environment makes an administrator's token: its hash is a fact on the log, the token
@@ -113,72 +75,49 @@ void make_first_token(Service& service, const flow::RegistryView& registry, cons
   });
 }
 
-// A record that kills whoever decodes it is set aside after the third time.
-std::unique_ptr<DecodeMarkFile> open_decode_mark(const std::string& data, const LogIdentity& log,
-                                                 telemetry::Telemetry& telemetry) {
-  auto mark = DecodeMarkFile::open(data + "/decoding", log);
-  if (!mark) {
-    telemetry.log("warn", "decode_mark_off", mark.error());
-    return nullptr;
+using Shards = std::vector<std::unique_ptr<ShardHost>>;
+
+Result<Shards> open_shards(const ShardHost::Shared& shared) {
+  Shards shards;
+  shards.reserve(shared.config.shards);
+  for (std::size_t number = 0; number < shared.config.shards; ++number) {
+    auto shard = ShardHost::open(shared, number);
+    if (!shard) return fail(shard.error());
+    shards.push_back(*std::move(shard));
   }
-  if ((*mark)->was_garbled())
-    telemetry.log("warn", "decode_mark_garbled",
-                  data + "/decoding was torn: written anew, its count is lost");
-  if (const auto& death = (*mark)->last_death()) {
-    telemetry.log("error", "died_decoding",
-                  "the last process died by signal " + std::to_string(death->signal) +
-                      " while it decoded offset " + std::to_string(death->position.offset) +
-                      " of partition " + std::to_string(death->position.partition) + ": " +
-                      std::to_string(death->deaths) + " of " + std::to_string(DecodeMarkFile::kDeathsMax) +
-                      " times, after which the record is set aside");
-  }
-  (*mark)->watch_signals();
-  return *std::move(mark);
+  return shards;
 }
 
-// From an open view to a drained shard. Returns nothing when the view was damaged meanwhile: it is to be
-// wiped, and the next life builds it again.
-std::optional<int> live(Config& config, const rocks::DataDir& data, int signals) {
-  SystemClock clock;
-  telemetry::Telemetry telemetry({.environment = config.environment, .level = config.log_level}, clock);
-  for (const std::string& warning : config.warnings) telemetry.log("warn", "configuration", warning);
-
-  crypto::SystemRandom random;
-  crypto::SystemRandom desk_random;
-  auto keys_service = open_keys(config, telemetry);
-  if (!keys_service) return refuse(keys_service.error());
-  auto log = open_log(config, data.instance(), **keys_service, telemetry);
-  if (!log) return refuse(log.error());
-  auto store = open_store(config, data, log->identity, telemetry);
-  if (!store) return refuse(store.error());
-  flow::ShardConfig shard_settings = shard_config(config, data.instance());
-  const std::size_t connections = connections_within_file_limit(config);
-  if (connections / 3 < shard_settings.in_flight_max) {
-    telemetry.log("warn", "few_files",
-                  "the limit of open files allows " + std::to_string(connections / 3) +
-                      " attempts at once: raise it to 32768 or more (LimitNOFILE, ulimit -Hn)");
+// Runs the first on this thread and each other on one of its own, until all have drained: when a signal asks
+// for it, or one of them cannot go on. Returns whether it was a signal.
+bool run_shards(Shards& shards, int signals, telemetry::Telemetry& telemetry) {
+  const auto end_others = [&shards](std::size_t but) {
+    for (std::size_t i = 0; i < shards.size(); ++i) {
+      if (i != but) shards[i]->ask_to_end();
+    }
+  };
+  std::vector<std::thread> threads;
+  threads.reserve(shards.size() - 1);
+  std::atomic<bool> ending = false;
+  for (std::size_t i = 1; i < shards.size(); ++i) {
+    threads.emplace_back([&, i] {
+      shards[i]->run(-1, [](int) {});
+      if (!ending.exchange(true)) end_others(i);
+    });
   }
-  shard_settings.in_flight_max = std::min(shard_settings.in_flight_max, connections / 3);
-  // As many connections as attempts: none waits inside the transport, behind somebody who hangs.
-  auto transport = CurlTransport::create({.policy = address_policy(config),
-                                          .proxy = config.guard.proxy,
-                                          .ca_file = config.delivery.ca_file,
-                                          .connections_max = shard_settings.in_flight_max,
-                                          .connections_kept_max = connections * 2 / 3});
-  if (!transport) return refuse(transport.error());
-  auto resolver = CaresResolver::create();
-  if (!resolver) return refuse(resolver.error());
-  crypto::TenantKeys keys(config.environment, **keys_service, clock);
+  bool asked = false;
+  shards[0]->run(signals, [&](int) {
+    asked = true;
+    ending = true;
+    telemetry.log("info", "draining", "taking nothing more, bringing home what is in flight");
+    end_others(0);
+  });
+  if (!ending.exchange(true)) end_others(0);
+  for (std::thread& thread : threads) thread.join();
+  return asked;
+}
 
-  const auto decode_mark = open_decode_mark(data.path(), log->identity, telemetry);
-  flow::Ports ports{*log->shard, **transport, **resolver,           **store,          clock,
-                    random,      keys,        telemetry.observer(), decode_mark.get()};
-  flow::Shard shard(ports, shard_settings);
-
-  Mailbox mailbox;
-  std::unique_ptr<Api> api;
-  ServiceHop hop(shard.service(), mailbox,
-                 [&api](std::function<void()> work) { api->post(std::move(work)); });
+Api::Options api_options(const Config& config) {
   Api::Options options;
   options.environment = config.environment;
   options.server.host = config.listen.host;
@@ -189,32 +128,64 @@ std::optional<int> live(Config& config, const rocks::DataDir& data, int signals)
   options.server.request_timeout = config.api.request_timeout;
   options.server.idle_timeout = config.api.idle_timeout;
   options.default_retry = config.retry.standard;
+  return options;
+}
+
+// From open views to drained shards. Returns nothing when a view was damaged meanwhile: it is wiped, and the
+// next life builds it again.
+std::optional<int> live(Config& config, const rocks::DataDir& data, int signals) {
+  const SystemClock clock;
+  telemetry::Telemetry telemetry({.environment = config.environment, .level = config.log_level}, clock);
+  for (const std::string& warning : config.warnings) telemetry.log("warn", "configuration", warning);
+
+  crypto::SystemRandom desk_random;
+  auto keys_service = open_keys(config, telemetry);
+  if (!keys_service) return refuse(keys_service.error());
+  auto log = open_log(config, **keys_service, telemetry);
+  if (!log) return refuse(log.error());
+  auto shards = open_shards({config, data, *log, **keys_service, clock, telemetry});
+  if (!shards) return refuse(shards.error());
+  if (auto removed = data.remove_views_from(config.shards); !removed) return refuse(removed.error());
+
+  std::unique_ptr<Api> api;
+  std::vector<ShardsHop::Shard> services;
+  services.reserve(shards->size());
+  for (const auto& shard : *shards) services.push_back({shard->shard().service(), shard->mailbox()});
+  ShardsHop hop(services, [&api](std::function<void()> work) { api->post(std::move(work)); });
   Desk desk{*log->client, config.environment, desk_random, clock};
   api = std::make_unique<Api>(
-      hop, desk, [&telemetry] { return telemetry.metrics_text(); }, options);
+      hop, desk, [&telemetry] { return telemetry.metrics_text(); }, api_options(config));
   if (auto started = api->start(); !started) return refuse(started.error());
   config.listen.port = api->port();  // a next life keeps the one that was found free
   telemetry.log("info", "started", "listening on " + config.listen.host + ":" + std::to_string(api->port()),
-                {{"instance", data.instance()}, {"log", format_log_place(config.log)}});
+                {{"instance", data.instance()},
+                 {"log", format_log_place(config.log)},
+                 {"shards", static_cast<std::int64_t>(shards->size())}});
 
-  shard.on_joined = [&] { make_first_token(shard.service(), shard.registry(), config.data, telemetry); };
+  flow::Shard& first = shards->front()->shard();
+  first.on_joined = [&] { make_first_token(first.service(), first.registry(), config.data, telemetry); };
   const auto topic_watch = watch_topics(config, telemetry);
-  Loop loop(shard, ports, mailbox);
-  const Loop::End end = loop.run(signals, config.drain.timeout, [&telemetry](int) {
-    telemetry.log("info", "draining", "taking nothing more, bringing home what is in flight");
-  });
-  // What still waits for the shard gets no answer any more.
+  const bool asked = run_shards(*shards, signals, telemetry);
+  // What still waits for a shard gets no answer any more.
   api->stop(Millis(1000));
-  if (end == Loop::End::view_damaged) {
+  if (asked) {
+    telemetry.log("info", "stopped", "drained");
+    telemetry.flush();
+    return kDone;
+  }
+  std::vector<std::string> damaged;
+  for (const auto& shard : *shards) {
+    if (shard->view_damaged()) damaged.push_back(shard->view_directory());
+  }
+  shards->clear();  // lets go of the views' files
+  for (const std::string& directory : damaged) {
     telemetry.log("error", "view_wiped",
                   "the view was damaged on the disk: it is wiped, and built again from the log",
-                  {{"data", data.view()}});
-    telemetry.flush();
-    return std::nullopt;
+                  {{"data", directory}});
+    if (auto wiped = rocks::wipe(directory); !wiped) return refuse(wiped.error());
   }
-  telemetry.log("info", "stopped", "drained");
   telemetry.flush();
-  return kDone;
+  return std::nullopt;
 }
 
 int run(Config config) {
@@ -227,7 +198,6 @@ int run(Config config) {
   if (!data) return refuse(data.error());
   for (std::deque<SteadyTime> damaged;;) {
     if (const auto code = live(config, **data, signals)) return *code;
-    if (auto wiped = rocks::wipe((*data)->view()); !wiped) return refuse(wiped.error());
     damaged.push_back(SystemClock().steady());
     if (damaged.size() < kDamagedMax) continue;
     if (damaged.back() - damaged.front() < kDamagedWithin) {

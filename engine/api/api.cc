@@ -104,7 +104,7 @@ struct Api::State : std::enable_shared_from_this<Api::State> {
 
   void run(const Route& route, const CallPtr& call) { ((*routes).*route.handle)(call); }
 
-  Clock& clock;
+  const Clock& clock;
   const bool loopback;
   std::shared_ptr<Routes> routes;
   std::unique_ptr<HttpServer> server;

@@ -62,6 +62,7 @@ struct Config {
   LogPlace log;             // required
   std::string data;         // required: holds view/, which may be deleted while the daemon is stopped
   ListenAddress listen;
+  std::uint32_t shards = 1;  // of this process: threads, each with partitions of its own
   bool tenant_from_key = false;
   std::string log_level = "info";
 

@@ -274,6 +274,12 @@ std::vector<Key> make_keys() {
           "listen", "Address of the HTTP API; other than loopback needs [tls]. Port 0: any free one.",
           FIELD(listen), [](const std::string& text) { return parse_listen_address(text); },
           [](const ListenAddress& address) { return quoted(format_listen_address(address)); }),
+      number_key(
+          "shards",
+          "Shards of this process, 1 to 64: threads that deliver, each with partitions, a view and "
+          "connections of its own, and its part of limits.memory_bytes. One core feeds one; with more, "
+          "leave a core for Kafka's client.",
+          1, 64, FIELD(shards)),
       boolean_key("tenant_from_key", "Take the record's key as the tenant of an event that names none.",
                   FIELD(tenant_from_key)),
       parsed_key("log_level", "The least level that is logged: debug, info, warn or error.", FIELD(log_level),

@@ -61,6 +61,24 @@ void Delivery::unparked(Stamp stamp) {
   parked_stamp_ = stamp;
 }
 
+void Delivery::apply(const Delivery& other) {
+  for (const AttemptFact& attempt : other.attempts_) apply(attempt);
+  if (!other.ref_ || !is_ours(*other.ref_)) return;
+  if (other.cancelled_ && other.cancelled_stamp_ > cancelled_stamp_) {
+    cancelled_ = other.cancelled_;
+    cancelled_stamp_ = other.cancelled_stamp_;
+  }
+  if (other.dead_ && other.dead_stamp_ > dead_stamp_) {
+    dead_ = other.dead_;
+    dead_stamp_ = other.dead_stamp_;
+  }
+  if (other.parked_) {
+    apply(*other.parked_);
+  } else {
+    unparked(other.parked_stamp_);
+  }
+}
+
 const AttemptFact* Delivery::newest_attempt() const {
   const auto older = [](const AttemptFact& one, const AttemptFact& other) { return one.stamp < other.stamp; };
   const auto newest = std::max_element(attempts_.begin(), attempts_.end(), older);

@@ -21,6 +21,7 @@ class Delivery {
   void apply(const DeadLetter& fact);
   void apply(const ParkedState& state);  // the newest stamp wins
   void unparked(Stamp stamp);            // a tombstone
+  void apply(const Delivery& other);     // what another reader of the same log knows
 
   DeliveryState state() const;
   const std::optional<DeliveryRef>& ref() const { return ref_; }

@@ -1,5 +1,6 @@
 #include "engine/daemon/assembly.h"
 
+#include <algorithm>
 #include <utility>
 
 #include "engine/crypto/file_key_service.h"
@@ -121,6 +122,7 @@ Result<OpenedLog> open_embedded(const Config& config, KeyService& keys) {
   options.directory = config.log.directory;
   options.environment = config.environment;
   options.partitions = static_cast<Partition>(config.embedded.partitions);
+  options.shares = config.shards;
   auto log = EmbeddedLog::open(std::move(options));
   if (!log) return fail(log.error());
   using IfMissing = crypto::FileRecordCipher::IfMissing;
@@ -130,16 +132,14 @@ Result<OpenedLog> open_embedded(const Config& config, KeyService& keys) {
   opened.cipher = *std::move(cipher);
   opened.embedded = *std::move(log);
   opened.embedded->use_cipher(*opened.cipher);
-  opened.shard = opened.embedded->shard();
   opened.client = opened.embedded->client();
   opened.identity = opened.embedded->identity();
   return opened;
 }
 
-Result<OpenedLog> open_kafka(const Config& config, const std::string& instance, KeyService& keys,
-                             telemetry::Telemetry& telemetry) {
+Result<OpenedLog> open_kafka(const Config& config, KeyService& keys, telemetry::Telemetry& telemetry) {
   OpenedLog opened;
-  const KafkaConfig kafka = kafka_config(config, instance, telemetry);
+  const KafkaConfig kafka = kafka_config(config, "", telemetry);
   if (auto checked = check(kafka); !checked) return fail(checked.error());
   if (auto safe = check_kafka_topics(config, kafka, telemetry); !safe) return fail(safe.error());
   auto client = open_kafka_client(kafka);
@@ -150,9 +150,6 @@ Result<OpenedLog> open_kafka(const Config& config, const std::string& instance, 
   opened.identity = *std::move(identity);
   if (auto same = check_key_service(*opened.client, config.environment, keys.name()); !same)
     return fail(same.error());
-  auto shard = open_kafka_log(kafka);
-  if (!shard) return fail(shard.error());
-  opened.shard = *std::move(shard);
   return opened;
 }
 
@@ -172,7 +169,6 @@ OpenedLog::OpenedLog() = default;
 OpenedLog::OpenedLog(OpenedLog&&) noexcept = default;
 OpenedLog::~OpenedLog() {
   client.reset();
-  shard.reset();
   embedded.reset();
 }
 
@@ -187,10 +183,15 @@ Result<std::unique_ptr<KeyService>> open_keys(const Config& config, telemetry::T
   return open_key_service(config.keys, config.development());
 }
 
-Result<OpenedLog> open_log(const Config& config, const std::string& instance, KeyService& keys,
-                           telemetry::Telemetry& telemetry) {
+Result<OpenedLog> open_log(const Config& config, KeyService& keys, telemetry::Telemetry& telemetry) {
   return config.log.kind == LogPlace::Kind::embedded ? open_embedded(config, keys)
-                                                     : open_kafka(config, instance, keys, telemetry);
+                                                     : open_kafka(config, keys, telemetry);
+}
+
+Result<std::unique_ptr<Log>> open_shard_log(const Config& config, OpenedLog& log, const std::string& instance,
+                                            std::size_t number, telemetry::Telemetry& telemetry) {
+  if (log.embedded) return log.embedded->shard(number);
+  return open_kafka_log(kafka_config(config, instance, telemetry));
 }
 
 std::unique_ptr<TopicWatch> watch_topics(const Config& config, telemetry::Telemetry& telemetry) {
@@ -203,10 +204,11 @@ std::unique_ptr<TopicWatch> watch_topics(const Config& config, telemetry::Teleme
   return std::make_unique<TopicWatch>(look, kTopicsLookedAtEvery);
 }
 
-Result<std::unique_ptr<Store>> open_store(const Config& config, const rocks::DataDir& data,
+Result<std::unique_ptr<Store>> open_store(const Config& config, const std::string& directory,
                                           const LogIdentity& identity, telemetry::Telemetry& telemetry) {
   rocks::RocksStoreOptions options;
-  options.directory = data.view();
+  options.directory = directory;
+  options.memory_bytes = std::max(options.memory_bytes / config.shards, std::size_t{16} << 20);
   options.environment = config.environment;
   std::optional<Error> why;
   for (int round = 0; round < 2; ++round) {
@@ -222,9 +224,9 @@ Result<std::unique_ptr<Store>> open_store(const Config& config, const rocks::Dat
       return fail(store.error());
     }
     if (round > 0) break;
-    telemetry.log("error", "view_wiped", *why, {{"data", data.view()}});
+    telemetry.log("error", "view_wiped", *why, {{"data", directory}});
     store = fail(*why);  // let go of its files first
-    if (auto wiped = rocks::wipe(data.view()); !wiped) return fail(wiped.error());
+    if (auto wiped = rocks::wipe(directory); !wiped) return fail(wiped.error());
   }
   return fail(*why);
 }

@@ -1,4 +1,5 @@
 #pragma once
+#include <cstddef>
 #include <memory>
 #include <string>
 
@@ -11,18 +12,16 @@
 #include "engine/ports/log_client.h"
 #include "engine/ports/record_cipher.h"
 #include "engine/ports/store.h"
-#include "engine/rocks/data_dir.h"
 #include "engine/telemetry/telemetry.h"
 
 namespace postrider {
 
 class EmbeddedLog;
 
-// The two logs behind one pair of handles, opened as the configuration says.
+// The two logs behind one handle, opened as the configuration says.
 struct OpenedLog {
   std::unique_ptr<RecordCipher> cipher;
-  std::unique_ptr<EmbeddedLog> embedded;  // owns what `shard` and `client` use; nullptr: Kafka
-  std::unique_ptr<Log> shard;
+  std::unique_ptr<EmbeddedLog> embedded;  // owns what the shards and `client` use; nullptr: Kafka
   std::unique_ptr<LogClient> client;
   LogIdentity identity;
 
@@ -33,13 +32,15 @@ struct OpenedLog {
 
 // Each refuses with one sentence of what is wrong and one of what to do.
 Result<std::unique_ptr<KeyService>> open_keys(const Config& config, telemetry::Telemetry& telemetry);
-Result<OpenedLog> open_log(const Config& config, const std::string& instance, KeyService& keys,
-                           telemetry::Telemetry& telemetry);
+Result<OpenedLog> open_log(const Config& config, KeyService& keys, telemetry::Telemetry& telemetry);
+// One shard's hold on it, as the member `instance` of the group. The opened log outlives it.
+Result<std::unique_ptr<Log>> open_shard_log(const Config& config, OpenedLog& log, const std::string& instance,
+                                            std::size_t number, telemetry::Telemetry& telemetry);
 // Looks hourly at what open_log() looked at: an ERROR line for each setting by which data could be lost, and
 // the gauge `topic_differences`. nullptr: the embedded log, whose topics nobody else sets.
 std::unique_ptr<TopicWatch> watch_topics(const Config& config, telemetry::Telemetry& telemetry);
 // A corrupt view, or one of another log, is wiped, loudly: it is built again from the log.
-Result<std::unique_ptr<Store>> open_store(const Config& config, const rocks::DataDir& data,
+Result<std::unique_ptr<Store>> open_store(const Config& config, const std::string& directory,
                                           const LogIdentity& identity, telemetry::Telemetry& telemetry);
 
 }  // namespace postrider

@@ -43,7 +43,7 @@ constexpr std::array<char, 8> kMagic{'p', 'r', 'm', 'a', 'r', 'k', '1', '\n'};
 constexpr std::array kFatal{SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGABRT};
 constexpr std::size_t kSignalStackBytes = 64 * 1024;
 
-std::atomic<Page*> watched{nullptr};
+std::array<std::atomic<Page*>, DecodeMarkFile::kWatchedMax> watched{};
 
 std::array<unsigned char, 16> hash_of(const LogIdentity& log) {
   const std::array<std::string_view, 1> parts{log.str()};
@@ -78,11 +78,13 @@ bool is_whole(const Page& page) {
 // follows at the place where it happened.
 void note_death(int signal, siginfo_t* info, void*) {
   const int kept_errno = errno;
-  Page* const page = watched.load(std::memory_order_relaxed);
   const bool own = info->si_code > 0 || info->si_pid == getpid();
-  if (page != nullptr && own && page->standing.load(std::memory_order_relaxed) == 1 &&
-      page->thread.load(std::memory_order_relaxed) == gettid()) {
-    page->died_by.store(static_cast<std::uint32_t>(signal), std::memory_order_relaxed);
+  for (const auto& each : watched) {
+    Page* const page = each.load(std::memory_order_relaxed);
+    if (page != nullptr && own && page->standing.load(std::memory_order_relaxed) == 1 &&
+        page->thread.load(std::memory_order_relaxed) == gettid()) {
+      page->died_by.store(static_cast<std::uint32_t>(signal), std::memory_order_relaxed);
+    }
   }
   if (info->si_code <= 0) raise(signal);  // sent: it does not come again by itself
   errno = kept_errno;
@@ -118,8 +120,10 @@ Result<std::unique_ptr<DecodeMarkFile>> DecodeMarkFile::open(const std::string& 
 }
 
 DecodeMarkFile::~DecodeMarkFile() {
-  Page* mine = page_;
-  watched.compare_exchange_strong(mine, nullptr);
+  for (auto& each : watched) {
+    Page* mine = page_;
+    if (each.compare_exchange_strong(mine, nullptr)) break;
+  }
   ::munmap(page_, sizeof(Page));
 }
 
@@ -162,9 +166,12 @@ bool DecodeMarkFile::is_suspect(Position position) const {
 }
 
 void DecodeMarkFile::watch_signals() {
-  watched = page_;
+  for (auto& each : watched) {
+    Page* none = nullptr;
+    if (each.compare_exchange_strong(none, page_)) break;
+  }
   // A stack that ran over leaves none for a handler.
-  static std::array<char, kSignalStackBytes> stack;
+  thread_local std::array<char, kSignalStackBytes> stack;
   stack_t alternate{};
   alternate.ss_sp = stack.data();
   alternate.ss_size = stack.size();

@@ -9,7 +9,8 @@
 namespace postrider {
 
 // DecodeMark in a small mapped file of the data directory: what is stored in it survives the process, though
-// not the machine, which is enough. Owned by main; used on the shard's thread; one a process.
+// not the machine, which is enough. One a shard, used on its thread, by at most
+// kWatchedMax of them a process.
 //
 // A death counts when a signal of the process's own making ended it (SIGSEGV, SIGBUS, SIGFPE, SIGILL,
 // SIGABRT; std::terminate is an abort) on the very thread that decodes. SIGKILL, the OOM killer's too,
@@ -18,6 +19,7 @@ namespace postrider {
 class DecodeMarkFile final : public DecodeMark {
  public:
   static constexpr std::uint32_t kDeathsMax = 3;
+  static constexpr std::size_t kWatchedMax = 64;
 
   // Made when it is not there. A file that is torn, or of another log, is written anew: never a reason not to
   // start. DECODE_MARK_UNUSABLE (unavailable): without one, then.
@@ -30,7 +32,8 @@ class DecodeMarkFile final : public DecodeMark {
   void end() override;
   bool is_suspect(Position position) const override;
 
-  // Fatal signals are noted from now on, and then end the process as they always did (core dumps included).
+  // On the thread that decodes, once. Fatal signals are noted from now on, and then end the process as they
+  // always did (core dumps included).
   void watch_signals();
 
   // What the last life left behind.

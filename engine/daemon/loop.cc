@@ -22,27 +22,33 @@ std::optional<int> read_signal(int signals) {
 
 }  // namespace
 
-Loop::End Loop::run(int signals, Millis drain_max, const std::function<void(int signal)>& on_signal) {
-  std::optional<SteadyTime> give_up_at;
-  bool asked = false;
-  const auto drain = [&] {
-    if (!give_up_at) give_up_at = ports_.clock.steady() + drain_max;
-    shard_.drain();
-  };
+void Loop::run(int signals, const std::function<void(int signal)>& on_signal) {
   shard_.start();
   while (!shard_.drained()) {
     mailbox_.run();
     shard_.step();
     if (auto signal = read_signal(signals)) {
       on_signal(*signal);
-      if (std::exchange(asked, true)) break;
-      drain();
+      take_end_request();
     }
     if (shard_.view_damaged()) drain();
-    if (give_up_at && ports_.clock.steady() >= *give_up_at) break;
+    if (ends_at_once_ || (give_up_at_ && ports_.clock.steady() >= *give_up_at_)) break;
     sleep(signals);
   }
-  return asked ? End::asked : End::view_damaged;
+}
+
+void Loop::ask_to_end() {
+  mailbox_.post([this] { take_end_request(); });
+}
+
+void Loop::take_end_request() {
+  ends_at_once_ = std::exchange(asked_, true);
+  drain();
+}
+
+void Loop::drain() {
+  if (!give_up_at_) give_up_at_ = ports_.clock.steady() + drain_max_;
+  shard_.drain();
 }
 
 void Loop::sleep(int signals) {

@@ -150,8 +150,9 @@ EmbeddedLog::~EmbeddedLog() = default;
 Result<std::unique_ptr<EmbeddedLog>> EmbeddedLog::open(Options options) {
   if (!options.wall) options.wall = [] { return from_ms<WallTime>(milliseconds(CLOCK_REALTIME)); };
   if (!options.steady) options.steady = [] { return from_ms<SteadyTime>(milliseconds(CLOCK_BOOTTIME)); };
-  if (options.partitions < 1)
-    return fail(Errc::invalid, "INVALID_PARTITIONS", "a log needs at least one partition", "give 1 or more");
+  if (options.partitions < 1 || options.shares < 1)
+    return fail(Errc::invalid, "INVALID_PARTITIONS",
+                "a log needs at least one partition, and a share of them", "give 1 or more");
   auto directory = LogDirectory::lock(options.directory);
   if (!directory) return fail(std::move(directory.error()));
   const WallTime wall = options.wall();
@@ -164,8 +165,9 @@ Result<std::unique_ptr<EmbeddedLog>> EmbeddedLog::open(Options options) {
   parts->storage = std::move(opened->storage);
   parts->storage->set_cipher(options.cipher);
   parts->clock = std::make_unique<AppendClock>(wall, parts->storage->newest(), options.steady);
-  parts->writer = std::make_unique<LogWriter>(*parts->storage, *parts->directory, *parts->clock,
-                                              LogWriter::Options{options.release_within, options.steady});
+  parts->writer =
+      std::make_unique<LogWriter>(*parts->storage, *parts->directory, *parts->clock,
+                                  LogWriter::Options{options.shares, options.release_within, options.steady});
   if (auto started = parts->writer->start(); !started) return fail(std::move(started.error()));
   parts->cleaner = std::make_unique<Cleaner>(
       *parts->storage, *parts->writer, *parts->clock,
@@ -192,9 +194,9 @@ void EmbeddedLog::use_cipher(RecordCipher& cipher) {
   parts_->storage->set_cipher(&cipher);
 }
 
-std::unique_ptr<Log> EmbeddedLog::shard() {
+std::unique_ptr<Log> EmbeddedLog::shard(std::size_t share) {
   return std::make_unique<EmbeddedShard>(*parts_->storage, *parts_->writer, parts_->limits(),
-                                         parts_->options.steady);
+                                         parts_->options.steady, share);
 }
 
 std::unique_ptr<LogClient> EmbeddedLog::client() {

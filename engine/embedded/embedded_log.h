@@ -27,6 +27,9 @@ class EmbeddedLog {
     Environment environment;
     // Of `events`, `parked` and `attempts`, when the log is first made; later the log's own number counts.
     Partition partitions = 4;
+    // Into how many shares the partitions are split, each for one shard of this process: partition p is of
+    // share p mod shares. Not kept: another number the next time is no matter.
+    std::size_t shares = 1;
     // Seals and opens the values and headers of `events`; borrowed. nullptr: see use_cipher().
     RecordCipher* cipher = nullptr;
 
@@ -65,9 +68,9 @@ class EmbeddedLog {
   // For a cipher whose keys stand on this very log: before the first shard, and before any use of `events`.
   void use_cipher(RecordCipher& cipher);
 
-  // A member of the group. One owns all partitions: the newest to join, once the former has released them, is
-  // gone, or `release_within` is over.
-  std::unique_ptr<Log> shard();
+  // A member of the group. One owns all partitions of a share: the newest to join for it, once the former has
+  // released them, is gone, or `release_within` is over. Precondition: share < Options::shares.
+  std::unique_ptr<Log> shard(std::size_t share = 0);
   std::unique_ptr<LogClient> client();
 
   // One round of retention and compaction, now. Retention never takes an event at or above the committed

@@ -52,10 +52,12 @@ Result<Partition> place_of(const Storage& storage, const Limits& limits, const N
               "append to one of its " + std::to_string(storage.partitions(record.topic)));
 }
 
-EmbeddedShard::EmbeddedShard(Storage& storage, LogWriter& writer, Limits limits, AppendClock::Steady steady)
+EmbeddedShard::EmbeddedShard(Storage& storage, LogWriter& writer, Limits limits, AppendClock::Steady steady,
+                             std::size_t share)
     : storage_(storage),
       writer_(writer),
       limits_(limits),
+      share_(share),
       steady_(std::move(steady)),
       inbox_(std::make_shared<Inbox>()) {
   writer_.watch(inbox_);
@@ -188,7 +190,7 @@ bool EmbeddedShard::more_to_read() const {
 }
 
 void EmbeddedShard::join() {
-  writer_.ask(LogWriter::Join{inbox_});
+  writer_.ask(LogWriter::Join{inbox_, share_});
 }
 
 void EmbeddedShard::start_reader(Readers& readers, Place place, Offset from) {

@@ -20,8 +20,9 @@ struct Limits {
 // nothing is prefetched, so hold() has nothing to bound.
 class EmbeddedShard : public Log {
  public:
-  // Borrows both.
-  EmbeddedShard(Storage& storage, LogWriter& writer, Limits limits, AppendClock::Steady steady);
+  // Borrows both. `share`: of the partitions, by number.
+  EmbeddedShard(Storage& storage, LogWriter& writer, Limits limits, AppendClock::Steady steady,
+                std::size_t share);
   // Leaves the group. What is unacknowledged still lands, and nobody is told.
   ~EmbeddedShard() override;
 
@@ -68,6 +69,7 @@ class EmbeddedShard : public Log {
   Storage& storage_;
   LogWriter& writer_;
   const Limits limits_;
+  const std::size_t share_;
   const AppendClock::Steady steady_;
   // Shared with the requests that are under way.
   const std::shared_ptr<Inbox> inbox_;

@@ -4,8 +4,8 @@
 
 namespace postrider::embedded {
 
-Group::Group(Partition partitions, Millis patience, Assignments assignments)
-    : partitions_(partitions), patience_(patience), assignments_(std::move(assignments)) {}
+Group::Group(std::vector<Partition> partitions, Millis patience, AssignmentOf assignment_of)
+    : partitions_(std::move(partitions)), patience_(patience), assignment_of_(std::move(assignment_of)) {}
 
 void Group::join(Member member, SteadyTime now) {
   if (member == owner_ || member == next_) return;
@@ -49,8 +49,13 @@ bool Group::owns(const Inbox* member, Partition partition) const {
 void Group::hand_over() {
   owner_ = std::exchange(next_, nullptr);
   if (!owner_) return;
-  for (Partition p = 0; p < partitions_; ++p) owned_.insert(p);
-  owner_->put(Inbox::AssignedNotice{assignments_()});
+  std::vector<Assignment> assigned;
+  assigned.reserve(partitions_.size());
+  for (const Partition partition : partitions_) {
+    owned_.insert(partition);
+    assigned.push_back(assignment_of_(partition));
+  }
+  owner_->put(Inbox::AssignedNotice{std::move(assigned)});
 }
 
 }  // namespace postrider::embedded

@@ -13,16 +13,16 @@
 
 namespace postrider::embedded {
 
-// The consumer group of one process: at most one member owns the partitions, all of them, and the newest to
-// join gets them. The former is asked to release them, and loses them after `patience`. A value without
-// locks: the writer's thread owns it, so that a commit and a release have an order.
+// Who owns one shard's share of the partitions: at most one member, all of them, and the newest to join gets
+// them. The former is asked to release them, and loses them after `patience`. A value without locks: the
+// writer's thread owns one per shard, so that a commit and a release have an order.
 class Group {
  public:
   using Member = std::shared_ptr<Inbox>;
   // Asked at the moment of the hand-over, when every commit made before stands.
-  using Assignments = std::function<std::vector<Assignment>()>;
+  using AssignmentOf = std::function<Assignment(Partition)>;
 
-  Group(Partition partitions, Millis patience, Assignments assignments);
+  Group(std::vector<Partition> partitions, Millis patience, AssignmentOf assignment_of);
 
   void join(Member member, SteadyTime now);
   void release(const Member& member, std::span<const Partition> partitions);
@@ -39,9 +39,9 @@ class Group {
  private:
   void hand_over();
 
-  const Partition partitions_;
+  const std::vector<Partition> partitions_;  // may be none
   const Millis patience_;
-  const Assignments assignments_;
+  const AssignmentOf assignment_of_;
   Member owner_, next_;
   std::set<Partition> owned_;  // by owner_
   SteadyTime revoked_at_{};

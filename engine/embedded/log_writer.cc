@@ -33,9 +33,28 @@ LogWriter::LogWriter(Storage& storage, LogDirectory& directory, AppendClock& clo
       directory_(directory),
       clock_(clock),
       options_(std::move(options)),
-      group_(storage.partitions(Topic::events), options_.release_within, [this] { return assignments(); }),
       committed_(static_cast<std::size_t>(storage.partitions(Topic::events))) {
   for (auto& each : committed_) each.store(-1);
+  std::vector<std::vector<Partition>> shares(options_.shares);
+  for (Partition p = 0; p < storage.partitions(Topic::events); ++p)
+    shares[static_cast<std::size_t>(p) % shares.size()].push_back(p);
+  groups_.reserve(shares.size());
+  for (auto& share : shares) {
+    groups_.emplace_back(std::move(share), options_.release_within,
+                         [this](Partition partition) { return assignment_of(partition); });
+  }
+}
+
+Group& LogWriter::group_of(Partition partition) {
+  return groups_[static_cast<std::size_t>(partition) % groups_.size()];
+}
+
+std::optional<SteadyTime> LogWriter::group_deadline() const {
+  std::optional<SteadyTime> first;
+  for (const Group& group : groups_) {
+    if (const auto at = group.deadline(); at && (!first || *at < *first)) first = at;
+  }
+  return first;
 }
 
 Result<void> LogWriter::start() {
@@ -100,7 +119,7 @@ void LogWriter::run() {
     if (!healthy() && recover()) wake_watchers();
     serve(requests);
     requests.clear();
-    group_.tick(options_.steady());
+    for (Group& group : groups_) group.tick(options_.steady());
   }
 }
 
@@ -110,7 +129,7 @@ bool LogWriter::wait_for_requests(std::vector<Request>& requests) {
   const auto ready = [&] { return stopping_ || !requests_.empty(); };
   if (!healthy()) {
     arrived_.wait_for(lock, kRecoverEvery, ready);
-  } else if (const auto deadline = group_.deadline()) {
+  } else if (const auto deadline = group_deadline()) {
     arrived_.wait_for(lock, std::max(Millis(1), *deadline - options_.steady()), ready);
   } else {
     arrived_.wait(lock, ready);
@@ -129,14 +148,21 @@ void LogWriter::serve(std::vector<Request>& requests) {
     } else {
       // Whoever takes over must find the commits made before.
       flush(batch);
-      if (auto* join = std::get_if<Join>(&request)) group_.join(std::move(join->member), options_.steady());
-      if (auto* release = std::get_if<Release>(&request))
-        group_.release(release->member, release->partitions);
-      if (auto* leave = std::get_if<Leave>(&request)) group_.leave(leave->member);
+      serve_group(request);
     }
     if (batch.bytes.GetDataSize() >= kBatchBytesMax) flush(batch);
   }
   flush(batch);
+}
+
+void LogWriter::serve_group(Request& request) {
+  if (auto* join = std::get_if<Join>(&request))
+    groups_[join->share % groups_.size()].join(std::move(join->member), options_.steady());
+  // A member is in one group: to the others it is a stranger.
+  if (auto* release = std::get_if<Release>(&request))
+    for (Group& group : groups_) group.release(release->member, release->partitions);
+  if (auto* leave = std::get_if<Leave>(&request))
+    for (Group& group : groups_) group.leave(leave->member);
 }
 
 void LogWriter::add(Batch& batch, Append& append) {
@@ -160,7 +186,7 @@ void LogWriter::add(Batch& batch, Append& append) {
 }
 
 void LogWriter::add(Batch& batch, Commit& commit) {
-  if (!group_.owns(commit.sender.get(), commit.partition)) {
+  if (!group_of(commit.partition).owns(commit.sender.get(), commit.partition)) {
     commit.sender->put(Inbox::CommitAnswer{commit.partition, commit.next, commit.sent_at, false});
     return;
   }
@@ -241,23 +267,20 @@ bool LogWriter::recover() {
   return true;
 }
 
-std::vector<Assignment> LogWriter::assignments() const {
-  std::vector<Assignment> all;
-  for (Partition p = 0; p < storage_.partitions(Topic::events); ++p) {
-    Assignment each;
-    each.partition = p;
-    if (const auto commit = commits_.find(p); commit != commits_.end()) {
-      each.committed = commit->second.offset;
-      each.metadata = commit->second.metadata;
-    }
-    const auto events = storage_.extent({Topic::events, p}), parked = storage_.extent({Topic::parked, p});
-    each.events_begin = events.begin;
-    each.events_end = events.end;
-    each.parked_begin = parked.begin;
-    each.parked_end = parked.end;
-    all.push_back(std::move(each));
+Assignment LogWriter::assignment_of(Partition partition) const {
+  Assignment found;
+  found.partition = partition;
+  if (const auto commit = commits_.find(partition); commit != commits_.end()) {
+    found.committed = commit->second.offset;
+    found.metadata = commit->second.metadata;
   }
-  return all;
+  const auto events = storage_.extent({Topic::events, partition});
+  const auto parked = storage_.extent({Topic::parked, partition});
+  found.events_begin = events.begin;
+  found.events_end = events.end;
+  found.parked_begin = parked.begin;
+  found.parked_end = parked.end;
+  return found;
 }
 
 }  // namespace postrider::embedded

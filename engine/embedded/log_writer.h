@@ -41,6 +41,7 @@ class LogWriter {
   };
   struct Join {
     std::shared_ptr<Inbox> member;
+    std::size_t share = 0;  // which shard's share of the partitions it wants
   };
   struct Release {
     std::shared_ptr<Inbox> member;
@@ -52,6 +53,8 @@ class LogWriter {
   using Request = std::variant<Append, Commit, Join, Release, Leave>;
 
   struct Options {
+    // Into how many shares the partitions are split, each for one shard: by number.
+    std::size_t shares = 1;
     Millis release_within{5000};
     AppendClock::Steady steady;
   };
@@ -85,13 +88,16 @@ class LogWriter {
   void give_up(Batch& batch, const Error& error);
   bool recover();
   void wake_watchers();
-  std::vector<Assignment> assignments() const;
+  void serve_group(Request& request);
+  std::optional<SteadyTime> group_deadline() const;
+  Group& group_of(Partition partition);
+  Assignment assignment_of(Partition partition) const;
 
   Storage& storage_;
   LogDirectory& directory_;
   AppendClock& clock_;
   const Options options_;
-  Group group_;
+  std::vector<Group> groups_;                     // one a share
   std::map<Partition, Storage::Commit> commits_;  // of the writer's thread
   std::vector<std::atomic<Offset>> committed_;    // the same for others; -1: none
   SteadyTime recover_at_{};                       // of the writer's thread, while not healthy

@@ -25,7 +25,7 @@ struct Ports {
   Transport& transport;
   Resolver& resolver;
   Store& store;
-  Clock& clock;
+  const Clock& clock;
   Random& random;
   Keys& keys;
   Observer& observer;

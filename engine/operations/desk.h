@@ -16,7 +16,7 @@ struct Desk {
   LogClient& log;
   Environment environment;
   Random& random;
-  Clock& clock;
+  const Clock& clock;
 
   std::int64_t now_ms() const { return to_ms(clock.wall()); }  // for people: marks and audit facts
 };

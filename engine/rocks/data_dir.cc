@@ -8,7 +8,9 @@
 #include <algorithm>
 #include <cerrno>
 #include <cstring>
+#include <filesystem>
 
+#include "engine/rocks/rocks_store.h"
 #include "engine/rocks/small_file.h"
 
 namespace postrider::rocks {
@@ -75,6 +77,14 @@ Result<std::unique_ptr<DataDir>> DataDir::open(const std::string& directory, con
 
 DataDir::~DataDir() {
   ::close(lock_);
+}
+
+Result<void> DataDir::remove_views_from(std::size_t shards) const {
+  std::error_code failed;
+  for (std::size_t shard = shards; std::filesystem::exists(view(shard), failed); ++shard) {
+    if (Result<void> wiped = wipe(view(shard)); !wiped) return wiped;
+  }
+  return {};
 }
 
 Result<void> DataDir::keep_environment(const Environment& environment) {

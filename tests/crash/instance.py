@@ -34,9 +34,10 @@ class Instance(Daemon):
         self.token_text = None
         self.wanted = True  # to be alive; a guest that left is not
         self.disks = []
+        shards = f"shards = {1 + (world.seed + number) % 2}\n"
         super().__init__(world.directory / self.name, world.authority, log=log, environment=world.environment,
-                         extra='[drain]\ntimeout = "10s"\n[kafka]\n"session.timeout.ms" = "6000"\n' if log else
-                         '[drain]\ntimeout = "10s"\n')
+                         extra=shards + '[drain]\ntimeout = "10s"\n' +
+                         ('[kafka]\n"session.timeout.ms" = "6000"\n' if log else ""))
         self.config.write_text(self.config.read_text().replace("[delivery]\n", '[delivery]\ntimeout = "3s"\n'))
         if world.isolated:
             self.resolver = self.directory / "resolv.conf"
@@ -123,7 +124,8 @@ class Instance(Daemon):
         self.process.send_signal(number)
 
     def wipe_view(self):
-        shutil.rmtree(self.data / "view", ignore_errors=True)
+        for view in self.data.glob("view*"):
+            shutil.rmtree(view, ignore_errors=True)
 
     def close(self, keep=False):
         """`keep`: what lies on its disks is kept as evidence."""

@@ -401,6 +401,39 @@ TEST(EmbeddedLog, AMemberThatDoesNotReleaseLosesItsPartitionsAndItsCommits) {
   EXPECT_FALSE(old_recorder.committed[0].acknowledged);
 }
 
+TEST(EmbeddedLog, EachShareOfThePartitionsHasAnOwnerOfItsOwn) {
+  EmbeddedFixture log;
+  log.options().shares = 2;
+  log.reopen();
+  const auto taken = [&](Log& shard, Recorder& recorder) {
+    EXPECT_TRUE(pump(
+        shard, recorder, [&] { return !recorder.assigned.empty(); }, log.patience()));
+    std::vector<Partition> partitions;
+    for (const Assignment& each : recorder.assigned) partitions.push_back(each.partition);
+    return partitions;
+  };
+  Recorder even_recorder, odd_recorder, heir_recorder;
+  auto even = log.log().shard(0), odd = log.log().shard(1), heir = log.log().shard(1);
+  even->join();
+  odd->join();
+  EXPECT_EQ(taken(*even, even_recorder), (std::vector<Partition>{0, 2}));
+  EXPECT_EQ(taken(*odd, odd_recorder), std::vector<Partition>{1});
+  // Nobody commits what is another share's.
+  even->commit(1, 1, "");
+  ASSERT_TRUE(pump(
+      *even, even_recorder, [&] { return !even_recorder.committed.empty(); }, log.patience()));
+  EXPECT_FALSE(even_recorder.committed[0].acknowledged);
+  // Who takes over takes over one share alone.
+  heir->join();
+  odd.reset();
+  EXPECT_EQ(taken(*heir, heir_recorder), std::vector<Partition>{1});
+  even->commit(2, 1, "");
+  ASSERT_TRUE(pump(
+      *even, even_recorder, [&] { return even_recorder.committed.size() == 2; }, log.patience()));
+  EXPECT_TRUE(even_recorder.committed[1].acknowledged);
+  EXPECT_TRUE(even_recorder.revoked.empty());
+}
+
 // SIGKILL cannot tell a synced write from one that the kernel still holds; a power cut can.
 TEST(EmbeddedLog, NothingIsAcknowledgedBeforeASync) {
   EmbeddedFixture log;

@@ -12,7 +12,11 @@ SteadyTime at(int ms) {
 }
 
 struct GroupTest : testing::Test {
-  Group group{2, Millis(5000), [] { return std::vector<Assignment>(2); }};
+  Group group{{0, 1}, Millis(5000), [](Partition partition) {
+                Assignment each;
+                each.partition = partition;
+                return each;
+              }};
   Member one = std::make_shared<Inbox>(), two = std::make_shared<Inbox>(), three = std::make_shared<Inbox>();
 
   static int assignments(const Member& member) {

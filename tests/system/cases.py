@@ -3,6 +3,7 @@ import base64
 import concurrent.futures
 import json
 import random
+import re
 import shutil
 import time
 import unittest
@@ -226,6 +227,48 @@ class OnEitherLog:
         until(lambda: len(receiver.delivered()) == 50, 120, "every event, from the log alone")
         for one in receiver.ids():
             self.assertEqual({arrival["verified"] for arrival in receiver.of(one)}, {True})
+
+    def test_shards_of_one_process_share_the_partitions(self):
+        """Two shards: killed, asked and stopped as one; what they leave behind one shard goes on with."""
+        daemon = self.started(top="shards = 2\n")
+        receiver = self.receiver(lambda n, webhook_id: 503 if n == 1 and zlib.crc32(webhook_id.encode()) % 5 == 0 else 200)
+        tenants = [f"t{i}" for i in range(8)]
+        daemon.apply({tenant: (receiver.url, {"tenant": f'"{tenant}"', "retry": '["1s", "1s", "1s"]'}) for tenant in tenants})
+        partitions = lambda: [int(n) for n in re.findall(r'^postrider_partitions{[^}]*} (\d+)$', daemon.get("/metrics")[1], re.M)]
+        until(lambda: sum(partitions()) == 4, 60, "all partitions to be owned")
+        self.assertEqual(partitions(), [2, 2])
+        published = []
+        with concurrent.futures.ThreadPoolExecutor() as pool:
+            publishing = self.publishing_through_crashes(pool, daemon, daemon.publish_many(1600, "shards", tenants=tenants))
+            for goal in (300, 800, 1300):
+                until(lambda: len(receiver.ids()) >= goal or publishing.done(), 120, "progress before a kill")
+                daemon.kill()
+                daemon.start()
+            published = publishing.result()
+        wanted = {line["webhook_id"] for line in published}
+        until(lambda: wanted <= receiver.delivered(), 180, "every event")
+        # Whichever shard has a partition, it is asked; each counts what it holds.
+        for line in published[:16]:
+            shown = json.loads(daemon.ops("deliveries", "show", line["webhook_id"], "--json").out.splitlines()[0])
+            self.assertEqual(shown["state"], "delivered")
+        each = lambda verb, *words: [daemon.ops("endpoints", verb, tenant, tenant, *words, *hurry).code
+                                     for tenant, hurry in zip(tenants, [("--no-wait",)] * 7 + [()])]
+        self.assertEqual(each("disable", "--why", "to see them held"), [0] * 8)
+        self.publish(daemon, "--file", daemon.publish_many(80, "held", tenants=tenants))
+        token = daemon.token_file.read_text().strip()
+        held = lambda tenant: daemon.api_get(f"/v1/tenants/{tenant}/endpoints/{tenant}", token)["held"]
+        until(lambda: all(held(tenant) == 10 for tenant in tenants), 60, "what is held, of each shard")
+        self.assertEqual(daemon.stop(), 0)
+        # With fewer shards the others' partitions are taken over, and their views go.
+        daemon.extra = daemon.extra.replace("shards = 2\n", "")
+        daemon.write_config()
+        daemon.start()
+        self.assertFalse((daemon.data / "view-1").exists())
+        self.assertEqual(each("enable"), [0] * 8)
+        until(lambda: len(receiver.delivered()) == 1680, 120, "what was held")
+        daemon.stop()
+        code, totals, missing = daemon.reconcile()
+        self.assertEqual((code, missing), (0, []), totals)
 
     def test_nothing_secret_is_readable(self):
         daemon = self.started()

@@ -13,8 +13,8 @@ from kit import metric, run_tool, until
 
 
 class Embedded(OnEitherLog, Whole):
-    def started(self):
-        daemon = self.daemon().start()
+    def started(self, top=""):
+        daemon = self.daemon(extra=top).start()
         daemon.wait_token()
         return daemon
 

@@ -44,9 +44,9 @@ class OnKafka(OnEitherLog, Whole):
         if not daemon.key.exists():
             self.assertEqual(run_tool("postrider-ops", "keys", "new", daemon.key).code, 0)
 
-    def instance(self, name, key_of=None):
+    def instance(self, name, key_of=None, top=""):
         daemon = self.daemon(name, log=self.log, environment=self.environment,
-                             extra='---\n[kafka]\n"session.timeout.ms" = "6000"\n')
+                             extra=top + '---\n[kafka]\n"session.timeout.ms" = "6000"\n')
         if key_of:
             daemon.key.write_bytes(key_of.key.read_bytes())
             daemon.key.chmod(0o600)
@@ -54,9 +54,9 @@ class OnKafka(OnEitherLog, Whole):
             self.make_key(daemon)
         return daemon.start()
 
-    def started(self):
+    def started(self, top=""):
         self.topics()
-        daemon = self.instance("one")
+        daemon = self.instance("one", top=top)
         daemon.wait_token()
         return daemon
 

@@ -248,6 +248,14 @@ ca_file = "{self.authority.ca}"
         finally:
             connection.close()
 
+    def api_get(self, path, token):
+        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=10)
+        try:
+            connection.request("GET", path, headers={"Authorization": f"Bearer {token}"})
+            return json.loads(connection.getresponse().read())
+        finally:
+            connection.close()
+
     def is_ready(self):
         if self.process.poll() is not None:
             raise AssertionError(f"postriderd ended: {self.errors.read_text()[-2000:]}")
@@ -306,12 +314,13 @@ ca_file = "{self.authority.ca}"
         assert done.code == 0, done
         return [json.loads(line) for line in done.out.splitlines()]
 
-    def publish_many(self, count, prefix, type_="order.created", data=None):
+    def publish_many(self, count, prefix, type_="order.created", data=None, tenants=("acme",)):
+        """A file of events, in turn of each of `tenants`."""
         file = self.directory / f"{prefix}.jsonl"
         with open(file, "w") as out:
             for i in range(count):
                 out.write(json.dumps({"specversion": "1.0", "id": f"{prefix}-{i}", "source": "/shop", "type": type_,
-                                      "tenant": "acme", "data": data or {"number": i}}) + "\n")
+                                      "tenant": tenants[i % len(tenants)], "data": data or {"number": i}}) + "\n")
         return file
 
 
