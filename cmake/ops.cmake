@@ -15,6 +15,7 @@ add_library(postrider_ops STATIC
   ${CMAKE_SOURCE_DIR}/ops/verb_dead_letters.cc
   ${CMAKE_SOURCE_DIR}/ops/verb_deliveries.cc
   ${CMAKE_SOURCE_DIR}/ops/verb_endpoints.cc
+  ${CMAKE_SOURCE_DIR}/ops/verb_key_jobs.cc
   ${CMAKE_SOURCE_DIR}/ops/verb_keys.cc
   ${CMAKE_SOURCE_DIR}/ops/verb_offsets.cc
   ${CMAKE_SOURCE_DIR}/ops/verb_partitions.cc

@@ -9,6 +9,7 @@ set(apart
   consumers/receiver.cc
   engine/api/http_server.cc
   engine/api/route_dead_letters.cc
+  engine/api/views.cc
   engine/config/keys.cc
   engine/config/rules.cc
   engine/core/customer_headers.cc
@@ -23,12 +24,14 @@ set(apart
   engine/wire/codec_attempts_kin.cc
   engine/wire/event_attributes.cc
   engine/wire/json_text.cc
+  ops/verb_replay.cc
   producers/kafka_publisher.cc
   tests/core/customer_headers_test.cc
   tests/core/health_test.cc
   tests/core/retry_policy_test.cc
   tests/core/signature_test.cc
-  tests/core/target_check_test.cc)
+  tests/core/target_check_test.cc
+  tests/ops/verbs_on_log_test.cc)
 list(TRANSFORM apart PREPEND ${CMAKE_SOURCE_DIR}/)
 set_source_files_properties(${apart} PROPERTIES SKIP_UNITY_BUILD_INCLUSION ON)
 # Generated files have local names that are all alike.

@@ -19,9 +19,12 @@
 #include "engine/api/api.h"
 #include "engine/config/config.h"
 #include "engine/crypto/random_bytes.h"
+#include "engine/crypto/secure_heap.h"
+#include "engine/crypto/unwrapped_keys.h"
 #include "engine/daemon/assembly.h"
 #include "engine/daemon/error_text.h"
 #include "engine/daemon/first_start.h"
+#include "engine/daemon/hidden_memory.h"
 #include "engine/daemon/shard_host.h"
 #include "engine/daemon/shards_hop.h"
 #include "engine/daemon/system_clock.h"
@@ -141,9 +144,10 @@ std::optional<int> live(Config& config, const rocks::DataDir& data, int signals)
   crypto::SystemRandom desk_random;
   auto keys_service = open_keys(config, telemetry);
   if (!keys_service) return refuse(keys_service.error());
-  auto log = open_log(config, **keys_service, telemetry);
+  auto log = open_log(config, *keys_service->services, telemetry);
   if (!log) return refuse(log.error());
-  auto shards = open_shards({config, data, *log, **keys_service, clock, telemetry});
+  crypto::UnwrappedKeys keys(*keys_service->services, clock);
+  auto shards = open_shards({config, data, *log, keys, clock, telemetry});
   if (!shards) return refuse(shards.error());
   if (auto removed = data.remove_views_from(config.shards); !removed) return refuse(removed.error());
 
@@ -224,8 +228,16 @@ int start(int argc, char** argv) {
     const int code = app.exit(error);
     return code == 0 ? kDone : kRefused;
   }
+  const crypto::SecureHeap secure = crypto::make_secure_heap();
+  leave_heap_out_of_cores();
   auto config = load(file, variables_of(environ));
   if (!config) return refuse(config.error());
+  forget_variables(config->secret_variables);
+  if (!secure.locked) {
+    config->warnings.emplace_back(
+        "the system locks no memory for us, so signing secrets may be swapped out: raise the limit of locked "
+        "memory (LimitMEMLOCK=infinity, ulimit -l), or use no swap");
+  }
   if (check_only) {
     std::fputs(print(*config).c_str(), stdout);
     return kDone;

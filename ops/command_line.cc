@@ -99,9 +99,7 @@ class Verbs {
   }
 
   void secrets() {
-    auto& new_key =
-        verb(group(app_, "keys", "The key file"), "new", "Make a key file (0600); never over another one");
-    new_key.add_option("PATH", line_.file, "[the path of --keys, else postrider.key]");
+    keys();
     auto& secrets = group(app_, "secrets", "Signing secrets");
     verb(secrets, "new", "Print a new signing secret (whsec_…)");
     auto& rotate = verb(secrets, "rotate",
@@ -115,6 +113,37 @@ class Verbs {
     revoke.add_option("SECRET", line_.secret, "sec_…, as `endpoints show` lists them")->required();
     no_wait(revoke);
     tokens();
+  }
+
+  void keys() {
+    auto& group = this->group(app_, "keys", "The tenants' keys, and what wraps them");
+    auto& new_key = verb(group, "new", "Make a key file (0600); never over another one");
+    new_key.add_option("PATH", line_.file, "[the path of --keys, else postrider.key]");
+    services(verb(group, "list", "Every key: whose, which service wrapped it, since when (--log)"));
+    auto& rotate =
+        verb(group, "rotate", "A new key seals for the tenant from now on; the old ones open (--log)");
+    rotate.add_option("TENANT", line_.tenant, "~environment: what belongs to no tenant")->required();
+    services(rotate);
+    services(
+        verb(group, "rewrap",
+             "Wrap every key anew under its present service, which replaces wrapped bytes and no key: after "
+             "a rotation there, or for another service (--log)"));
+    auto& backup = verb(group, "backup", "Copy every key, wrapped under another service's key (--log)");
+    backup.add_option("FILE", line_.file, "made, never overwritten")->required();
+    auto& restore =
+        verb(group, "restore", "Bring such a copy back, wrapped under the present service (--log, --yes)");
+    restore.add_option("FILE", line_.file, "as `backup` made it")->required();
+    for (CLI::App* each : {&backup, &restore}) {
+      each->add_option("--under", line_.under, "the other service, as file:PATH")->required();
+      each->add_option("--under-credential", line_.under_credential,
+                       "env:NAME or file:PATH: its token or PIN");
+      services(*each);
+    }
+  }
+
+  void services(CLI::App& verb) {
+    verb.add_option("--config", line_.config,
+                    "postriderd's configuration: its [keys] tables name the services [--keys alone]");
   }
 
   void tokens() {

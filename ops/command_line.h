@@ -16,9 +16,12 @@ struct CommandLine {
   // For every verb, before or after it.
   std::string api, log, environment;
   std::string token_file, ca_file;
-  std::string keys;                           // the key service: opens the payloads of an embedded log
-  std::string credential;                     // "env:NAME" or "file:PATH": what that service wants to see
-  std::string keys_ca_file;                   // authority of its certificate
+  std::string keys;          // the key service: opens the payloads of an embedded log
+  std::string credential;    // "env:NAME" or "file:PATH": what that service wants to see
+  std::string keys_ca_file;  // authority of its certificate
+  std::string config;        // postriderd's, for the verbs that need all its key services
+  // keys backup, restore: the service whose key the copy lies under
+  std::string under, under_credential;
   std::string actor;                          // stands in audit facts; empty: who runs this
   std::vector<std::string> kafka_properties;  // KEY=VALUE
   bool json = false;
@@ -34,7 +37,7 @@ struct CommandLine {
   std::string tenant, endpoint, id, why;
   // secrets rotate, revoke
   std::string overlap, secret;
-  // endpoints apply FILE, keys new PATH
+  // endpoints apply FILE, keys new PATH, keys backup and restore FILE
   std::string file;
   bool dry_run = false, no_wait = false;
 

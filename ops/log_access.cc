@@ -1,5 +1,7 @@
 #include "ops/log_access.h"
 
+#include <unistd.h>
+
 #include <algorithm>
 #include <array>
 #include <filesystem>
@@ -91,6 +93,28 @@ Result<OpenedLog> open_kafka(const CommandLine& line) {
   return opened;
 }
 
+Result<std::unique_ptr<KeyService>> key_service_named(const CommandLine& line, const std::string& option,
+                                                      const std::string& service,
+                                                      const std::string& credential) {
+  auto environment = environment_of(line);
+  if (!environment) return fail(environment.error());
+  if (const auto place = parse_key_place(service); !place)
+    return wrong_use(option + " " + place.error().message, place.error().suggestion);
+  KeyServiceConfig config;
+  config.service = service;
+  config.credential = credential;
+  config.ca_file = line.keys_ca_file;
+  if (!credential.empty() && !is_reference(credential))
+    return wrong_use("the credential of " + option + " is a secret and stands on the command line",
+                     "write env:NAME or file:PATH, and change the secret that was written");
+  if (credential.starts_with("env:")) {
+    auto value = read_reference(credential);
+    if (!value) return fail(value.error());
+    config.credential_value = *std::move(value);
+  }
+  return open_key_service(config, environment->str() == "development");
+}
+
 }  // namespace
 
 OpenedLog::OpenedLog() = default;
@@ -145,23 +169,25 @@ Result<std::string> key_file_of(const CommandLine& line) {
 }
 
 Result<std::unique_ptr<KeyService>> key_service_of(const CommandLine& line) {
-  auto environment = environment_of(line);
-  if (!environment) return fail(environment.error());
-  if (const auto place = parse_key_place(line.keys); !place)
-    return wrong_use("--keys " + place.error().message, place.error().suggestion);
-  KeyServiceConfig config;
-  config.service = line.keys;
-  config.credential = line.credential;
-  config.ca_file = line.keys_ca_file;
-  if (!line.credential.empty() && !is_reference(line.credential))
-    return wrong_use("--credential is a secret and stands on the command line",
-                     "write env:NAME or file:PATH, and change the secret that was written");
-  if (line.credential.starts_with("env:")) {
-    auto value = read_reference(line.credential);
-    if (!value) return fail(value.error());
-    config.credential_value = *std::move(value);
+  return key_service_named(line, "--keys", line.keys, line.credential);
+}
+
+Result<std::unique_ptr<KeyService>> other_key_service_of(const CommandLine& line) {
+  return key_service_named(line, "--under", line.under, line.under_credential);
+}
+
+Result<OpenedKeyServices> key_services_of(const CommandLine& line) {
+  if (!line.config.empty()) {
+    auto config = load(line.config, variables_of(environ));
+    if (!config) return fail(config.error());
+    return open_key_services(*config);
   }
-  return open_key_service(config, environment->str() == "development");
+  auto service = key_service_of(line);
+  if (!service) return fail(service.error());
+  OpenedKeyServices opened;
+  opened.owned.push_back(*std::move(service));
+  opened.services = std::make_unique<crypto::KeyServices>(*opened.owned.front());
+  return opened;
 }
 
 }  // namespace postrider::ops

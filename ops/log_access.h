@@ -2,6 +2,7 @@
 #include <memory>
 
 #include "engine/core/result.h"
+#include "engine/daemon/key_services.h"
 #include "engine/kafka/kafka_config.h"
 #include "engine/ports/key_service.h"
 #include "engine/ports/log_client.h"
@@ -43,6 +44,10 @@ Result<Environment> environment_of(const CommandLine& line);
 
 // The path of "file:PATH" from --keys; empty: none was given. WRONG_USE: it is no file.
 Result<std::string> key_file_of(const CommandLine& line);
+// Those that --config names, or --keys alone.
+Result<OpenedKeyServices> key_services_of(const CommandLine& line);
+// The one that --under names.
+Result<std::unique_ptr<KeyService>> other_key_service_of(const CommandLine& line);
 // The key service that --keys names, with --credential and --keys-ca. WRONG_USE: it names none.
 Result<std::unique_ptr<KeyService>> key_service_of(const CommandLine& line);
 

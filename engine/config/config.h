@@ -67,6 +67,12 @@ struct Config {
   std::string log_level = "info";
 
   KeyServiceConfig keys;  // its service is required
+  // [keys.tenants.TENANT]: key services that tenants brought. [keys.former.NAME]: those that wrapped before,
+  // and only open until `postrider-ops keys rewrap` is done.
+  std::map<std::string, KeyServiceConfig> tenant_keys, former_keys;
+  struct {
+    Millis rotate_after{0};  // keys.rotate_after: a tenant's key of that age gets a successor; 0: never
+  } rotation;
   struct {
     std::vector<IpRange> allow;
     std::vector<PortRange> ports;  // beside 443 and 8443
@@ -106,6 +112,8 @@ struct Config {
     Millis idle_timeout = std::chrono::seconds(120);
   } api;
 
+  // Variables that an env:NAME refers to: they hold secrets.
+  std::vector<std::string> secret_variables;
   // Where each value came from: "line 4", "POSTRIDER_LISTEN". A key that is not here has its default.
   std::map<std::string, std::string> sources;
   // Sentences for the log: allowed, but worth a look.

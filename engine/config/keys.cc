@@ -300,6 +300,11 @@ std::vector<Key> make_keys() {
           [](const std::string& text) { return text.empty() ? "" : quoted(text); }),
       text_key("keys.ca_file", "Authority of Vault's certificate, a PEM file. Unset: the system's.",
                FIELD(keys.ca_file)),
+      duration_key(
+          "keys.rotate_after",
+          "Age at which a tenant's key gets a successor that seals from then on, while the old one still "
+          "opens: 0s (never) to 3650d.",
+          Millis(0), hours(24 * 3650), FIELD(rotation.rotate_after)),
       list_key("guard.allow",
                "Address ranges that may be dialled though they are refused by themselves: private, loopback, "
                "link-local, a translator's, the machine's own.",

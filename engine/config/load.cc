@@ -12,6 +12,8 @@ namespace {
 constexpr std::size_t kFileBytesMax = 1 << 20;
 constexpr std::size_t kSecretBytesMax = 64 << 10;
 constexpr std::string_view kKafkaSection = "kafka.";
+constexpr std::string_view kTenantServices = "keys.tenants.";
+constexpr std::string_view kFormerServices = "keys.former.";
 constexpr std::string_view kKafkaVariable = "POSTRIDER_KAFKA_";
 
 tl::unexpected<Error> refuse(std::string message, std::string suggestion) {
@@ -64,6 +66,7 @@ class Loader {
     if (auto done = check_required(); !done) return fail(done.error());
     if (auto done = check_rules(config_); !done) return fail(done.error());
     if (auto done = check_files(config_); !done) return fail(done.error());
+    config_.secret_variables.assign(referred_.begin(), referred_.end());
     return std::move(config_);
   }
 
@@ -111,6 +114,10 @@ class Loader {
 
   Result<void> take(const Setting& setting) {
     if (setting.name.starts_with(kKafkaSection)) return take_property(setting);
+    if (setting.name.starts_with(kTenantServices))
+      return take_key_service(config_.tenant_keys, kTenantServices, setting);
+    if (setting.name.starts_with(kFormerServices))
+      return take_key_service(config_.former_keys, kFormerServices, setting);
     const auto* key = find_key(setting.name);
     if (!key) {
       const auto nearest = nearest_key(setting.name);
@@ -120,16 +127,37 @@ class Loader {
     if (auto done = key->read(config_, setting.value); !done)
       return refuse(setting.source + ": " + setting.name + " " + done.error().wrong, done.error().right);
     config_.sources[setting.name] = setting.source;
-    if (setting.name == "keys.credential") return take_credential(setting.source);
+    if (setting.name == "keys.credential") return take_credential(config_.keys, setting);
+    return {};
+  }
+
+  // keys.tenants.TENANT.service, and the like: judged by the keys of the common one.
+  Result<void> take_key_service(std::map<std::string, KeyServiceConfig>& services, std::string_view section,
+                                const Setting& setting) {
+    const auto rest = setting.name.substr(section.size());
+    const auto dot = rest.find('.');
+    const auto* key = dot == std::string::npos ? nullptr : find_key("keys." + rest.substr(dot + 1));
+    if (key == nullptr || !is_tenant_or_endpoint_id(rest.substr(0, dot)))
+      return refuse(setting.source + ": there is no key " + setting.name,
+                    "write [" + std::string(section) + "NAME] with service, credential and ca_file");
+    Config judged;
+    KeyServiceConfig& service = services[rest.substr(0, dot)];
+    std::swap(judged.keys, service);
+    const auto done = key->read(judged, setting.value);
+    std::swap(judged.keys, service);
+    if (!done)
+      return refuse(setting.source + ": " + setting.name + " " + done.error().wrong, done.error().right);
+    config_.sources[setting.name] = setting.source;
+    if (key->name == "keys.credential") return take_credential(service, setting);
     return {};
   }
 
   // A file is read when the service asks, since an agent may write it anew.
-  Result<void> take_credential(const std::string& source) {
-    if (!config_.keys.credential.starts_with("env:")) return {};
-    auto secret = resolve(config_.keys.credential, source + ": keys.credential");
+  Result<void> take_credential(KeyServiceConfig& service, const Setting& setting) {
+    if (!service.credential.starts_with("env:")) return {};
+    auto secret = resolve(service.credential, setting.source + ": " + setting.name);
     if (!secret) return fail(secret.error());
-    config_.keys.credential_value = std::move(*secret);
+    service.credential_value = std::move(*secret);
     return {};
   }
 

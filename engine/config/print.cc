@@ -31,6 +31,20 @@ std::string shown(const KafkaProperty& property) {
   return property.secret ? "\"(hidden)\"" : config::quoted(property.value.reveal());
 }
 
+void print_key_services(std::string& out, const Config& config, const std::string& section,
+                        const std::map<std::string, KeyServiceConfig>& services) {
+  for (const auto& [name, service] : services) {
+    const auto table = section + name;
+    out += "\n[" + table + "]\n";
+    print_line(out, "service", config::quoted(service.service), source_of(config, table + ".service"));
+    if (!service.credential.empty())
+      print_line(out, "credential", config::quoted(service.credential),
+                 source_of(config, table + ".credential"));
+    if (!service.ca_file.empty())
+      print_line(out, "ca_file", config::quoted(service.ca_file), source_of(config, table + ".ca_file"));
+  }
+}
+
 }  // namespace
 
 std::string print(const Config& config) {
@@ -41,6 +55,8 @@ std::string print(const Config& config) {
     enter_section(out, section, key.name);
     print_line(out, key.name.substr(key.name.rfind('.') + 1), value, source_of(config, key.name));
   }
+  print_key_services(out, config, "keys.tenants.", config.tenant_keys);
+  print_key_services(out, config, "keys.former.", config.former_keys);
   if (!config.kafka.empty()) out += "\n[kafka]\n";
   for (const auto& property : config.kafka)
     print_line(out, config::quoted(property.name), shown(property),

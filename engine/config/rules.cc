@@ -59,15 +59,25 @@ Result<void> check_directories(Config& config) {
   return {};
 }
 
-Result<void> check_key_service(const Config& config) {
-  const auto where = "keys.service" + place_of(config, "keys.service");
-  const auto place = parse_key_place(config.keys.service);
+Result<void> check_key_service(const Config& config, const KeyServiceConfig& service,
+                               const std::string& table) {
+  const auto where = table + ".service" + place_of(config, table + ".service");
+  const auto place = parse_key_place(service.service);
   if (!place) return refuse(where + " " + place.error().message, place.error().suggestion);
   if (auto fit = check_key_place(*place, config.development()); !fit)
     return refuse(where + " " + fit.error().message, fit.error().suggestion);
-  if (place->kind != KeyPlace::Kind::file && config.keys.credential.empty())
+  if (place->kind != KeyPlace::Kind::file && service.credential.empty())
     return refuse(where + ": that key service wants a credential, and there is none",
-                  "set keys.credential = \"file:PATH\": Vault's token, or the PKCS#11 token's PIN");
+                  "set " + table + ".credential = \"file:PATH\": Vault's token, or the PKCS#11 token's PIN");
+  return {};
+}
+
+Result<void> check_key_services(const Config& config) {
+  if (auto done = check_key_service(config, config.keys, "keys"); !done) return done;
+  for (const auto& [tenant, service] : config.tenant_keys)
+    if (auto done = check_key_service(config, service, "keys.tenants." + tenant); !done) return done;
+  for (const auto& [name, service] : config.former_keys)
+    if (auto done = check_key_service(config, service, "keys.former." + name); !done) return done;
   return {};
 }
 
@@ -144,7 +154,7 @@ std::string_view reserved_property(std::string_view name) {
 
 Result<void> check_rules(Config& config) {
   if (auto done = check_directories(config); !done) return done;
-  if (auto done = check_key_service(config); !done) return done;
+  if (auto done = check_key_services(config); !done) return done;
   if (auto done = check_kafka(config); !done) return done;
   if (auto done = check_listener(config); !done) return done;
   warn_of_wide_ranges(config);

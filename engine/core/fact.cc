@@ -36,4 +36,8 @@ std::string_view name_of(DeadLetterState state) {
   return "unknown";
 }
 
+std::string key_record_key(const WrappedKeyFact& fact) {
+  return (fact.tenant.empty() ? std::string("~environment") : fact.tenant.str()) + "/" + fact.key_id;
+}
+
 }  // namespace postrider

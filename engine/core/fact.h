@@ -206,8 +206,11 @@ struct WrappedKeyFact {
   std::string wrapped;
   bool destroyed = false;
   std::int64_t created_at = 0;
+  std::uint32_t generation = 0;  // 0: the tenant's first; a rotation's is one above what it found
   std::string unknown;
   bool operator==(const WrappedKeyFact&) const = default;
 };
+// Its record's key: "<tenant>/<key id>"; "~environment" stands for no tenant.
+std::string key_record_key(const WrappedKeyFact& fact);
 
 }  // namespace postrider

@@ -32,17 +32,28 @@ void cleanse(std::string& text) {
 }
 
 Secret::Secret(std::string bytes) {
-  bytes_.swap(bytes);
+  if (CRYPTO_secure_malloc_initialized() == 1 && !bytes.empty() && bytes.size() <= kLockedBytesMax)
+    locked_ = static_cast<char*>(OPENSSL_secure_malloc(bytes.size()));  // nullptr: it is full
+  if (locked_ != nullptr) {
+    size_ = bytes.copy(locked_, bytes.size());
+  } else {
+    bytes_.swap(bytes);
+  }
   postrider::cleanse(bytes);  // a short text was copied, not handed over
 }
 
-Secret::Secret(Secret&& other) noexcept : bytes_(std::move(other.bytes_)) {
+Secret::Secret(Secret&& other) noexcept
+    : locked_(std::exchange(other.locked_, nullptr)),
+      size_(std::exchange(other.size_, 0)),
+      bytes_(std::move(other.bytes_)) {
   other.cleanse();
 }
 
 Secret& Secret::operator=(Secret&& other) noexcept {
   if (this == &other) return *this;
   cleanse();
+  locked_ = std::exchange(other.locked_, nullptr);
+  size_ = std::exchange(other.size_, 0);
   bytes_ = std::move(other.bytes_);
   other.cleanse();
   return *this;
@@ -53,6 +64,9 @@ Secret::~Secret() {
 }
 
 void Secret::cleanse() {
+  if (locked_ != nullptr) OPENSSL_secure_clear_free(locked_, size_);
+  locked_ = nullptr;
+  size_ = 0;
   postrider::cleanse(bytes_);
 }
 

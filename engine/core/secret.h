@@ -7,9 +7,13 @@
 namespace postrider {
 
 // Bytes that must never be shown. It has no formatter and no comparison; copies are explicit (clone()), and
-// its memory is cleansed when it goes.
+// its memory is cleansed when it goes. Where the process has a secure heap (crypto/secure_heap.h), those of
+// up to kLockedBytesMax lie there: locked, and in no core. Payloads are Secrets too while they are opened,
+// and those may be larger.
 class Secret {
  public:
+  static constexpr std::size_t kLockedBytesMax = 4096;
+
   Secret() = default;
   explicit Secret(std::string bytes);
   Secret(const Secret&) = delete;
@@ -17,13 +21,15 @@ class Secret {
   Secret(Secret&& other) noexcept;
   Secret& operator=(Secret&& other) noexcept;
   ~Secret();
-  Secret clone() const { return Secret(bytes_); }
-  bool empty() const { return bytes_.empty(); }
+  Secret clone() const { return Secret(std::string(reveal())); }
+  bool empty() const { return reveal().empty(); }
   // For the one call that needs the bytes; never keep or print it.
-  std::string_view reveal() const { return bytes_; }
+  std::string_view reveal() const { return locked_ ? std::string_view(locked_, size_) : bytes_; }
 
  private:
   void cleanse();
+  char* locked_ = nullptr;  // of libcrypto's secure heap; else it lies in bytes_
+  std::size_t size_ = 0;
   std::string bytes_;
 };
 

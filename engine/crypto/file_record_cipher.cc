@@ -36,20 +36,23 @@ std::string counted_nonce(std::uint64_t count) {
   return nonce;
 }
 
-Result<void> make_log_key(const std::string& path, const Environment& environment, KeyService& service) {
-  RandomBytes random;
-  const Secret key = random.secret(kKeyBytes);
+Result<std::string> line_of(const Secret& key, const Environment& environment, KeyService& service) {
   Result<std::string> wrapped = service.wrap(key.reveal(), wrap_associated(environment));
   if (!wrapped) return fail(std::move(wrapped.error()));
   std::string line(kFirstWord);
-  line.append(service.name()).append(" ").append(base64_encode(*wrapped)).append("\n");
-  Result<void> made = make_private_file(path, line, kKind);
+  return line.append(service.name()).append(" ").append(base64_encode(*wrapped)).append("\n");
+}
+
+Result<void> make_log_key(const std::string& path, const Environment& environment, KeyService& service) {
+  const Result<std::string> line = line_of(RandomBytes().secret(kKeyBytes), environment, service);
+  if (!line) return fail(line.error());
+  Result<void> made = make_private_file(path, *line, kKind);
   if (!made && made.error().errc == Errc::conflict) return {};  // another start was quicker: its key counts
   return made;
 }
 
 Result<Secret> unwrap_line(std::string_view line, const std::string& path, const Environment& environment,
-                           KeyService& service) {
+                           const KeyServices& services) {
   const auto invalid = [&] {
     return fail(Errc::corrupt, "LOG_KEY_INVALID", path + " is not a log key of ours",
                 std::string(kKind.if_missing));
@@ -57,17 +60,18 @@ Result<Secret> unwrap_line(std::string_view line, const std::string& path, const
   while (line.ends_with('\n')) line.remove_suffix(1);
   if (!line.starts_with(kFirstWord)) return invalid();
   line.remove_prefix(kFirstWord.size());
-  const std::size_t space = line.find(' ');
+  const std::size_t space = line.rfind(' ');  // a token's name may hold one
   if (space == std::string_view::npos) return invalid();
   const std::string_view wrapped_by = line.substr(0, space);
-  if (wrapped_by != service.name()) {
+  KeyService* const service = services.named(wrapped_by);
+  if (service == nullptr) {
     return fail(Errc::unavailable, "KEY_SERVICE_OTHER",
-                path + " was wrapped by " + std::string(wrapped_by) + ", not by " + service.name(),
+                path + " was wrapped by " + std::string(wrapped_by) + ", not by " + services.common().name(),
                 "start with the key file that was in use when the log was made");
   }
   const std::optional<std::string> wrapped = base64_decode(line.substr(space + 1));
   if (!wrapped) return invalid();
-  Result<Secret> key = service.unwrap(*wrapped, wrap_associated(environment));
+  Result<Secret> key = service->unwrap(*wrapped, wrap_associated(environment));
   if (key && key->reveal().size() != kKeyBytes) return invalid();
   return key;
 }
@@ -76,15 +80,17 @@ Result<Secret> unwrap_line(std::string_view line, const std::string& path, const
 
 Result<std::unique_ptr<FileRecordCipher>> FileRecordCipher::open(const std::string& directory,
                                                                  const Environment& environment,
-                                                                 KeyService& service, IfMissing if_missing) {
+                                                                 const KeyServices& services,
+                                                                 IfMissing if_missing) {
   const std::string path = directory + "/log.key";
   Result<Secret> line = read_private_file(path, kKind);
   if (!line && line.error().errc == Errc::not_found && if_missing == IfMissing::create) {
-    if (Result<void> made = make_log_key(path, environment, service); !made) return fail(made.error());
+    if (Result<void> made = make_log_key(path, environment, services.common()); !made)
+      return fail(made.error());
     line = read_private_file(path, kKind);
   }
   if (!line) return fail(line.error());
-  Result<Secret> key = unwrap_line(line->reveal(), path, environment, service);
+  Result<Secret> key = unwrap_line(line->reveal(), path, environment, services);
   if (!key) return fail(key.error());
   return std::unique_ptr<FileRecordCipher>(new FileRecordCipher(std::move(*key)));
 }
@@ -107,6 +113,39 @@ Secret FileRecordCipher::derived_key(std::string_view salt) const {
            size == kKeyBytes,
        "HMAC");
   return Secret(std::move(derived));
+}
+
+Result<bool> FileRecordCipher::rewrap(const std::string& directory, const Environment& environment,
+                                      const KeyServices& services) {
+  const std::string path = directory + "/log.key";
+  const Result<Secret> line = read_private_file(path, kKind);
+  if (!line && line.error().errc == Errc::not_found) return false;
+  if (!line) return fail(line.error());
+  const Result<Secret> key = unwrap_line(line->reveal(), path, environment, services);
+  if (!key) return fail(key.error());
+  const Result<std::string> anew = line_of(*key, environment, services.common());
+  if (!anew) return fail(anew.error());
+  if (auto done = replace_private_file(path, *anew, kKind); !done) return fail(done.error());
+  return true;
+}
+
+Result<std::string> FileRecordCipher::copy(const std::string& directory, const Environment& environment,
+                                           const KeyServices& services, KeyService& under) {
+  const std::string path = directory + "/log.key";
+  const Result<Secret> line = read_private_file(path, kKind);
+  if (!line) return fail(line.error());
+  const Result<Secret> key = unwrap_line(line->reveal(), path, environment, services);
+  if (!key) return fail(key.error());
+  return line_of(*key, environment, under);
+}
+
+Result<void> FileRecordCipher::put_back(const std::string& directory, const Environment& environment,
+                                        const std::string& line, KeyService& under, KeyService& service) {
+  const Result<Secret> key = unwrap_line(line, "the copy of log.key", environment, under);
+  if (!key) return fail(key.error());
+  const Result<std::string> anew = line_of(*key, environment, service);
+  if (!anew) return fail(anew.error());
+  return replace_private_file(directory + "/log.key", *anew, kKind);
 }
 
 AesGcm& FileRecordCipher::opener(std::string_view salt) {

@@ -7,7 +7,7 @@
 
 #include "engine/core/ids.h"
 #include "engine/crypto/aes_gcm.h"
-#include "engine/ports/key_service.h"
+#include "engine/crypto/key_services.h"
 #include "engine/ports/record_cipher.h"
 
 namespace postrider::crypto {
@@ -28,8 +28,18 @@ class FileRecordCipher final : public RecordCipher {
   // Errors: LOG_KEY_MISSING (not_found), LOG_KEY_PERMISSIONS (denied), LOG_KEY_INVALID (corrupt),
   // KEY_SERVICE_OTHER (unavailable: wrapped by another key service), those of the key service.
   static Result<std::unique_ptr<FileRecordCipher>> open(const std::string& directory,
-                                                        const Environment& environment, KeyService& service,
-                                                        IfMissing if_missing);
+                                                        const Environment& environment,
+                                                        const KeyServices& services, IfMissing if_missing);
+
+  // log.key wrapped anew under the common service, which changes no key. False: there is none.
+  static Result<bool> rewrap(const std::string& directory, const Environment& environment,
+                             const KeyServices& services);
+  // For a backup: log.key's line under another service; and back into the directory, in place of what is
+  // there.
+  static Result<std::string> copy(const std::string& directory, const Environment& environment,
+                                  const KeyServices& services, KeyService& under);
+  static Result<void> put_back(const std::string& directory, const Environment& environment,
+                               const std::string& line, KeyService& under, KeyService& service);
 
   Result<std::string> seal(std::string_view bytes) override;
   // Errc::corrupt, SEALED_RECORD_CORRUPT.

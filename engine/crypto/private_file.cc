@@ -6,6 +6,7 @@
 #include <unistd.h>
 
 #include <cerrno>
+#include <cstdio>
 #include <cstdlib>
 #include <cstring>
 
@@ -73,6 +74,28 @@ std::string directory_of(const std::string& path) {
   return slash == 0 ? "/" : path.substr(0, slash);
 }
 
+// `place` brings the written file under its name: link() fails where there is one, rename() takes its place.
+Result<void> put_private_file(const std::string& path, std::string_view bytes, const PrivateFileKind& kind,
+                              int (*place)(const char*, const char*)) {
+  std::string beside = path + ".new-XXXXXX";
+  const Descriptor file(::mkostemp(beside.data(), O_CLOEXEC));  // mode 0600
+  if (file.get() < 0) return system_failure(kind, "make", path, errno);
+  const bool written = write_all(file.get(), bytes) && ::fsync(file.get()) == 0;
+  const bool placed = written && place(beside.c_str(), path.c_str()) == 0;
+  const int error = errno;
+  ::unlink(beside.c_str());
+  if (!placed && written && error == EEXIST) {
+    return fail(Errc::conflict, code(kind, "_EXISTS"), "there is already a file " + path,
+                "keep it: what was sealed with it opens with nothing else; or name another path");
+  }
+  if (!placed) return system_failure(kind, "write", path, error);
+  const Descriptor directory(::open(directory_of(path).c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+  if (directory.get() < 0 || ::fsync(directory.get()) != 0) {
+    return system_failure(kind, "sync the directory of", path, errno);
+  }
+  return {};
+}
+
 }  // namespace
 
 Result<Secret> read_private_file(const std::string& path, const PrivateFileKind& kind) {
@@ -108,23 +131,12 @@ Result<Secret> read_private_file(const std::string& path, const PrivateFileKind&
 }
 
 Result<void> make_private_file(const std::string& path, std::string_view bytes, const PrivateFileKind& kind) {
-  std::string beside = path + ".new-XXXXXX";
-  const Descriptor file(::mkostemp(beside.data(), O_CLOEXEC));  // mode 0600
-  if (file.get() < 0) return system_failure(kind, "make", path, errno);
-  const bool written = write_all(file.get(), bytes) && ::fsync(file.get()) == 0;
-  const bool linked = written && ::link(beside.c_str(), path.c_str()) == 0;
-  const int error = errno;
-  ::unlink(beside.c_str());
-  if (!linked && written && error == EEXIST) {
-    return fail(Errc::conflict, code(kind, "_EXISTS"), "there is already a file " + path,
-                "keep it: what was sealed with it opens with nothing else; or name another path");
-  }
-  if (!linked) return system_failure(kind, "write", path, error);
-  const Descriptor directory(::open(directory_of(path).c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
-  if (directory.get() < 0 || ::fsync(directory.get()) != 0) {
-    return system_failure(kind, "sync the directory of", path, errno);
-  }
-  return {};
+  return put_private_file(path, bytes, kind, &::link);
+}
+
+Result<void> replace_private_file(const std::string& path, std::string_view bytes,
+                                  const PrivateFileKind& kind) {
+  return put_private_file(path, bytes, kind, &std::rename);
 }
 
 }  // namespace postrider::crypto

@@ -24,4 +24,8 @@ Result<Secret> read_private_file(const std::string& path, const PrivateFileKind&
 // name, which fails if there is one already (…_EXISTS, Errc::conflict). The directory is synced too.
 Result<void> make_private_file(const std::string& path, std::string_view bytes, const PrivateFileKind& kind);
 
+// The same over one that is there already: the old bytes, or the new ones, whatever happens.
+Result<void> replace_private_file(const std::string& path, std::string_view bytes,
+                                  const PrivateFileKind& kind);
+
 }  // namespace postrider::crypto

@@ -1,10 +1,13 @@
+// The low-level SHA-256: the states of a key are ours to place. Deprecated in 3.0, there all the same.
+#define OPENSSL_SUPPRESS_DEPRECATED
 #include "engine/crypto/signer.h"
 
-#include <openssl/core_names.h>
 #include <openssl/crypto.h>
-#include <openssl/params.h>
+#include <openssl/sha.h>
 
+#include <algorithm>
 #include <array>
+#include <memory>
 #include <variant>
 
 #include "engine/crypto/openssl_handles.h"
@@ -20,36 +23,56 @@ const unsigned char* raw(std::string_view bytes) {
   return reinterpret_cast<const unsigned char*>(bytes.data());
 }
 
+// HMAC-SHA256 (RFC 2104) from the two states that its key leads to, which lie in the secure heap: libcrypto's
+// own EVP_MAC keeps key and states in the ordinary one (3.0.19, measured), where they may be swapped out. The
+// key itself is kept nowhere.
 class HmacKey {
  public:
   explicit HmacKey(std::string_view key) {
-    static EVP_MAC* const algorithm = EVP_MAC_fetch(nullptr, "HMAC", nullptr);  // for the process's life
-    must(algorithm != nullptr, "fetch HMAC");
-    context_.reset(EVP_MAC_CTX_new(algorithm));
-    must(context_ != nullptr, "EVP_MAC_CTX_new");
-    char digest[] = "SHA256";
-    const OSSL_PARAM params[] = {OSSL_PARAM_construct_utf8_string(OSSL_MAC_PARAM_DIGEST, digest, 0),
-                                 OSSL_PARAM_construct_end()};
-    must(EVP_MAC_init(context_.get(), raw(key), key.size(), params) == 1, "EVP_MAC_init");
+    // A secure heap that is full gives nothing: then the ordinary one, which no core holds either.
+    void* memory = OPENSSL_secure_malloc(sizeof(States));
+    if (memory == nullptr) memory = OPENSSL_malloc(sizeof(States));
+    must(memory != nullptr, "memory for HMAC");
+    states_.reset(new (memory) States{});
+    std::array<unsigned char, SHA256_CBLOCK> pad{};
+    if (key.size() > pad.size()) {
+      SHA256(raw(key), key.size(), pad.data());
+    } else {
+      std::copy(key.begin(), key.end(), pad.begin());
+    }
+    begin(states_->inner, pad, 0x36);
+    begin(states_->outer, pad, 0x5c);
+    OPENSSL_cleanse(pad.data(), pad.size());
   }
 
   Code sign(std::string_view prefix, std::string_view body) {
-    EVP_MAC_CTX* const context = context_.get();
-    // A null key resets a keyed context without hashing the key's pads again.
-    must(EVP_MAC_init(context, nullptr, 0, nullptr) == 1, "reset HMAC");
-    must(EVP_MAC_update(context, raw(prefix), prefix.size()) == 1, "EVP_MAC_update");
-    must(EVP_MAC_update(context, raw(body), body.size()) == 1, "EVP_MAC_update");
     Code code{Code::Kind::hmac_sha256, std::string(kHmacBytes, '\0')};
-    std::size_t written = 0;
-    must(EVP_MAC_final(context, reinterpret_cast<unsigned char*>(code.bytes.data()), &written, kHmacBytes) ==
-                 1 &&
-             written == kHmacBytes,
-         "EVP_MAC_final");
+    auto* const out = reinterpret_cast<unsigned char*>(code.bytes.data());
+    SHA256_CTX state = states_->inner;
+    SHA256_Update(&state, prefix.data(), prefix.size());
+    SHA256_Update(&state, body.data(), body.size());
+    SHA256_Final(out, &state);
+    state = states_->outer;
+    SHA256_Update(&state, out, kHmacBytes);
+    SHA256_Final(out, &state);
+    OPENSSL_cleanse(&state, sizeof state);
     return code;
   }
 
  private:
-  MacContext context_;
+  struct States {
+    SHA256_CTX inner, outer;
+  };
+  struct Free {
+    void operator()(States* states) const { OPENSSL_secure_clear_free(states, sizeof(States)); }
+  };
+  static void begin(SHA256_CTX& state, std::array<unsigned char, SHA256_CBLOCK> block, unsigned char pad) {
+    for (unsigned char& byte : block) byte ^= pad;
+    SHA256_Init(&state);
+    SHA256_Update(&state, block.data(), block.size());
+    OPENSSL_cleanse(block.data(), block.size());
+  }
+  std::unique_ptr<States, Free> states_;
 };
 
 class Ed25519Key {

@@ -2,7 +2,8 @@
 
 #include <openssl/crypto.h>
 
-#include <tuple>
+#include <algorithm>
+#include <utility>
 
 #include "engine/crypto/signer.h"
 #include "engine/wire/codec.h"
@@ -14,6 +15,9 @@ namespace {
 constexpr std::string_view kValueLabel = "postrider-value-v1";
 constexpr std::string_view kDataKeyLabel = "postrider-data-key-v1";
 constexpr std::string_view kTenantKeyLabel = "postrider-tenant-key-v1";
+
+constexpr Millis kLookAgain{1000};
+constexpr Millis kSweepEvery{30'000};
 
 std::string value_associated(const SealContext& context, std::string_view key_id) {
   return std::string(Associated()
@@ -52,12 +56,40 @@ tl::unexpected<Error> value_corrupt() {
 
 }  // namespace
 
+std::string tenant_key_associated(const Environment& environment, const TenantId& tenant,
+                                  std::string_view key_id) {
+  return std::string(
+      Associated().add(kTenantKeyLabel).add(environment.str()).add(tenant.str()).add(key_id).view());
+}
+
+struct TenantKeys::Own {
+  Own(KeyService& service, const Clock& clock) : services(service), unwrapped(services, clock) {}
+  KeyServices services;
+  UnwrappedKeys unwrapped;
+};
+
+TenantKeys::TenantKeys(Environment environment, UnwrappedKeys& unwrapped, const Clock& clock)
+    : environment_(std::move(environment)), unwrapped_(unwrapped), clock_(clock) {}
+
+TenantKeys::TenantKeys(Environment environment, std::unique_ptr<Own> own, const Clock& clock)
+    : environment_(std::move(environment)),
+      own_(std::move(own)),
+      unwrapped_(own_->unwrapped),
+      clock_(clock) {}
+
 TenantKeys::TenantKeys(Environment environment, KeyService& service, const Clock& clock)
-    : environment_(std::move(environment)), service_(service), clock_(clock) {}
+    : TenantKeys(std::move(environment), std::make_unique<Own>(service, clock), clock) {}
+
+TenantKeys::~TenantKeys() = default;
+
+void TenantKeys::TenantKey::forget() {
+  cipher.reset();
+  unwrapped.reset();
+  look_again = {};
+}
 
 std::string TenantKeys::key_associated(const TenantId& tenant, std::string_view key_id) const {
-  return std::string(
-      Associated().add(kTenantKeyLabel).add(environment_.str()).add(tenant.str()).add(key_id).view());
+  return tenant_key_associated(environment_, tenant, key_id);
 }
 
 void TenantKeys::apply(const WrappedKeyFact& fact) {
@@ -66,18 +98,26 @@ void TenantKeys::apply(const WrappedKeyFact& fact) {
   // A re-wrap replaces the wrapped bytes, never the key: an unwrapped one stays as it is.
   key.fact = fact;
   if (fact.destroyed) {
-    key.cipher.reset();
+    key.forget();
+    unwrapped_.drop(fact);
     key.fact.wrapped.clear();
   }
 }
 
 TenantKeys::TenantKey* TenantKeys::sealing_key(const TenantId& tenant) {
   const auto keys = tenants_.find(tenant.str());
-  if (keys == tenants_.end()) return nullptr;
-  TenantKey* first = nullptr;
-  for (auto& [id, key] : keys->second) {
+  // It is ours to change: only the choice is const.
+  return keys == tenants_.end() ? nullptr : const_cast<TenantKey*>(sealing_key(keys->second));
+}
+
+const TenantKeys::TenantKey* TenantKeys::sealing_key(const KeysById& keys) {
+  const TenantKey* first = nullptr;
+  for (const auto& [id, key] : keys) {
     if (key.fact.destroyed) continue;
-    if (first == nullptr || key.fact.created_at < first->fact.created_at) first = &key;  // ids rise in a map
+    const bool newer = first != nullptr && key.fact.generation > first->fact.generation;
+    const bool earlier = first != nullptr && key.fact.generation == first->fact.generation &&
+                         key.fact.created_at < first->fact.created_at;
+    if (first == nullptr || newer || earlier) first = &key;  // ids rise in a map
   }
   return first;
 }
@@ -92,37 +132,84 @@ bool TenantKeys::has_key(const TenantId& tenant) const {
 }
 
 Result<WrappedKeyFact> TenantKeys::make_key(const TenantId& tenant) {
-  WrappedKeyFact fact;
-  fact.tenant = tenant;
-  SystemRandom random;
-  const std::uint64_t high = random.next();
-  fact.key_id = random_id("key_", high, random.next());
-  fact.service = service_.name();
-  fact.created_at = to_ms(clock_.wall());
-  const Secret key = random_.secret(kKeyBytes);
-  Result<std::string> wrapped = service_.wrap(key.reveal(), key_associated(tenant, fact.key_id));
-  if (!wrapped) return fail(std::move(wrapped.error()));
-  fact.wrapped = std::move(*wrapped);
-  return fact;
+  auto [at, fresh] = makings_.try_emplace(tenant);
+  WrappedKeyFact& fact = at->second;
+  if (fresh) {
+    fact.tenant = tenant;
+    SystemRandom random;
+    const std::uint64_t high = random.next();
+    fact.key_id = random_id("key_", high, random.next());
+    fact.created_at = to_ms(clock_.wall());
+  }
+  const TenantKey* const present = sealing_key(tenant);
+  fact.generation = present == nullptr ? 0 : present->fact.generation + 1;
+  auto made = unwrapped_.wrap_new(fact, key_associated(tenant, fact.key_id));
+  if (made || !is_pending(made.error())) makings_.erase(at);
+  return made;
 }
 
-Result<AesGcm*> TenantKeys::unwrapped(TenantKey& key) {
+Result<void> TenantKeys::ready(const TenantId& tenant) {
+  TenantKey* const key = sealing_key(tenant);
+  if (key == nullptr) return not_yet(tenant);
+  const Result<AesGcm*> cipher = cipher_of(*key);
+  if (!cipher) return fail(cipher.error());
+  return {};
+}
+
+// The least of those that are unwrapped: which of them opened what, nobody has written down.
+SteadyTime TenantKeys::kept_until(const TenantId& tenant) const {
+  const auto keys = tenants_.find(tenant.str());
+  SteadyTime until = SteadyTime::max();
+  if (keys == tenants_.end()) return until;
+  for (const auto& [id, key] : keys->second) {
+    if (key.unwrapped) until = std::min(until, key.unwrapped->until);
+  }
+  return until;
+}
+
+std::vector<TenantId> TenantKeys::sealed_by_keys_before(std::int64_t unix_ms) const {
+  std::vector<TenantId> tenants;
+  for (const auto& [tenant, keys] : tenants_) {
+    const TenantKey* const key = sealing_key(keys);
+    if (key != nullptr && key->fact.created_at < unix_ms) tenants.emplace_back(tenant);
+  }
+  return tenants;
+}
+
+std::vector<AuditFact> TenantKeys::tick() {
+  const SteadyTime now = clock_.steady();
+  if (now >= next_sweep_) {
+    next_sweep_ = now + kSweepEvery;
+    for (auto& [tenant, keys] : tenants_) {
+      for (auto& [id, key] : keys) {
+        if (key.unwrapped && now >= key.unwrapped->until) key.forget();
+      }
+    }
+    unwrapped_.forget();
+  }
+  return unwrapped_.take_told();
+}
+
+Result<AesGcm*> TenantKeys::cipher_of(TenantKey& key) {
+  const SteadyTime now = clock_.steady();
+  if (key.cipher && now < key.look_again) return key.cipher.get();
   const WrappedKeyFact& fact = key.fact;
   if (fact.destroyed) {
     return fail(Errc::denied, "KEY_DESTROYED", "the key of " + shown(fact.tenant) + " was destroyed",
                 "nothing brings it back: what was sealed under it is gone");
   }
-  if (key.cipher) return key.cipher.get();
-  if (fact.service != service_.name()) {
-    return fail(Errc::unavailable, "KEY_SERVICE_OTHER",
-                "the key of " + shown(fact.tenant) + " was wrapped by " + fact.service + ", not by " +
-                    service_.name(),
-                "start with the key file that was in use when the key was made");
+  auto unwrapped = unwrapped_.get(fact, key_associated(fact.tenant, fact.key_id));
+  if (!unwrapped) {
+    key.forget();
+    return fail(std::move(unwrapped.error()));
   }
-  const Result<Secret> bytes = service_.unwrap(fact.wrapped, key_associated(fact.tenant, fact.key_id));
-  if (!bytes) return fail(bytes.error());
-  if (bytes->reveal().size() != kKeyBytes) return value_corrupt();
-  key.cipher = std::make_unique<AesGcm>(bytes->reveal());
+  if (key.unwrapped != *unwrapped) {
+    key.cipher = std::make_unique<AesGcm>((*unwrapped)->bytes.reveal());
+    key.unwrapped = *std::move(unwrapped);
+  }
+  // In its last minute it is looked for often: the service is being asked.
+  const SteadyTime soon = now + kLookAgain;
+  key.look_again = std::min(key.unwrapped->until, std::max(key.unwrapped->ask_again, soon));
   return key.cipher.get();
 }
 
@@ -137,7 +224,7 @@ Result<std::string> TenantKeys::seal(const SealContext& context, std::string_vie
   if (Result<void> ours = check(context); !ours) return fail(std::move(ours.error()));
   TenantKey* const key = sealing_key(context.tenant);
   if (key == nullptr) return not_yet(context.tenant);
-  const Result<AesGcm*> wrapping = unwrapped(*key);
+  const Result<AesGcm*> wrapping = cipher_of(*key);
   if (!wrapping) return fail(wrapping.error());
 
   wire::SealedParts parts;
@@ -164,7 +251,7 @@ Result<Secret> TenantKeys::open(const SealContext& context, std::string_view sea
   if (keys == tenants_.end()) return not_yet(context.tenant);
   const auto key = keys->second.find(parts->key_id);
   if (key == keys->second.end()) return not_yet(context.tenant);
-  const Result<AesGcm*> wrapping = unwrapped(key->second);
+  const Result<AesGcm*> wrapping = cipher_of(key->second);
   if (!wrapping) return fail(wrapping.error());
 
   const std::string_view wrapped = parts->wrapped_data_key;

@@ -1,6 +1,7 @@
 #include "engine/daemon/assembly.h"
 
 #include <algorithm>
+#include <map>
 #include <utility>
 
 #include "engine/crypto/file_key_service.h"
@@ -95,27 +96,30 @@ Result<LogIdentity> read_identity(LogClient& client, const Environment& environm
 }
 
 // What another key wrapped we could neither open nor add to: said before the first event waits for it.
-Result<void> check_key_service(LogClient& client, const Environment& environment,
-                               const std::string& service) {
+Result<void> check_key_services(LogClient& client, const Environment& environment,
+                                const crypto::KeyServices& services) {
   auto extent = client.extent(Topic::keys, 0);
   if (!extent) return fail(extent.error());
-  Result<void> verdict;
+  std::map<std::string, std::string> wrapped_by;  // its newest record's, by key
   auto scanned = client.scan(Topic::keys, 0, extent->begin, extent->end, [&](const Record& record) {
-    if (!record.value) return true;
-    const auto fact = wire::decode_key(environment, *record.value);
-    if (!fact || fact->destroyed) return true;
-    if (fact->service != service) {
-      verdict = fail(Errc::invalid, "KEY_SERVICE_OTHER",
-                     "the keys on the log were wrapped by " + fact->service + ", not by " + service,
-                     "start with the key file that was in use before, or restore it from its backup");
-    }
-    return false;  // the first that lives speaks for all
+    const auto fact = record.value ? wire::decode_key(environment, *record.value)
+                                   : Result<WrappedKeyFact>(WrappedKeyFact());
+    if (fact) wrapped_by[record.key] = fact->destroyed ? std::string() : fact->service;
+    return true;
   });
   if (!scanned) return fail(scanned.error());
-  return verdict;
+  for (const auto& [key, service] : wrapped_by) {
+    if (service.empty() || services.named(service) != nullptr) continue;
+    return fail(
+        Errc::invalid, "KEY_SERVICE_OTHER",
+        "keys on the log were wrapped by " + service + ", not by " + services.common().name(),
+        "start with the key file that was in use before, or restore it from its backup; name a service "
+        "that was given up in [keys.former.NAME]");
+  }
+  return {};
 }
 
-Result<OpenedLog> open_embedded(const Config& config, KeyService& keys) {
+Result<OpenedLog> open_embedded(const Config& config, const crypto::KeyServices& keys) {
   OpenedLog opened;
   const bool fresh = !holds_anything(config.log.directory);
   EmbeddedLog::Options options;
@@ -137,7 +141,8 @@ Result<OpenedLog> open_embedded(const Config& config, KeyService& keys) {
   return opened;
 }
 
-Result<OpenedLog> open_kafka(const Config& config, KeyService& keys, telemetry::Telemetry& telemetry) {
+Result<OpenedLog> open_kafka(const Config& config, const crypto::KeyServices& keys,
+                             telemetry::Telemetry& telemetry) {
   OpenedLog opened;
   const KafkaConfig kafka = kafka_config(config, "", telemetry);
   if (auto checked = check(kafka); !checked) return fail(checked.error());
@@ -148,7 +153,7 @@ Result<OpenedLog> open_kafka(const Config& config, KeyService& keys, telemetry::
   auto identity = read_identity(*opened.client, config.environment);
   if (!identity) return fail(identity.error());
   opened.identity = *std::move(identity);
-  if (auto same = check_key_service(*opened.client, config.environment, keys.name()); !same)
+  if (auto same = check_key_services(*opened.client, config.environment, keys); !same)
     return fail(same.error());
   return opened;
 }
@@ -172,18 +177,19 @@ OpenedLog::~OpenedLog() {
   embedded.reset();
 }
 
-Result<std::unique_ptr<KeyService>> open_keys(const Config& config, telemetry::Telemetry& telemetry) {
-  auto opened = open_key_service(config.keys, config.development());
+Result<OpenedKeyServices> open_keys(const Config& config, telemetry::Telemetry& telemetry) {
+  auto opened = open_key_services(config);
   const bool missing = !opened && opened.error().code == "KEY_FILE_MISSING";
   if (!missing || !config.development() || anything_sealed(config, telemetry)) return opened;
   if (auto made = crypto::make_key_file(config.keys.file()); !made) return fail(made.error());
   telemetry.log("warn", "key_file_made",
                 "made a new key file for development at " + config.keys.file() +
                     ": back it up, without it every secret and dead letter is gone");
-  return open_key_service(config.keys, config.development());
+  return open_key_services(config);
 }
 
-Result<OpenedLog> open_log(const Config& config, KeyService& keys, telemetry::Telemetry& telemetry) {
+Result<OpenedLog> open_log(const Config& config, const crypto::KeyServices& keys,
+                           telemetry::Telemetry& telemetry) {
   return config.log.kind == LogPlace::Kind::embedded ? open_embedded(config, keys)
                                                      : open_kafka(config, keys, telemetry);
 }

@@ -6,8 +6,8 @@
 #include "engine/config/config.h"
 #include "engine/core/registry.h"
 #include "engine/core/result.h"
+#include "engine/daemon/key_services.h"
 #include "engine/daemon/topic_watch.h"
-#include "engine/ports/key_service.h"
 #include "engine/ports/log.h"
 #include "engine/ports/log_client.h"
 #include "engine/ports/record_cipher.h"
@@ -31,8 +31,9 @@ struct OpenedLog {
 };
 
 // Each refuses with one sentence of what is wrong and one of what to do.
-Result<std::unique_ptr<KeyService>> open_keys(const Config& config, telemetry::Telemetry& telemetry);
-Result<OpenedLog> open_log(const Config& config, KeyService& keys, telemetry::Telemetry& telemetry);
+Result<OpenedKeyServices> open_keys(const Config& config, telemetry::Telemetry& telemetry);
+Result<OpenedLog> open_log(const Config& config, const crypto::KeyServices& keys,
+                           telemetry::Telemetry& telemetry);
 // One shard's hold on it, as the member `instance` of the group. The opened log outlives it.
 Result<std::unique_ptr<Log>> open_shard_log(const Config& config, OpenedLog& log, const std::string& instance,
                                             std::size_t number, telemetry::Telemetry& telemetry);

@@ -66,4 +66,26 @@ Result<std::unique_ptr<KeyService>> open_key_service(const KeyServiceConfig& con
   return open_token_key_service({.uri = place->text, .pin = credential_of(config)});
 }
 
+Result<OpenedKeyServices> open_key_services(const Config& config) {
+  OpenedKeyServices opened;
+  opened.owned.reserve(1 + config.tenant_keys.size() + config.former_keys.size());
+  auto common = open_key_service(config.keys, config.development());
+  if (!common) return fail(common.error());
+  opened.owned.push_back(*std::move(common));
+  opened.services = std::make_unique<crypto::KeyServices>(*opened.owned.front());
+  for (const auto& [tenant, own] : config.tenant_keys) {
+    auto service = open_key_service(own, config.development());
+    if (!service) return fail(service.error());
+    opened.owned.push_back(*std::move(service));
+    opened.services->add_own(TenantId(tenant), *opened.owned.back());
+  }
+  for (const auto& [name, former] : config.former_keys) {
+    auto service = open_key_service(former, config.development());
+    if (!service) return fail(service.error());
+    opened.owned.push_back(*std::move(service));
+    opened.services->add_former(*opened.owned.back());
+  }
+  return opened;
+}
+
 }  // namespace postrider

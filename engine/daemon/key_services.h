@@ -1,7 +1,9 @@
 #pragma once
 #include <memory>
+#include <vector>
 
 #include "engine/config/config.h"
+#include "engine/crypto/key_services.h"
 #include "engine/ports/key_service.h"
 
 namespace postrider {
@@ -11,5 +13,12 @@ namespace postrider {
 // Errors: INVALID_KEY_SERVICE, KEY_CREDENTIAL_MISSING, those of the key file; later, of a credential's file:
 // KEY_CREDENTIAL_MISSING, _PERMISSIONS, _UNREADABLE (unavailable: it may be written again).
 Result<std::unique_ptr<KeyService>> open_key_service(const KeyServiceConfig& config, bool development);
+
+// All that the configuration names.
+struct OpenedKeyServices {
+  std::vector<std::unique_ptr<KeyService>> owned;
+  std::unique_ptr<crypto::KeyServices> services;
+};
+Result<OpenedKeyServices> open_key_services(const Config& config);
 
 }  // namespace postrider

@@ -49,6 +49,7 @@ flow::ShardConfig shard_config(const Config& config, const std::string& instance
   shard.window_max = config.limits.window;
   shard.addresses = address_policy(config);
   shard.endpoints_per_host = config.guard.endpoints_per_host;
+  shard.rotate_keys_after = config.rotation.rotate_after;
   return shard;
 }
 

@@ -6,10 +6,10 @@
 
 #include "engine/config/config.h"
 #include "engine/core/result.h"
+#include "engine/crypto/unwrapped_keys.h"
 #include "engine/daemon/assembly.h"
 #include "engine/daemon/mailbox.h"
 #include "engine/flow/shard.h"
-#include "engine/ports/key_service.h"
 #include "engine/rocks/data_dir.h"
 #include "engine/telemetry/telemetry.h"
 
@@ -28,7 +28,7 @@ class ShardHost {
     const Config& config;
     const rocks::DataDir& data;
     OpenedLog& log;
-    KeyService& keys;
+    crypto::UnwrappedKeys& keys;
     const Clock& clock;
     telemetry::Telemetry& telemetry;
   };

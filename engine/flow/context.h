@@ -49,6 +49,7 @@ struct ShardConfig {
   Millis stale_view = std::chrono::hours(12);  // half of `parked`'s delete.retention.ms
   AddressPolicy addresses;
   std::uint32_t endpoints_per_host = 0;  // of one tenant; 0: any number
+  Millis rotate_keys_after{0};           // of a tenant's key; 0: never
   BreakerLimits breaker;
 };
 

@@ -17,6 +17,7 @@ constexpr Millis kAnsweredLately{4000};
 constexpr Millis kPaceLook{1000};     // while answers may still tell otherwise
 constexpr Millis kParkedFrom{10000};  // a longer wait for a customer's limit holds no memory
 constexpr Millis kNoSecretWait{30000};
+constexpr std::size_t kOpenedMax = 16384;  // endpoints whose secrets lie open; each is an HMAC key or two
 constexpr Millis kBadNameWait{5000};
 constexpr Millis kStoppedWait{1000};
 constexpr Millis kRateEvery{100};
@@ -161,6 +162,7 @@ void Dispatch::list(EndpointState& state) {
 // --- sending
 
 void Dispatch::pump(SteadyTime now) {
+  forget_opened(now);
   if (stopped_ || !registry_.fresh(now)) return;
   wake(now);
   for (std::size_t done = 0; !round_.empty() && done < kSendsPerPump;) {
@@ -244,9 +246,14 @@ Dispatch::Pumped Dispatch::pump_front(EndpointState& state, ActiveDelivery& deli
     park_all(state, kStoppedWait);
     return {Kind::idle, {}};
   }
-  if (!prepare(state, *endpoint)) {
-    park_all(state, kNoSecretWait);
-    return {Kind::idle, {}};
+  switch (prepare(state, *endpoint, now)) {
+    case Prepared::yes:
+      break;
+    case Prepared::soon:
+      return {Kind::wait, now + kLookAgain};
+    case Prepared::no:
+      park_all(state, kNoSecretWait);
+      return {Kind::idle, {}};
   }
   OwnedPartition* partition = ownership_.find(delivery.partition(), delivery.generation);
   if (!partition || !ownership_.may_act(*partition, now)) return {Kind::wait, now + kLookAgain};
@@ -340,10 +347,35 @@ void Dispatch::set_silent(EndpointState& state, bool silent) {
   }
 }
 
-bool Dispatch::prepare(EndpointState& state, const Endpoint& endpoint) {
-  const bool expired = state.signer_until && context_.log_now() >= *state.signer_until;
-  if (state.prepared && state.version == endpoint.version && !expired) return true;
+Dispatch::Prepared Dispatch::prepare(EndpointState& state, const Endpoint& endpoint, SteadyTime now) {
+  const bool expired =
+      now >= state.opened_until || (state.signer_until && context_.log_now() >= *state.signer_until);
+  if (state.prepared && state.version == endpoint.version && !expired) return Prepared::yes;
   state.prepared = false;
+  state.signer.reset();
+  return open(state, endpoint);
+}
+
+void Dispatch::keep_opened(EndpointState& state) {
+  state.opened_until = context_.ports.keys.kept_until(state.tenant);
+  state.opening = ++openings_;
+  opened_.push_back({&state, state.opening, state.opened_until});
+  forget_opened(SteadyTime::min());
+}
+
+void Dispatch::forget_opened(SteadyTime now) {
+  while (!opened_.empty() && (opened_.front().until <= now || opened_.size() > kOpenedMax)) {
+    const Opened oldest = opened_.front();
+    opened_.pop_front();
+    if (oldest.state->opening != oldest.opening) continue;  // opened again since
+    oldest.state->prepared = false;
+    oldest.state->signer.reset();
+  }
+}
+
+// A key that is asked for just now is worth a moment's wait; anything else parks what is queued.
+Dispatch::Prepared Dispatch::open(EndpointState& state, const Endpoint& endpoint) {
+  const auto unopened = [](const Error& error) { return is_pending(error) ? Prepared::soon : Prepared::no; };
   const std::string target = format_target(state.target);
   Keys& keys = context_.ports.keys;
 
@@ -351,18 +383,18 @@ bool Dispatch::prepare(EndpointState& state, const Endpoint& endpoint) {
   if (!endpoint.def.sealed_query.empty()) {
     auto query =
         keys.open({context_.config.environment, state.tenant, target, "query"}, endpoint.def.sealed_query);
-    if (!query) return false;
+    if (!query) return unopened(query.error());
     whole += query->reveal();
   }
   auto url = parse_url(whole);
-  if (!url) return false;
+  if (!url) return Prepared::no;
 
   std::vector<SigningSecret> secrets;
   std::vector<std::string> ids;
   state.signer_until.reset();
   for (const EndpointSecret* secret : endpoint.signing_secrets(context_.log_now())) {
     auto text = keys.open({context_.config.environment, state.tenant, target, "secret"}, secret->sealed);
-    if (!text) return false;
+    if (!text) return unopened(text.error());
     auto parsed = parse_signing_secret(text->reveal());
     if (!parsed) continue;
     if (endpoint.def.scheme == Scheme::x_webhook && parsed->kind != SecretKind::hmac) continue;
@@ -373,9 +405,9 @@ bool Dispatch::prepare(EndpointState& state, const Endpoint& endpoint) {
     secrets.push_back(*std::move(parsed));
     ids.push_back(secret->id);
   }
-  if (secrets.empty()) return false;  // there is no unsigned mode
+  if (secrets.empty()) return Prepared::no;  // there is no unsigned mode
   auto signer = keys.signer(secrets);
-  if (!signer) return false;
+  if (!signer) return Prepared::no;
 
   if (state.url.host != url->host || state.url.scheme != url->scheme || state.url.port != url->port)
     state.resolved_until = {};
@@ -395,7 +427,8 @@ bool Dispatch::prepare(EndpointState& state, const Endpoint& endpoint) {
   state.concurrency.set_most(state.limits.concurrency);
   state.version = endpoint.version;
   state.prepared = true;
-  return true;
+  keep_opened(state);
+  return Prepared::yes;
 }
 
 Dispatch::Addresses Dispatch::addresses(EndpointState& state, SteadyTime now) {

@@ -105,7 +105,12 @@ class Dispatch {
   void set_silent(EndpointState& state, bool silent);
   std::optional<Pumped> held_by_pace(EndpointState& state, SteadyTime now);
   void learn(EndpointState& state, const Outcome& outcome, Flight& flight);
-  bool prepare(EndpointState& state, const Endpoint& endpoint);
+  enum class Prepared { yes, soon, no };
+  Prepared prepare(EndpointState& state, const Endpoint& endpoint, SteadyTime now);
+  Prepared open(EndpointState& state, const Endpoint& endpoint);
+  // Secrets are in the clear for few endpoints, and not for long.
+  void keep_opened(EndpointState& state);
+  void forget_opened(SteadyTime now);
   enum class Addresses { ready, pending, none };
   Addresses addresses(EndpointState& state, SteadyTime now);
   void send(EndpointState& state, ActiveDelivery& delivery, SteadyTime now);
@@ -149,6 +154,13 @@ class Dispatch {
   std::vector<Waiting> waiting_;               // for a rate, a lease or a key: a heap, the next one first
   std::size_t silent_flights_ = 0;             // those of silent endpoints
   std::deque<EndpointState*> silent_waiting_;  // for one of them to end
+  struct Opened {
+    EndpointState* state;
+    std::uint64_t opening;
+    SteadyTime until;
+  };
+  std::deque<Opened> opened_;  // in the order of opening
+  std::uint64_t openings_ = 0;
 };
 
 }  // namespace postrider::flow

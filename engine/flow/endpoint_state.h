@@ -61,6 +61,8 @@ struct EndpointState {
   std::shared_ptr<const Sender> sender;
   std::unique_ptr<Signer> signer;
   std::optional<LogTime> signer_until;  // an expiring secret among them
+  SteadyTime opened_until{};            // secrets and query; then they are opened anew
+  std::uint64_t opening = 0;            // Dispatch's number of the last time
   Scheme scheme = Scheme::standard_webhooks;
   BodyFormat format = BodyFormat::binary;
   RetryPolicy retry;

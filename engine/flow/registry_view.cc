@@ -9,6 +9,10 @@ namespace postrider::flow {
 namespace {
 
 constexpr std::size_t kJudgedMax = 4096;
+constexpr Millis kLookAtKeysEvery{20};
+constexpr Millis kTellKeysEvery{1000};
+constexpr Millis kRotateEvery = std::chrono::minutes(10);
+constexpr std::size_t kRotatedAtOnce = 100;
 
 }  // namespace
 
@@ -58,7 +62,8 @@ void RegistryView::on_tail(const Record& record) {
   } else if (record.topic == Topic::keys) {
     if (auto fact = wire::decode_key(environment, *record.value)) {
       context_.ports.keys.apply(*fact);
-      run_waiting_keys();
+      key_under_way_.erase(fact->tenant);
+      if (!key_waits_.empty()) look_at_keys(context_.steady());
     } else {
       context_.ports.observer.note("error", "key_record_refused", fact.error().message, &fact.error());
     }
@@ -108,6 +113,12 @@ void RegistryView::tick(SteadyTime now) {
     for (const auto& [topic, follow] : follows_) {
       if (topic != Topic::endpoints && !follow.first_end) context_.ports.log.ask_end(topic, 0);
     }
+  }
+  if (!key_waits_.empty() && now >= next_key_look_) look_at_keys(now);
+  if (now >= next_told_) {
+    next_told_ = now + kTellKeysEvery;
+    tell_what_keys_did();
+    rotate_old_keys(now);
   }
   // Everybody who sees an ignored record last would append; the later ones are harmless.
   if (now >= next_mend_) {
@@ -171,47 +182,101 @@ void RegistryView::write_health(const HealthFact& fact) {
   });
 }
 
+// --- keys
+
 void RegistryView::ensure_key(const TenantId& tenant, std::function<void(Result<void>)> done) {
-  if (context_.ports.keys.has_key(tenant)) {
-    done({});
-    return;
-  }
+  if (context_.ports.keys.ready(tenant)) return done({});
   key_waits_.push_back({tenant, std::move(done)});
-  if (key_under_way_[tenant]) return;
-  auto made = context_.ports.keys.make_key(tenant);
-  if (!made) {
-    auto waiting = std::move(key_waits_.back());
-    key_waits_.pop_back();
-    waiting.done(fail(made.error()));
-    return;
+  look_at_keys(context_.steady());
+}
+
+// Answers whoever waits for a key that can be used by now, or cannot be had.
+void RegistryView::look_at_keys(SteadyTime now) {
+  next_key_look_ = now + kLookAtKeysEvery;
+  std::set<TenantId> tenants;
+  for (const KeyWait& wait : key_waits_) tenants.insert(wait.tenant);
+  for (const TenantId& tenant : tenants) {
+    if (auto answer = key_for(tenant)) answer_key_waits(tenant, *answer);
   }
-  key_under_way_[tenant] = true;
+}
+
+// nullopt: not known yet.
+std::optional<Result<void>> RegistryView::key_for(const TenantId& tenant) {
+  Keys& keys = context_.ports.keys;
+  if (keys.has_key(tenant)) {
+    key_under_way_.erase(tenant);
+    auto ready = keys.ready(tenant);
+    if (!ready && is_pending(ready.error())) return std::nullopt;
+    return ready;
+  }
+  if (key_under_way_.contains(tenant)) return std::nullopt;
+  auto made = keys.make_key(tenant);
+  if (made) {
+    append_key(*made);
+    return std::nullopt;
+  }
+  if (is_pending(made.error())) return std::nullopt;
+  return Result<void>(fail(made.error()));
+}
+
+void RegistryView::append_key(const WrappedKeyFact& key) {
+  key_under_way_[key.tenant] = true;
   NewRecord record{.topic = Topic::keys,
                    .partition = 0,
-                   .key = (tenant.empty() ? std::string("~environment") : tenant.str()) + "/" + made->key_id,
-                   .value = wire::encode(context_.config.environment, *made),
+                   .key = key_record_key(key),
+                   .value = wire::encode(context_.config.environment, key),
                    .headers = {}};
-  appender_.append(std::move(record), [this, tenant](const Appended& appended) {
-    key_under_way_[tenant] = false;
+  appender_.append(std::move(record), [this, tenant = key.tenant](const Appended& appended) {
     if (appended.status == Appended::Status::acknowledged) return;  // apply() answers
-    std::vector<KeyWait> failed;
-    std::erase_if(key_waits_, [&](KeyWait& wait) {
-      if (wait.tenant != tenant) return false;
-      failed.push_back(std::move(wait));
-      return true;
-    });
-    for (KeyWait& wait : failed) wait.done(fail(appended.error));
+    key_under_way_.erase(tenant);
+    answer_key_waits(tenant, fail(appended.error));
   });
 }
 
-void RegistryView::run_waiting_keys() {
-  std::vector<KeyWait> ready;
+void RegistryView::answer_key_waits(const TenantId& tenant, const Result<void>& answer) {
+  std::vector<KeyWait> answered;
   std::erase_if(key_waits_, [&](KeyWait& wait) {
-    if (!context_.ports.keys.has_key(wait.tenant)) return false;
-    ready.push_back(std::move(wait));
+    if (wait.tenant != tenant) return false;
+    answered.push_back(std::move(wait));
     return true;
   });
-  for (KeyWait& wait : ready) wait.done({});
+  for (KeyWait& wait : answered) wait.done(answer);
+}
+
+// Each instance does so: should two make a successor at once, the one made first seals, and both open.
+void RegistryView::rotate_old_keys(SteadyTime now) {
+  const Millis after = context_.config.rotate_keys_after;
+  if (after <= Millis(0) || !fresh(now)) return;
+  if (now >= next_rotation_) {
+    const bool first = next_rotation_ == SteadyTime();
+    // Apart from one another: who comes later finds it done.
+    const auto apart = context_.ports.random.next() % static_cast<std::uint64_t>(kRotateEvery.count());
+    next_rotation_ = now + (first ? Millis(0) : kRotateEvery) + Millis(static_cast<std::int64_t>(apart));
+    const std::int64_t before = to_ms(context_.ports.clock.wall() - after);
+    for (TenantId& tenant : context_.ports.keys.sealed_by_keys_before(before)) {
+      if (!first && rotating_.size() < kRotatedAtOnce) rotating_.insert(std::move(tenant));
+    }
+  }
+  std::erase_if(rotating_, [this](const TenantId& tenant) {
+    auto made = context_.ports.keys.make_key(tenant);
+    if (made) append_key(*made);
+    return made || !is_pending(made.error());  // what failed has its turn again
+  });
+}
+
+// Wraps, unwraps and rotations: for the tenants to read. What the log does not take is lost with its line in
+// the log of the process as the only trace: nothing may wait for it.
+void RegistryView::tell_what_keys_did() {
+  for (AuditFact& fact : context_.ports.keys.tick()) {
+    fact.environment = context_.config.environment.str();
+    fact.actor = context_.config.instance;
+    fact.at = to_ms(context_.ports.clock.wall());
+    NewRecord record;
+    record.topic = Topic::audit;
+    record.key = fact.tenant.str();
+    record.value = wire::encode(context_.config.environment, fact);
+    appender_.append(std::move(record), [](const Appended&) {});
+  }
 }
 
 }  // namespace postrider::flow

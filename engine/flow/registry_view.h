@@ -2,6 +2,7 @@
 #include <functional>
 #include <map>
 #include <optional>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -26,7 +27,9 @@ class RegistryView {
   void on_end(Topic topic, Offset end, SteadyTime asked_at);
   // Asks for the end, appends what must be mended.
   void tick(SteadyTime now);
-  SteadyTime next_tick() const { return next_ask_; }
+  SteadyTime next_tick() const {
+    return key_waits_.empty() ? next_ask_ : std::min(next_ask_, next_key_look_);
+  }
 
   bool fresh(SteadyTime now) const;
   // The registry, `health` and `keys` were read to the end that stood when we started.
@@ -38,7 +41,8 @@ class RegistryView {
   using Written = std::function<void(Result<bool> applied)>;
   void write(std::string key, std::string value, Written written);
   void write_health(const HealthFact& fact);
-  // Makes the tenant's key (empty: the environment's own) if there is none; answers once it seals.
+  // Makes the tenant's key (empty: the environment's own) if there is none; answers once it seals, or that it
+  // cannot be had now.
   void ensure_key(const TenantId& tenant, std::function<void(Result<void>)> done);
 
   // Called after any change, with the endpoints whose state may differ now.
@@ -47,7 +51,12 @@ class RegistryView {
  private:
   void apply_endpoints(const Record& record);
   void mend(SteadyTime now);
-  void run_waiting_keys();
+  void look_at_keys(SteadyTime now);
+  std::optional<Result<void>> key_for(const TenantId& tenant);
+  void append_key(const WrappedKeyFact& key);
+  void answer_key_waits(const TenantId& tenant, const Result<void>& answer);
+  void tell_what_keys_did();
+  void rotate_old_keys(SteadyTime now);
 
   Context& context_;
   Appender& appender_;
@@ -74,7 +83,11 @@ class RegistryView {
     std::function<void(Result<void>)> done;
   };
   std::vector<KeyWait> key_waits_;
-  std::map<TenantId, bool> key_under_way_;
+  std::map<TenantId, bool> key_under_way_;  // made, on its way to the log or back
+  SteadyTime next_key_look_{};
+  SteadyTime next_told_{};
+  SteadyTime next_rotation_{};
+  std::set<TenantId> rotating_;                         // their new key is being wrapped
   std::map<std::string, std::uint64_t> newest_health_;  // by key: the newest write that has no answer yet
   std::uint64_t health_serial_ = 0;
   std::function<void()> changed_;

@@ -490,6 +490,7 @@ void Settle::set_aside(OwnedPartition& partition, const Record& record, DeadReas
                            // key can be had: reason, digest and position only.
                            auto sealed = context_.ports.keys.seal(
                                seal_context(TenantId(), nullptr, "dead_letter"), *payload);
+                           if (!sealed && is_pending(sealed.error())) return std::string();
                            letter->sealed_payload = sealed ? *std::move(sealed) : std::string();
                            return wire::encode(context_.config.environment, *letter);
                          },

@@ -121,7 +121,9 @@ SteadyTime Shard::next_wake() {
 // signed or set aside.
 void Shard::join_when_ready() {
   if (joined_ || draining_ || !registry_.read_once() || !registry_.registry().identity()) return;
-  if (!key_asked_) {
+  // While its service is away what comes waits; without any key nothing could even be set aside.
+  key_ready_ = key_ready_ || context_.ports.keys.has_key(TenantId());
+  if (!key_asked_ && !key_ready_) {
     key_asked_ = true;
     registry_.ensure_key(TenantId(), [this](Result<void> done) {
       key_ready_ = done.has_value();

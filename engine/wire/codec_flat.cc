@@ -56,6 +56,7 @@ std::string encode(const Environment& environment, const WrappedKeyFact& fact) {
   record.set_wrapped(fact.wrapped);
   record.set_destroyed(fact.destroyed);
   record.set_created_at(fact.created_at);
+  record.set_generation(fact.generation);
   return serialize(record, fact.unknown);
 }
 
@@ -70,6 +71,7 @@ Result<WrappedKeyFact> decode_key(const Environment& environment, std::string_vi
   fact.wrapped = record.wrapped();
   fact.destroyed = record.destroyed();
   fact.created_at = record.created_at();
+  fact.generation = record.generation();
   fact.unknown = keep_unknown(record, {});
   return fact;
 }

@@ -360,6 +360,29 @@ TEST_F(ConfigFile, TakesAKeyServiceAcrossTheNetworkWithItsCredential) {
   }
 }
 
+TEST_F(ConfigFile, TakesTenantsOwnKeyServicesAndFormerOnes) {
+  const std::string own = R"(
+[keys.tenants.acme]
+service = "vault:https://vault.acme.example/transit/k"
+credential = "env:ACME_TOKEN"
+[keys.former.old]
+service = "file:)" + key_file() +
+                          "\"\n";
+  const auto config = read(kLeast + own, {{"ACME_TOKEN", "hvs.hunter2"}});
+  ASSERT_TRUE(config) << config.error().message;
+  EXPECT_EQ(config->tenant_keys.at("acme").credential_value.reveal(), "hvs.hunter2");
+  EXPECT_EQ(config->former_keys.at("old").file(), key_file());
+  EXPECT_EQ(config->secret_variables, std::vector<std::string>{"ACME_TOKEN"});
+  EXPECT_LACKS(print(*config), "hunter2");
+  EXPECT_TRUE(read(print(*config), {{"ACME_TOKEN", "x"}})) << print(*config);
+  EXPECT_CONTAINS(refusal(kLeast + own).message, "ACME_TOKEN");
+  EXPECT_CONTAINS(refusal(kLeast + std::string("[keys.tenants.acme]\nservise = \"file:x\"\n")).message,
+                  "keys.tenants.acme.servise");
+  EXPECT_CONTAINS(
+      refusal(kLeast + std::string("[keys.former.old]\nservice = \"vault:https://v/a/b\"\n")).message,
+      "wants a credential");
+}
+
 TEST_F(ConfigFile, NamesTheCertificateThatCannotBeRead) {
   const auto there = write("c.pem", "");
   const auto refused = [&](const std::string& cert, const std::string& key) {

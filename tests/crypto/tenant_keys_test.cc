@@ -3,10 +3,12 @@
 #include <gtest/gtest.h>
 #include <sys/stat.h>
 
+#include <deque>
 #include <fstream>
 
 #include "engine/core/bytes.h"
 #include "engine/crypto/file_key_service.h"
+#include "engine/crypto/unwrapped_keys.h"
 #include "engine/wire/codec.h"
 #include "tests/crypto/error_of.h"
 #include "tests/crypto/scratch_dir.h"
@@ -21,12 +23,12 @@ class FixedClock final : public Clock {
   std::int64_t now = 1'700'000'000'000;
 };
 
-// A key service that can be away.
+// A key service that can be away, or far away.
 class FlakyService final : public KeyService {
  public:
   explicit FlakyService(KeyService& real) : real_(real) {}
   const std::string& name() const override { return real_.name(); }
-  bool is_local() const override { return true; }
+  bool is_local() const override { return local; }
   Result<std::string> wrap(std::string_view bytes, std::string_view associated) override {
     if (away) return fail(Errc::unavailable, "KEY_SERVICE_AWAY", "away", "wait");
     return real_.wrap(bytes, associated);
@@ -34,9 +36,12 @@ class FlakyService final : public KeyService {
   Result<Secret> unwrap(std::string_view wrapped, std::string_view associated) override {
     ++unwraps;
     if (away) return fail(Errc::unavailable, "KEY_SERVICE_AWAY", "away", "wait");
+    if (disabled) return fail(Errc::denied, "KEY_SERVICE_KEY_UNUSABLE", "disabled", "enable it");
     return real_.unwrap(wrapped, associated);
   }
+  bool local = true;
   bool away = false;
+  bool disabled = false;
   int unwraps = 0;
 
  private:
@@ -245,6 +250,195 @@ TEST_F(TenantKeysTest, TheEnvironmentHasAKeyOfItsOwn) {
   SealContext bad_event{Environment("development"), TenantId(), "", "dead_letter"};
   const std::string sealed = keys_->seal(bad_event, "raw").value();
   EXPECT_EQ(keys_->open(bad_event, sealed).value().reveal(), "raw");
+}
+
+TEST_F(TenantKeysTest, OfSeveralGenerationsTheNewestSealsAndAllOpen) {
+  const WrappedKeyFact first = give_key("acme");
+  const std::string before = keys_->seal(context(), "before").value();
+  clock_.now -= 10'000;  // a host whose clock is behind
+  const WrappedKeyFact second = give_key("acme");
+  EXPECT_EQ(second.generation, first.generation + 1);
+  const std::string after = keys_->seal(context(), "after").value();
+  EXPECT_EQ(wire::decode_sealed(after).value().key_id, second.key_id);
+  auto late = fresh();
+  late->apply(second);
+  late->apply(first);
+  EXPECT_EQ(wire::decode_sealed(late->seal(context(), "x").value()).value().key_id, second.key_id);
+  EXPECT_EQ(late->open(context(), before).value().reveal(), "before");
+  EXPECT_EQ(late->open(context(), after).value().reveal(), "after");
+}
+
+// Errands that wait until the test says so, as an answer across the network does.
+class HeldErrands final : public Errands {
+ public:
+  explicit HeldErrands(std::deque<std::function<void()>>& held) : held_(held) {}
+  void post(const std::string&, std::function<void()> errand) override { held_.push_back(std::move(errand)); }
+
+ private:
+  std::deque<std::function<void()>>& held_;
+};
+
+// The service is across the network: nothing that the shard calls may wait for it.
+class RemoteKeysTest : public TenantKeysTest {
+ protected:
+  void SetUp() override {
+    TenantKeysTest::SetUp();
+    service_->local = false;
+    services_ = std::make_unique<KeyServices>(*service_);
+    unwrapped_ = std::make_unique<UnwrappedKeys>(*services_, clock_, std::make_unique<HeldErrands>(held_));
+    keys_ = std::make_unique<TenantKeys>(Environment("development"), *unwrapped_, clock_);
+    service_->local = true;
+    key_ = fresh()->make_key(TenantId("acme")).value();
+    service_->local = false;
+    keys_->apply(key_);
+  }
+  void answer() {
+    while (!held_.empty()) {
+      const auto errand = std::move(held_.front());
+      held_.pop_front();
+      errand();
+    }
+  }
+  void pass(Millis span) { clock_.now += span.count(); }
+  std::string code() { return error_of(keys_->seal(context(), "x")).code; }
+
+  std::deque<std::function<void()>> held_;
+  std::unique_ptr<KeyServices> services_;
+  std::unique_ptr<UnwrappedKeys> unwrapped_;
+  WrappedKeyFact key_;
+};
+
+constexpr Millis kMinute{60'000};
+
+TEST_F(RemoteKeysTest, AKeyIsPendingUntilItsServiceHasAnswered) {
+  EXPECT_EQ(code(), "KEY_PENDING");
+  EXPECT_EQ(code(), "KEY_PENDING");
+  EXPECT_EQ(held_.size(), 1u) << "asked once";
+  EXPECT_EQ(error_of(keys_->ready(TenantId("acme"))).code, "KEY_PENDING");
+  answer();
+  EXPECT_EQ(code(), "ACCEPTED");
+  EXPECT_TRUE(keys_->ready(TenantId("acme")));
+}
+
+TEST_F(RemoteKeysTest, AKeyThatIsUsedIsAskedForAnewBeforeItEnds) {
+  (void)code();
+  answer();
+  for (int minutes = 0; minutes < 30; ++minutes) {
+    pass(kMinute / 2);
+    EXPECT_EQ(code(), "ACCEPTED") << minutes;
+    answer();
+    (void)keys_->tick();
+  }
+  EXPECT_LE(service_->unwraps, 5) << "four times in a quarter of an hour";
+  EXPECT_GE(service_->unwraps, 4);
+}
+
+TEST_F(RemoteKeysTest, ADisabledKeyIsOfNoMoreUseWithinFiveMinutesAndIsAgainOnceItIsEnabled) {
+  (void)code();
+  answer();
+  const std::string sealed = keys_->seal(context(), "x").value();
+  EXPECT_LE(keys_->kept_until(TenantId("acme")) - clock_.steady(), 5 * kMinute);
+  service_->disabled = true;
+  for (int seconds = 0; seconds < 300; ++seconds) {
+    pass(Millis(1000));
+    (void)code();
+    answer();
+    (void)keys_->tick();
+  }
+  EXPECT_EQ(error_of(keys_->open(context(), sealed)).code, "KEY_SERVICE_KEY_UNUSABLE");
+  EXPECT_EQ(error_of(keys_->open(context(), sealed)).errc, Errc::unavailable) << "denied would mean for ever";
+  EXPECT_EQ(keys_->kept_until(TenantId("acme")), SteadyTime::max()) << "it is held no more";
+  service_->disabled = false;
+  pass(kMinute);
+  (void)code();
+  answer();
+  EXPECT_EQ(keys_->open(context(), sealed).value().reveal(), "x");
+}
+
+TEST_F(RemoteKeysTest, AnOutageOfMinutesIsNotNoticedAndOneThatLastsHealsByItself) {
+  (void)code();
+  answer();
+  service_->away = true;
+  for (int seconds = 0; seconds < 240; ++seconds) {
+    pass(Millis(1000));
+    EXPECT_EQ(code(), "ACCEPTED") << seconds;
+    answer();
+  }
+  const int before = service_->unwraps;
+  for (int seconds = 0; seconds < 600; ++seconds) {
+    pass(Millis(1000));
+    (void)code();
+    answer();
+  }
+  EXPECT_EQ(code(), "KEY_SERVICE_AWAY");
+  EXPECT_LE(service_->unwraps - before, 60) << "the service is not stormed";
+  service_->away = false;
+  pass(Millis(16'000));
+  (void)code();
+  answer();
+  EXPECT_EQ(code(), "ACCEPTED");
+}
+
+TEST_F(RemoteKeysTest, AnUnusedKeyStandsNowhereAfterFiveMinutes) {
+  (void)code();
+  answer();
+  const std::weak_ptr<const UnwrappedKeys::Key> held = unwrapped_->get(key_, std::string()).value();
+  EXPECT_FALSE(held.expired());
+  for (int minutes = 0; minutes < 10; ++minutes) {
+    pass(kMinute / 2);
+    (void)keys_->tick();
+  }
+  EXPECT_TRUE(held.expired());
+}
+
+TEST_F(RemoteKeysTest, ANewKeyIsPendingUntilItIsWrapped) {
+  EXPECT_EQ(error_of(keys_->make_key(TenantId("globex"))).code, "KEY_PENDING");
+  EXPECT_EQ(error_of(keys_->make_key(TenantId("globex"))).code, "KEY_PENDING");
+  EXPECT_EQ(held_.size(), 1u);
+  answer();
+  const auto made = keys_->make_key(TenantId("globex"));
+  ASSERT_TRUE(made);
+  keys_->apply(*made);
+  EXPECT_EQ(error_of(keys_->ready(TenantId("globex"))).code, "KEY_PENDING");
+  answer();
+  EXPECT_TRUE(keys_->ready(TenantId("globex")));
+}
+
+TEST_F(RemoteKeysTest, WhatTheServiceDidIsToldOnceWithItsOutcome) {
+  (void)code();
+  answer();
+  (void)code();
+  auto told = keys_->tick();
+  ASSERT_EQ(told.size(), 1u);
+  EXPECT_EQ(told[0].tenant.str(), "acme");
+  EXPECT_EQ(told[0].action, "key_unwrapped");
+  EXPECT_EQ(told[0].resource, "keys/" + key_.key_id);
+  EXPECT_EQ(told[0].source, service_->name());
+  EXPECT_EQ(told[0].outcome, "done");
+  EXPECT_TRUE(keys_->tick().empty());
+  service_->away = true;
+  for (int minutes = 0; minutes < 20; ++minutes) {
+    pass(kMinute / 2);
+    (void)code();
+    answer();
+  }
+  told = keys_->tick();
+  ASSERT_EQ(told.size(), 1u) << "an outage is one line";
+  EXPECT_EQ(told[0].outcome, "failed");
+  EXPECT_EQ(told[0].error, "KEY_SERVICE_AWAY");
+}
+
+TEST_F(RemoteKeysTest, ATenantsOwnServiceWrapsItsKeysAndAFormerOneOnlyOpens) {
+  ASSERT_TRUE(make_key_file(dir_ / "own"));
+  auto own = open_file_key_service(dir_ / "own").value();
+  KeyServices services(*own);
+  services.add_own(TenantId("globex"), *file_);
+  UnwrappedKeys unwrapped(services, clock_, std::make_unique<HeldErrands>(held_));
+  TenantKeys keys(Environment("development"), unwrapped, clock_);
+  EXPECT_EQ(keys.make_key(TenantId("acme")).value().service, own->name());
+  EXPECT_EQ(keys.make_key(TenantId("globex")).value().service, file_->name());
+  keys.apply(key_);  // of the former
+  EXPECT_TRUE(keys.ready(TenantId("acme")));
 }
 
 TEST_F(TenantKeysTest, StoredFormatsArePinned) {

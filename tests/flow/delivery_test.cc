@@ -280,5 +280,43 @@ TEST(Delivery, WaitsWithoutACharge_WhileTheKeyServiceIsAway) {
   EXPECT_EQ(world.attempts().front().number, 1u);
 }
 
+TEST(Delivery, WaitsAMomentInItsQueueForAKeyThatIsAskedForJustNow) {
+  World world;
+  world.begin();
+  world.declare("main");
+  world.one().keys->pending = true;
+  world.publish("e1");
+  world.run(seconds(2));
+  EXPECT_TRUE(world.transport.arrivals.empty());
+  EXPECT_TRUE(world.parked().empty()) << "a network's time is no reason to write";
+  world.one().keys->pending = false;
+  world.run(Millis(200));
+  EXPECT_EQ(world.transport.arrivals.size(), 1u);
+}
+
+TEST(Delivery, SecretsAreOfUseNoLongerThanTheirKeyAndAreOpenedAgainOnceItIsBack) {
+  World world;
+  world.begin();
+  world.declare("main");
+  TestKeys& keys = *world.one().keys;
+  keys.kept = from_ms<SteadyTime>(world.clocks.steady_ms) + minutes(5);
+  world.publish("e1");
+  ASSERT_TRUE(world.run_until([&] { return world.transport.arrivals.size() == 1; }));
+  keys.away = true;
+  world.run(minutes(4));
+  world.publish("e2");
+  ASSERT_TRUE(world.run_until([&] { return world.transport.arrivals.size() == 2; }))
+      << "still within its time";
+  world.run(minutes(2));
+  world.publish("e3");
+  world.run(minutes(2));
+  EXPECT_EQ(world.transport.arrivals.size(), 2u) << "nothing is signed with what may be kept no more";
+  keys.away = false;
+  keys.kept = SteadyTime::max();
+  ASSERT_TRUE(world.run_until([&] { return world.attempts().size() == 3; }));
+  EXPECT_EQ(world.transport.arrivals.size(), 3u);
+  for (const auto& attempt : world.attempts()) EXPECT_EQ(attempt.number, 1u) << "nothing was charged";
+}
+
 }  // namespace
 }  // namespace postrider::world

@@ -387,6 +387,7 @@ Result<std::string> TestKeys::seal(const SealContext& context, std::string_view 
 }
 
 Result<Secret> TestKeys::open(const SealContext& context, std::string_view sealed) {
+  if (pending) return fail(Errc::unavailable, std::string(kKeyPending), "asked just now", "wait");
   if (destroyed.contains(context.tenant)) return fail(Errc::denied, "KEY_DESTROYED", "it was erased", "");
   if (away || !keys_.contains(context.tenant)) return not_yet();
   payloads_opened += context.purpose == "payload";

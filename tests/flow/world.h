@@ -230,8 +230,11 @@ class TestKeys : public Keys {
   Result<std::string> seal(const SealContext& context, std::string_view bytes) override;
   Result<Secret> open(const SealContext& context, std::string_view sealed) override;
   Result<std::unique_ptr<Signer>> signer(const std::vector<SigningSecret>& secrets) override;
-  bool away = false;             // the key service is down
-  std::set<TenantId> destroyed;  // tenants that were erased
+  SteadyTime kept_until(const TenantId&) const override { return kept; }
+  bool away = false;                    // the key service is down
+  bool pending = false;                 // it has not answered yet
+  SteadyTime kept = SteadyTime::max();  // what was opened may be used until then
+  std::set<TenantId> destroyed;         // tenants that were erased
   int payloads_opened = 0;
 
  private:

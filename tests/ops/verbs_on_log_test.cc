@@ -1,12 +1,16 @@
 // The verbs that work while every daemon is down, on a real embedded log.
 #include <gtest/gtest.h>
 
+#include <filesystem>
+#include <fstream>
 #include <nlohmann/json.hpp>
 
 #include "engine/core/registry.h"
 #include "engine/crypto/file_key_service.h"
 #include "engine/crypto/file_record_cipher.h"
 #include "engine/crypto/fresh_secrets.h"
+#include "engine/crypto/tenant_keys.h"
+#include "engine/daemon/system_clock.h"
 #include "engine/embedded/embedded_log.h"
 #include "engine/wire/cloud_event.h"
 #include "ops/session.h"
@@ -245,6 +249,132 @@ TEST_F(OnEmbeddedLog, AnotherEnvironmentsIsRefused) {
   const auto answer = run(dead_letters_list, with);
   EXPECT_EQ(answer.code, 1);
   EXPECT_EQ(answer.error.code, "ENVIRONMENT_MISMATCH");
+}
+
+// The tenants' keys on that log, and what was sealed under acme's.
+struct KeysOnEmbeddedLog : OnEmbeddedLog {
+  SystemClock clock;
+  const SealContext context{kEnvironment, TenantId("acme"), "main:inc_1", "secret"};
+  std::string sealed;
+  WrappedKeyFact acme;
+
+  void SetUp() override {
+    OnEmbeddedLog::SetUp();
+    auto held = hold();
+    crypto::TenantKeys keys(kEnvironment, *service, clock);
+    for (const char* tenant : {"", "acme"}) {
+      acme = keys.make_key(TenantId(tenant)).value();
+      keys.apply(acme);
+      put(*held.client, Topic::keys, key_record_key(acme), acme);
+    }
+    sealed = keys.seal(context, "what was sealed").value();
+  }
+
+  // As a daemon with that key file sees it. Opening the log proves that log.key opens under it.
+  std::unique_ptr<crypto::TenantKeys> keys_under(const std::string& file) {
+    service = crypto::open_file_key_service(dir / file).value();
+    auto held = hold();
+    auto keys = std::make_unique<crypto::TenantKeys>(kEnvironment, *service, clock);
+    for (const Record& record : all(*held.client, Topic::keys))
+      keys->apply(wire::decode_key(kEnvironment, *record.value).value());
+    return keys;
+  }
+  std::vector<std::string> audited() {
+    auto held = hold();
+    std::vector<std::string> actions;
+    for (const Record& record : all(*held.client, Topic::audit)) {
+      const auto fact = wire::decode_audit(kEnvironment, *record.value).value();
+      EXPECT_EQ(fact.actor, "alice");
+      actions.push_back(fact.action + " " + fact.tenant.str());
+    }
+    return actions;
+  }
+};
+
+TEST_F(KeysOnEmbeddedLog, AreWrappedAnewUnderAnotherServiceAndStayTheKeysTheyWere) {
+  ASSERT_TRUE(crypto::make_key_file(dir / "new"));
+  std::ofstream(dir / "config") << "environment = \"test\"\nlog = \"embedded:" << (dir / "log")
+                                << "\"\ndata = \"" << (dir / "data")
+                                << "\"\n[keys]\nservice = \"file:" << (dir / "new")
+                                << "\"\n[keys.former.old]\nservice = \"file:" << (dir / "key") << "\"\n";
+  auto with = line("keys rewrap");
+  EXPECT_EQ(run(keys_rewrap, with).code, 0) << "under the same service: it may have a newer version";
+  with.keys = "file:" + (dir / "new");
+  EXPECT_EQ(run(keys_rewrap, with).error.code, "KEY_SERVICE_OTHER") << "who wrapped it must be named";
+  with.config = dir / "config";
+  const auto answer = run(keys_rewrap, with);
+  ASSERT_EQ(answer.code, 0) << answer.error.message;
+  EXPECT_EQ(answer.lines[0]["rewrapped"], 2);
+  std::filesystem::remove(dir / "key");
+  EXPECT_EQ(keys_under("new")->open(context, sealed).value().reveal(), "what was sealed");
+  const auto told = audited();
+  EXPECT_EQ(std::count(told.begin(), told.end(), "key_rewrapped acme"), 2);
+}
+
+TEST_F(KeysOnEmbeddedLog, AreRotatedAndTheOldOneStillOpens) {
+  auto with = line("keys rotate");
+  with.tenant = "nobody";
+  EXPECT_EQ(run(keys_rotate, with).error.code, "NOT_FOUND");
+  with.tenant = "acme";
+  const auto answer = run(keys_rotate, with);
+  ASSERT_EQ(answer.code, 0) << answer.error.message;
+  EXPECT_EQ(answer.lines[0]["generation"], 1);
+  auto keys = keys_under("key");
+  EXPECT_EQ(keys->open(context, sealed).value().reveal(), "what was sealed");
+  EXPECT_EQ(wire::decode_sealed(keys->seal(context, "x").value()).value().key_id, answer.lines[0]["key_id"]);
+  EXPECT_EQ(audited(), std::vector<std::string>{"key_rotated acme"});
+  EXPECT_EQ(run(keys_list, line("keys list")).lines.size(), 3u);
+}
+
+TEST_F(KeysOnEmbeddedLog, ComeBackFromABackupUnderAnotherKeyOnceTheKeyFileIsLost) {
+  ASSERT_TRUE(crypto::make_key_file(dir / "safe"));
+  auto with = line("keys backup");
+  with.file = dir / "backup";
+  with.under = "file:" + (dir / "safe");
+  ASSERT_EQ(run(keys_backup, with).code, 0);
+  EXPECT_EQ(run(keys_backup, with).error.code, "KEYS_BACKUP_EXISTS");
+  EXPECT_EQ(std::filesystem::status(dir / "backup").permissions(),
+            std::filesystem::perms::owner_read | std::filesystem::perms::owner_write);
+  std::filesystem::remove(dir / "key");
+
+  ASSERT_TRUE(crypto::make_key_file(dir / "new"));
+  with.keys = "file:" + (dir / "new");
+  EXPECT_EQ(run(keys_restore, with).error.code, "WRONG_USE") << "it asks for --yes";
+  with.yes = true;
+  auto wrong = with;
+  wrong.under = "file:" + (dir / "new");
+  EXPECT_EQ(run(keys_restore, wrong).error.errc, Errc::corrupt) << "not the key that it lies under";
+  std::string text;
+  std::getline(std::ifstream(dir / "backup"), text, '\0');
+  std::string changed = text;
+  changed[changed.size() / 2] = changed[changed.size() / 2] == 'A' ? 'B' : 'A';
+  std::ofstream(dir / "changed") << changed;
+  wrong = with;
+  wrong.file = dir / "changed";
+  EXPECT_EQ(run(keys_restore, wrong).error.code, "KEYS_BACKUP_INVALID");
+
+  const auto answer = run(keys_restore, with);
+  ASSERT_EQ(answer.code, 0) << answer.error.message;
+  EXPECT_EQ(keys_under("new")->open(context, sealed).value().reveal(), "what was sealed");
+}
+
+TEST_F(KeysOnEmbeddedLog, ADestroyedOneIsNeitherWrappedAnewNorBroughtBack) {
+  ASSERT_TRUE(crypto::make_key_file(dir / "safe"));
+  auto with = line("keys restore");
+  with.file = dir / "backup";
+  with.under = "file:" + (dir / "safe");
+  with.yes = true;
+  ASSERT_EQ(run(keys_backup, with).code, 0);
+  WrappedKeyFact destroyed = acme;
+  destroyed.destroyed = true;
+  destroyed.wrapped.clear();
+  {
+    auto held = hold();
+    put(*held.client, Topic::keys, key_record_key(destroyed), destroyed);
+  }
+  EXPECT_EQ(run(keys_restore, with).lines.at(0)["restored"], 1) << "the environment's alone";
+  EXPECT_EQ(run(keys_rewrap, with).lines.at(0)["rewrapped"], 1);
+  EXPECT_EQ(keys_under("key")->open(context, sealed).error().code, "KEY_DESTROYED");
 }
 
 }  // namespace

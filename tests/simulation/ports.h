@@ -175,7 +175,9 @@ class SimResolver final : public Resolver {
 // see which key it was.
 class SimKeys final : public Keys {
  public:
-  explicit SimKeys(Draw& draw) : draw_(draw) {}
+  static constexpr Millis kKeptFor{20'000};  // shorter than the engine's: a run is minutes
+  SimKeys(Draw& draw, const Timeline& time) : draw_(draw), time_(time) {}
+  SteadyTime kept_until(const TenantId&) const override { return time_.steady() + kKeptFor; }
   void apply(const WrappedKeyFact& fact) override;
   bool has_key(const TenantId& tenant) const override { return sealing_.contains(tenant); }
   Result<WrappedKeyFact> make_key(const TenantId& tenant) override;
@@ -187,6 +189,7 @@ class SimKeys final : public Keys {
 
  private:
   Draw& draw_;
+  const Timeline& time_;
   std::map<TenantId, WrappedKeyFact> sealing_;  // the oldest, as engine/crypto has it
   std::set<std::string> known_;
 };

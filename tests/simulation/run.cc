@@ -80,7 +80,7 @@ void Run::start(Node& node) {
   node.resolver = std::make_unique<SimResolver>(time_, draw_, hosts_);
   if (faults_on_ && scenario_.names_fail) node.resolver->fails = 0.1;
   if (faults_on_ && scenario_.names_lie) node.resolver->lies = 0.05;
-  node.keys = std::make_unique<SimKeys>(draw_);
+  node.keys = std::make_unique<SimKeys>(draw_, time_);
   node.line = std::make_unique<SimTransport>(hosts_, node.clock, process);
   node.log = std::make_unique<SimLog>(time_, draw_, kafka_, group_, process);
   node.observer = std::make_unique<SimObserver>(time_, process);

@@ -2,7 +2,7 @@
 """Speaks the part of Vault's HTTP API that a client of the transit engine meets, with Vault's own status codes and
 words: encrypt, decrypt, rewrap, rotate, config, delete, seal, token revocation, rate limits, a standby's redirect.
 
-  fake_vault.py [--cert PEM --key PEM] [--port N]     prints "port N" once it listens; ends when stdin closes
+  fake_vault.py [--cert PEM --key PEM] [--port N] [--token T]     prints "port N" once it listens; ends when stdin closes
 
 Token "root" may do everything, "app" only update encrypt/, decrypt/ and rewrap/ of the key "postrider" and of
 "derived". Beside Vault's own paths, POST /test/fault {"status": 429, "words": "…", "times": 3} answers the next calls
@@ -191,8 +191,10 @@ def main():
     options.add_argument("--cert")
     options.add_argument("--key")
     options.add_argument("--port", type=int, default=0)
+    options.add_argument("--token", default="app", help="in place of app")
     line = options.parse_args()
     Handler.vault = Vault()
+    Handler.vault.tokens = {"root", line.token}
     server = Server(("127.0.0.1", line.port), Handler)
     if line.cert:
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)

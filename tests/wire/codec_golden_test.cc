@@ -56,7 +56,7 @@ TEST(Golden, Health) {
 TEST(Golden, WrappedKey) {
   EXPECT_EQ(hex(samples::wrapped_key()),
             "0a0a70726f64756374696f6e120461636d651a056b65795f31220966696c653a316633612a0777726170706564300138"
-            "85d095ffbc31");
+            "85d095ffbc314002");
 }
 
 TEST(Golden, Parked) {

@@ -88,7 +88,7 @@ inline HealthFact health() {
 }
 
 inline WrappedKeyFact wrapped_key() {
-  return {TenantId("acme"), "key_1", "file:1f3a", "wrapped", true, 1700000000005, ""};
+  return {TenantId("acme"), "key_1", "file:1f3a", "wrapped", true, 1700000000005, 2, ""};
 }
 
 inline ParkedState parked() {
