@@ -318,5 +318,52 @@ TEST(Delivery, SecretsAreOfUseNoLongerThanTheirKeyAndAreOpenedAgainOnceItIsBack)
   for (const auto& attempt : world.attempts()) EXPECT_EQ(attempt.number, 1u) << "nothing was charged";
 }
 
+std::vector<Record> all_of(const World& world, Topic topic) {
+  std::vector<Record> found;
+  for (const auto& [key, records] : world.cluster.records) {
+    if (key.first != topic) continue;
+    for (const auto& [offset, record] : records) found.push_back(record);
+  }
+  return found;
+}
+
+TEST(KeyService, WhatItDidIsToldToItsTenant) {
+  World world;
+  world.begin();
+  AuditFact fact;
+  fact.tenant = kTenant;
+  fact.action = "key_unwrapped";
+  fact.resource = "keys/key_1";
+  world.one().keys->told.push_back(fact);
+  world.run(seconds(3));
+  const auto records = all_of(world, Topic::audit);
+  ASSERT_EQ(records.size(), 1u);
+  EXPECT_EQ(records.front().key, kTenant.str()) << "whoever may read that tenant's audit finds it";
+  const auto told = wire::decode_audit(kEnvironment, *records.front().value).value();
+  EXPECT_EQ(told.action, "key_unwrapped");
+  EXPECT_EQ(told.environment, kEnvironment.str());
+  EXPECT_FALSE(told.actor.empty());
+  EXPECT_GT(told.at, 0);
+}
+
+TEST(KeyService, GivesAnOldKeyASuccessorOnceItIsThere) {
+  World world;
+  world.begin().config.rotate_keys_after = hours(24);
+  world.one().restart();
+  ASSERT_TRUE(world.run_until([&] { return world.one().log->joined; }));
+  world.declare("main");
+  const std::size_t before = all_of(world, Topic::keys).size();
+  TestKeys& keys = *world.one().keys;
+  keys.away = true;
+  keys.old = {kTenant};
+  world.run(minutes(30));
+  EXPECT_EQ(all_of(world, Topic::keys).size(), before);
+  keys.away = false;
+  ASSERT_TRUE(world.run_until([&] { return all_of(world, Topic::keys).size() > before; }, minutes(30)));
+  keys.old.clear();
+  world.run(minutes(60));
+  EXPECT_EQ(all_of(world, Topic::keys).size(), before + 1);
+}
+
 }  // namespace
 }  // namespace postrider::world

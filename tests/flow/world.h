@@ -231,6 +231,10 @@ class TestKeys : public Keys {
   Result<Secret> open(const SealContext& context, std::string_view sealed) override;
   Result<std::unique_ptr<Signer>> signer(const std::vector<SigningSecret>& secrets) override;
   SteadyTime kept_until(const TenantId&) const override { return kept; }
+  std::vector<AuditFact> tick() override { return std::exchange(told, {}); }
+  std::vector<TenantId> sealed_by_keys_before(std::int64_t) const override { return old; }
+  std::vector<AuditFact> told;          // what the key service did
+  std::vector<TenantId> old;            // tenants whose key wants a successor
   bool away = false;                    // the key service is down
   bool pending = false;                 // it has not answered yet
   SteadyTime kept = SteadyTime::max();  // what was opened may be used until then

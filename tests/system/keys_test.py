@@ -112,6 +112,41 @@ class Keys(Whole):
         shown = json.loads(daemon.ops("--json", "deliveries", "show", "meanwhile-3").out.splitlines()[-1])
         self.assertNotIn("KEY", json.dumps(shown))
 
+    def test_a_token_wraps_the_keys_of_a_daemon_and_of_its_tools(self):
+        module = pathlib.Path("/usr/lib/softhsm/libsofthsm2.so")
+        if not module.exists():
+            self.skipTest("SoftHSM is not installed (apt install softhsm2)")
+        place = self.place()
+        (place / "tokens").mkdir()
+        (place / "softhsm.conf").write_text(f"directories.tokendir = {place}/tokens\nobjectstore.backend = file\n")
+        (place / "aes").write_bytes(os.urandom(32))
+        (place / "pin").write_text("4711\n")
+        (place / "pin").chmod(0o600)
+        env = {"SOFTHSM2_CONF": str(place / "softhsm.conf")}
+        for words in (["--init-token", "--free", "--label", "postrider", "--so-pin", "9999"],
+                      ["--import", str(place / "aes"), "--aes", "--token", "postrider", "--label", "wrapping", "--id", "01"]):
+            subprocess.run(["softhsm2-util", *words, "--pin", "4711"], check=True, capture_output=True,
+                           env={**os.environ, **env})
+        uri = f"pkcs11:token=postrider;object=wrapping?module-path={module}"
+        daemon = self.keys_daemon(f'[keys]\nservice = "{uri}"\ncredential = "file:{place}/pin"\n').start(env=env)
+        daemon.wait_token()
+        receiver = self.receiver()
+        daemon.apply({"main": (receiver.url, {})})
+        daemon.publish("--file", daemon.publish_many(10, "one"))
+        until(lambda: len(receiver.delivered()) == 10, 60, "what was published")
+        daemon.stop()
+        daemon.start(env=env)
+        daemon.publish("--file", daemon.publish_many(10, "two"))
+        until(lambda: len(receiver.delivered()) == 20, 60, "what was published after a restart")
+        self.assertTrue(all(arrival["verified"] for arrival in receiver.arrivals))
+        daemon.stop()
+        rotated = run_tool("postrider-ops", "--log", daemon.log, "--environment", daemon.environment, "--json", "keys",
+                           "rotate", "acme", "--config", daemon.config, env=env)
+        self.assertEqual(rotated.code, 0, rotated)
+        daemon.start(env=env)
+        daemon.publish("--file", daemon.publish_many(10, "three"))
+        until(lambda: len(receiver.delivered()) == 30, 60, "what was published after a rotation")
+
     def test_no_secret_stands_in_what_a_daemon_writes_or_shows_or_in_its_core(self):
         if not shutil.which("gcore"):
             self.skipTest("gcore is not installed (apt install gdb)")
