@@ -50,6 +50,7 @@ struct ShardConfig {
   AddressPolicy addresses;
   std::uint32_t endpoints_per_host = 0;  // of one tenant; 0: any number
   Millis rotate_keys_after{0};           // of a tenant's key; 0: never
+  std::size_t opened_max = 16384;        // endpoints whose secrets lie open; each is an HMAC key or two
   BreakerLimits breaker;
 };
 

@@ -17,7 +17,6 @@ constexpr Millis kAnsweredLately{4000};
 constexpr Millis kPaceLook{1000};     // while answers may still tell otherwise
 constexpr Millis kParkedFrom{10000};  // a longer wait for a customer's limit holds no memory
 constexpr Millis kNoSecretWait{30000};
-constexpr std::size_t kOpenedMax = 16384;  // endpoints whose secrets lie open; each is an HMAC key or two
 constexpr Millis kBadNameWait{5000};
 constexpr Millis kStoppedWait{1000};
 constexpr Millis kRateEvery{100};
@@ -364,7 +363,7 @@ void Dispatch::keep_opened(EndpointState& state) {
 }
 
 void Dispatch::forget_opened(SteadyTime now) {
-  while (!opened_.empty() && (opened_.front().until <= now || opened_.size() > kOpenedMax)) {
+  while (!opened_.empty() && (opened_.front().until <= now || opened_.size() > context_.config.opened_max)) {
     const Opened oldest = opened_.front();
     opened_.pop_front();
     if (oldest.state->opening != oldest.opening) continue;  // opened again since

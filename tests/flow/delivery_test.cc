@@ -318,6 +318,27 @@ TEST(Delivery, SecretsAreOfUseNoLongerThanTheirKeyAndAreOpenedAgainOnceItIsBack)
   for (const auto& attempt : world.attempts()) EXPECT_EQ(attempt.number, 1u) << "nothing was charged";
 }
 
+TEST(Delivery, SecretsLieOpenForSoManyEndpointsAtMostAndForThoseThatAreSentTo) {
+  const auto opened = [](std::size_t most) {
+    World world;
+    world.begin().config.opened_max = most;
+    world.one().restart();
+    world.one().log->assign({0});
+    for (const char* name : {"one", "two", "three", "unused"})
+      world.declare(name, [&](EndpointSpec& spec) {
+        spec.types = {std::string(name) == "unused" ? "none" : "order.*"};
+      });
+    for (const char* event : {"e1", "e2", "e3"}) {
+      world.publish(event);
+      EXPECT_TRUE(world.run_until([&] { return world.committed() == world.cluster.end(Topic::events, 0); }));
+    }
+    EXPECT_EQ(world.transport.arrivals.size(), 9u);
+    return world.one().keys->secrets_opened;
+  };
+  EXPECT_EQ(opened(100), 3) << "once each, and the one that nothing is sent to never";
+  EXPECT_GE(opened(2), 9) << "the third takes the first one's place, and so on";
+}
+
 std::vector<Record> all_of(const World& world, Topic topic) {
   std::vector<Record> found;
   for (const auto& [key, records] : world.cluster.records) {

@@ -391,6 +391,7 @@ Result<Secret> TestKeys::open(const SealContext& context, std::string_view seale
   if (destroyed.contains(context.tenant)) return fail(Errc::denied, "KEY_DESTROYED", "it was erased", "");
   if (away || !keys_.contains(context.tenant)) return not_yet();
   payloads_opened += context.purpose == "payload";
+  secrets_opened += context.purpose == "secret";
   const std::string prefix = "sealed:" + words(context);
   if (!sealed.starts_with(prefix)) return fail(Errc::corrupt, "SEAL_BROKEN", "sealed for something else", "");
   return Secret(std::string(sealed.substr(prefix.size())));

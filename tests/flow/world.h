@@ -240,6 +240,7 @@ class TestKeys : public Keys {
   SteadyTime kept = SteadyTime::max();  // what was opened may be used until then
   std::set<TenantId> destroyed;         // tenants that were erased
   int payloads_opened = 0;
+  int secrets_opened = 0;
 
  private:
   std::map<TenantId, std::string> keys_;
