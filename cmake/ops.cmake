@@ -12,6 +12,7 @@ add_library(postrider_ops STATIC
   ${CMAKE_SOURCE_DIR}/ops/references.cc
   ${CMAKE_SOURCE_DIR}/ops/session.cc
   ${CMAKE_SOURCE_DIR}/ops/verb_apply.cc
+  ${CMAKE_SOURCE_DIR}/ops/verb_audit.cc
   ${CMAKE_SOURCE_DIR}/ops/verb_dead_letters.cc
   ${CMAKE_SOURCE_DIR}/ops/verb_deliveries.cc
   ${CMAKE_SOURCE_DIR}/ops/verb_endpoints.cc

@@ -148,6 +148,29 @@ Result<Json> ApiClient::ask(const char* method, const std::string& path, const s
   return json;
 }
 
+Result<Json> get_pages(ApiClient& api, const std::string& path, const char* name, std::size_t limit) {
+  Json all = Json::array();
+  std::string page_path = path;
+  while (true) {
+    auto page = api.get(page_path);
+    if (!page) return fail(page.error());
+    if (!page->is_object()) return page;
+    auto& listed = (*page)[name];
+    if (listed.is_array())
+      for (auto& each : listed) {
+        if (limit != 0 && all.size() >= limit) break;
+        all.push_back(std::move(each));
+      }
+    const auto next = page->find("next_cursor");
+    if (next == page->end() || !next->is_string() || (limit != 0 && all.size() >= limit)) {
+      listed = std::move(all);
+      return page;
+    }
+    page_path = path;
+    add_parameter(page_path, "cursor", next->get<std::string>());
+  }
+}
+
 std::string encoded(std::string_view text) {
   static constexpr char kHex[] = "0123456789ABCDEF";
   std::string out;

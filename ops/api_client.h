@@ -38,6 +38,11 @@ class ApiClient {
   std::unique_ptr<Connection> connection_;
 };
 
+// Every page of a list, as one answer of its last page with all that is listed under `name`. `limit`: at most
+// so many; 0: all. `next_cursor` of the answer: there are more.
+Result<nlohmann::ordered_json> get_pages(ApiClient& api, const std::string& path, const char* name,
+                                         std::size_t limit = 0);
+
 // A path's segment or a query's value, percent-encoded.
 std::string encoded(std::string_view text);
 // Adds "?name=value" or "&name=value"; nothing for an empty value.

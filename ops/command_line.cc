@@ -152,7 +152,8 @@ class Verbs {
         verb(group, "create", "Print a new one, this once; it only reads unless told otherwise (--api)");
     create.add_option("--name", line_.name, "what it is for, in a few words")->required();
     create.add_option("--tenant", line_.tenant, "bind it to that tenant [the platform: every tenant]");
-    auto* role = create.add_option("--role", line_.role, "viewer, publisher, operator or admin [viewer]");
+    auto* role =
+        create.add_option("--role", line_.role, "viewer, publisher, operator, auditor or admin [viewer]");
     create
         .add_option("--scope", line_.scopes,
                     "events:publish, replays:write, …, in place of a role; repeatable")
@@ -168,9 +169,34 @@ class Verbs {
   }
 
   void deliveries() {
-    auto& show = verb(group(app_, "deliveries", "What became of an event (--api)"), "show",
-                      "Its deliveries and attempts; or why there are none");
-    id(show, "of a delivery (dlv_…), a webhook (msg_…) or an event");
+    auto& group = this->group(app_, "deliveries", "What became of events (--api)");
+    auto& list = verb(group, "list", "Each where its newest fact stands, the newest first");
+    list.add_option("--tenant", line_.tenant);
+    list.add_option("--endpoint", line_.endpoint);
+    list.add_option("--type", line_.type, "order.created, order.* or *");
+    list.add_option("--state", line_.delivery_state, "parked, delivered, dead or cancelled")
+        ->check(CLI::IsMember({"parked", "delivered", "dead", "cancelled"}));
+    list.add_option("--event", line_.event_id, "of the event with that id");
+    list.add_option("--webhook", line_.webhook_id, "msg_…");
+    list.add_option("--job", line_.job, "that the replay job made (rpl_…)");
+    list.add_option("--since", line_.since, "its newest fact at or after");
+    list.add_option("--until", line_.until, "its newest fact before");
+    list.add_option("--limit", line_.limit, "at most")->check(CLI::Range(1, 100'000))->capture_default_str();
+    id(verb(group, "show", "Its deliveries and attempts; or why there are none"),
+       "of a delivery (dlv_…), a webhook (msg_…) or an event");
+    id(verb(group, "attempts", "What was tried for one delivery, the newest first"), "dlv_…");
+    id(verb(group, "payload", "Its event's data, as it is; that it was read stands in the audit"), "dlv_…");
+    audit();
+  }
+
+  void audit() {
+    auto& list = verb(group(app_, "audit", "Who did what (--api)"), "list", "The newest first");
+    list.add_option("--tenant", line_.tenant, "about one tenant");
+    list.add_option("--by", line_.who, "that actor");
+    list.add_option("--action", line_.action, "endpoint_updated, payload_read, replay, …");
+    list.add_option("--since", line_.since, "at or after");
+    list.add_option("--until", line_.until, "before");
+    list.add_option("--limit", line_.limit, "at most")->check(CLI::Range(1, 100'000))->capture_default_str();
   }
 
   void dead_letters() {

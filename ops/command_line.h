@@ -48,6 +48,12 @@ struct CommandLine {
   double rate = 0;
   std::string job;
 
+  // Which deliveries, besides
+  std::string delivery_state, event_id, webhook_id;
+
+  // audit list
+  std::string who, action;
+
   // tokens create
   std::string name, role, expires;
   std::vector<std::string> scopes;

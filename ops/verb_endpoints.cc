@@ -74,7 +74,7 @@ Result<int> endpoints_list(Session& session) {
   if (!api) return fail(api.error());
   std::string path = "/v1/endpoints";
   add_parameter(path, "tenant", session.line().tenant);
-  auto answer = (*api)->get(path);
+  auto answer = get_pages(**api, path, "endpoints");
   if (!answer) return fail(answer.error());
   const auto& out = session.out();
   Table table({"TENANT", "ENDPOINT", "STATE", "SINCE", "HELD", "URL", "WHY"});

@@ -53,7 +53,7 @@ Result<int> tokens_list(Session& session) {
   if (!api) return fail(api.error());
   std::string path = "/v1/tokens";
   add_parameter(path, "tenant", session.line().tenant);
-  auto answer = (*api)->get(path);
+  auto answer = get_pages(**api, path, "tokens");
   if (!answer) return fail(answer.error());
   const auto& out = session.out();
   Table table({"TOKEN", "NAME", "TENANT", "STATE", "ENDS", "REVIEW", "BY", "MAY DO"});

@@ -2,6 +2,7 @@
 #include "engine/core/retry_policy.h"
 #include "engine/embedded/embedded_log.h"
 #include "engine/kafka/topics.h"
+#include "engine/operations/audit.h"
 #include "ops/json_fields.h"
 #include "ops/session.h"
 
@@ -81,6 +82,16 @@ void show_difference(const Output& out, const TopicDifference& difference, bool 
            difference.sentence);
 }
 
+// Past the API, straight on the log: it leaves a fact all the same.
+Result<void> tell(Session& session, const char* action, std::string what) {
+  auto desk = session.desk(Events::untouched);
+  if (!desk) return fail(desk.error());
+  auto fact = audit_of(session.actor(), action, "topics");
+  fact.scope = std::move(what);
+  fact.outcome = "done";
+  return append_audit(**desk, std::move(fact));
+}
+
 }  // namespace
 
 Result<int> topics_create(Session& session) {
@@ -91,6 +102,8 @@ Result<int> topics_create(Session& session) {
   if (!config) return fail(config.error());
   const auto made = create_topics(*config, *plan);
   if (!made) return fail(made.error());
+  if (!made->created.empty() || made->identity_written)
+    if (auto told = tell(session, "topics_created", listed(made->created)); !told) return fail(told.error());
   const auto& out = session.out();
   if (out.json()) {
     out.object({{"created", made->created},
@@ -131,6 +144,8 @@ Result<int> topics_mend(Session& session) {
   if (!config) return fail(config.error());
   const auto changed = mend_topics(*config, TopicPlan());
   if (!changed) return fail(changed.error());
+  if (!changed->empty())
+    if (auto told = tell(session, "topics_mended", listed(*changed, "; ")); !told) return fail(told.error());
   for (const auto& sentence : *changed) {
     if (session.out().json())
       session.out().object({{"changed", sentence}});
@@ -146,6 +161,9 @@ Result<int> topics_grow(Session& session) {
   const auto config = kafka_config_of(session.line());
   if (!config) return fail(config.error());
   if (auto done = grow_topics(*config, session.line().partitions); !done) return fail(done.error());
+  if (auto told = tell(session, "topics_grown", std::to_string(session.line().partitions) + " partitions");
+      !told)
+    return fail(told.error());
   if (session.out().json())
     session.out().object({{"partitions", session.line().partitions}});
   else

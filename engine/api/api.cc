@@ -123,6 +123,7 @@ Api::Api(Service& service, Desk desk, std::function<std::string()> metrics, Opti
     return problem(status, {errc, code, message, "see schemas/openapi.yaml for what is accepted"});
   };
   state_->server = std::make_unique<HttpServer>(std::move(options.server), std::move(handlers));
+  state_->routes->post = [state](std::function<void()> work) { state->server->post(std::move(work)); };
 }
 
 Api::~Api() {
@@ -143,6 +144,7 @@ void Api::stop(Millis grace) {
   state_->server->stop(grace);
   state_->routes->reader.stop();
   state_->routes->replayer.stop();
+  state_->routes->teller.stop();
 }
 
 }  // namespace postrider

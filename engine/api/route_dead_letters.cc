@@ -1,3 +1,7 @@
+#include <cinttypes>
+#include <cstdio>
+
+#include "engine/api/cursor.h"
 #include "engine/api/json_text.h"
 #include "engine/api/routes.h"
 #include "engine/api/views.h"
@@ -112,6 +116,23 @@ Result<ReplayRequest> read_replay(const ApiRequest& request) {
   return replay;
 }
 
+std::string format_rank(const DeadLetterRank& rank) {
+  return std::to_string(rank.dead_at) + " " + std::to_string(rank.place.partition) + " " +
+         std::to_string(rank.place.offset);
+}
+
+// Where the call's cursor says that the page before ended; nullopt: it is the first one.
+Result<std::optional<DeadLetterRank>> rank_before(const Call& call) {
+  const auto given = Cursor(call).place();
+  if (!given) return fail(given.error());
+  if (!*given) return std::optional<DeadLetterRank>();
+  DeadLetterRank rank;
+  if (std::sscanf((*given)->c_str(), "%" SCNd64 " %" SCNd32 " %" SCNd64, &rank.dead_at, &rank.place.partition,
+                  &rank.place.offset) != 3)
+    return fail(invalid_cursor());
+  return std::optional(rank);
+}
+
 ApiResponse letter_answer(const Result<DeadLetterView>& view) {
   return view ? json_answer(200, view_of(*view)) : problem(view.error());
 }
@@ -119,21 +140,27 @@ ApiResponse letter_answer(const Result<DeadLetterView>& view) {
 }  // namespace
 
 void Routes::list_dead_letters(CallPtr call) {
-  if (auto fine = call->only({"tenant", "endpoint", "type", "reason", "state", "since", "until", "limit"});
+  if (auto fine =
+          call->only({"tenant", "endpoint", "type", "reason", "state", "since", "until", "limit", "cursor"});
       !fine)
     return call->refuse(fine.error());
   const auto filter = filter_of(*call);
   const auto limit = call->limit(kDeadLettersListed, kDeadLettersListedMax);
   if (!filter) return call->refuse(filter.error());
   if (!limit) return call->refuse(limit.error());
-  work(call, [self = shared_from_this(), call, filter = *filter, limit = *limit] {
+  const auto after = rank_before(*call);
+  if (!after) return call->refuse(after.error());
+  work(call, [self = shared_from_this(), call, filter = *filter, limit = *limit, after = *after] {
     auto desk_copy = self->desk;
-    const auto list = postrider::list_dead_letters(desk_copy, filter, limit);
+    const auto list = postrider::list_dead_letters(desk_copy, filter, limit, after);
     if (!list) return call->refuse(list.error());
+    Json next = nullptr;
+    if (list->truncated) next = Cursor(*call).next(format_rank(rank_of(list->letters.back())));
     Json letters = Json::array();
     for (const auto& letter : list->letters) letters.push_back(view_of(letter));
     call->answer(json_answer(200, {{"dead_letters", std::move(letters)},
                                    {"truncated", list->truncated},
+                                   {"next_cursor", std::move(next)},
                                    {"successes_checked", list->successes_checked}}));
   });
 }

@@ -1,14 +1,17 @@
 #include <cstring>
 
+#include "engine/api/cursor.h"
 #include "engine/api/endpoint_body.h"
 #include "engine/api/json_text.h"
 #include "engine/api/routes.h"
 #include "engine/api/views.h"
+#include "engine/operations/audit.h"
 
 namespace postrider {
 namespace {
 
 constexpr std::size_t kWhyBytesMax = 512;
+constexpr std::size_t kEndpointsListed = 100, kEndpointsListedMax = 1000;
 
 struct Place {
   TenantId tenant;
@@ -55,36 +58,75 @@ ApiResponse applied(const ApplyAnswer& answer, bool dry_run) {
   return response;
 }
 
-Service::Answer<EndpointView> show_it(const CallPtr& call, WallTime now) {
-  return [call, now](Result<EndpointView> view) {
-    if (!view) return call->refuse(view.error());
-    call->answer(json_answer(200, view_of(*view, to_ms(now))));
-  };
+AuditFact audit_of_endpoint(const Call& call, const char* action, const Place& place) {
+  auto fact = audit_of(call.actor, action, "endpoints/" + place.id.str());
+  fact.tenant = place.tenant;
+  fact.target = place.id.str();
+  return fact;
 }
 
-Service::Answer<ApplyAnswer> show_change(const CallPtr& call) {
-  return [call](Result<ApplyAnswer> answer) {
-    if (!answer) return call->refuse(answer.error());
-    call->answer(applied(*answer, false));
-  };
+// What came to nothing because there is no such thing, or because the log is away, is no deed.
+bool is_told(const Error& error) {
+  return error.errc == Errc::conflict || error.errc == Errc::denied || error.errc == Errc::invalid;
+}
+
+std::string sentence_of(const std::vector<std::string>& differences) {
+  constexpr std::size_t kBytesMax = 1024;
+  std::string text;
+  for (const auto& difference : differences) text += (text.empty() ? "" : "; ") + difference;
+  return text.substr(0, kBytesMax);
 }
 
 }  // namespace
 
+Service::Answer<EndpointView> Routes::tell_and_show_endpoint(const CallPtr& call, AuditFact fact) {
+  return [self = shared_from_this(), call, fact = std::move(fact)](Result<EndpointView> view) {
+    if (!view && !is_told(view.error())) return call->refuse(view.error());
+    if (!view) return self->tell_outcome(call, fact, &view.error(), {});
+    self->tell_outcome(call, fact, nullptr, [call, view = *view, now = self->desk.now_ms()] {
+      call->answer(json_answer(200, view_of(view, now)));
+    });
+  };
+}
+
+Service::Answer<ApplyAnswer> Routes::tell_and_show_change(const CallPtr& call, AuditFact fact) {
+  return [self = shared_from_this(), call, fact = std::move(fact)](Result<ApplyAnswer> answer) mutable {
+    using Change = ApplyAnswer::Change;
+    if (!answer && !is_told(answer.error())) return call->refuse(answer.error());
+    if (!answer) return self->tell_outcome(call, fact, &answer.error(), {});
+    if (answer->change == Change::unchanged) return call->answer(applied(*answer, false));
+    if (answer->change == Change::created) fact.action = "endpoint_created";
+    fact.scope = sentence_of(answer->differences);
+    const auto held = std::make_shared<ApplyAnswer>(*std::move(answer));  // it may hold a new secret
+    self->tell_outcome(call, fact, nullptr, [call, held] { call->answer(applied(*held, false)); });
+  };
+}
+
 void Routes::list_endpoints(CallPtr call) {
-  if (auto fine = call->only({"tenant"}); !fine) return call->refuse(fine.error());
+  if (auto fine = call->only({"tenant", "limit", "cursor"}); !fine) return call->refuse(fine.error());
   const auto tenant = call->parameter("tenant");
   if (call->query.contains("tenant") && !is_tenant_or_endpoint_id(tenant))
     return call->refuse({Errc::invalid, "INVALID_REQUEST", "tenant is no tenant id",
                          "use 1 to 64 of A-Z, a-z, 0-9, _ and -"});
+  const auto limit = call->limit(kEndpointsListed, kEndpointsListedMax);
+  if (!limit) return call->refuse(limit.error());
+  const auto after = Cursor(*call).place();
+  if (!after) return call->refuse(after.error());
   const auto now = to_ms(desk.clock.wall());
-  service.list_endpoints(call->filter_as_seen(TenantId(tenant)),
-                         [call, now](Result<std::vector<EndpointView>> views) {
-                           if (!views) return call->refuse(views.error());
-                           Json list = Json::array();
-                           for (const auto& view : *views) list.push_back(view_of(view, now));
-                           call->answer(json_answer(200, {{"endpoints", std::move(list)}}));
-                         });
+  service.list_endpoints(
+      call->filter_as_seen(TenantId(tenant)), {after->value_or(""), *limit},
+      [call, now, limit = *limit](Result<std::vector<EndpointView>> views) {
+        if (!views) return call->refuse(views.error());
+        Json next = nullptr;
+        if (views->size() > limit) {
+          views->resize(limit);
+          const auto& last = views->back().def;
+          next = Cursor(*call).next(last.tenant.str() + "/" + last.id.str());
+        }
+        Json list = Json::array();
+        for (const auto& view : *views) list.push_back(view_of(view, now));
+        call->answer(json_answer(200, {{"endpoints", std::move(list)}, {"next_cursor", std::move(next)}}));
+      });
 }
 
 void Routes::put_endpoint(CallPtr call) {
@@ -109,9 +151,12 @@ void Routes::put_endpoint(CallPtr call) {
   spec->actor = call->actor.name;
   spec->dry_run = *dry_run;
   spec->wait = *wait;
-  service.apply_endpoint(std::move(*spec), [call, dry = *dry_run](Result<ApplyAnswer> answer) {
+  if (!*dry_run)
+    return service.apply_endpoint(
+        std::move(*spec), tell_and_show_change(call, audit_of_endpoint(*call, "endpoint_updated", *place)));
+  service.apply_endpoint(std::move(*spec), [call](Result<ApplyAnswer> answer) {
     if (!answer) return call->refuse(answer.error());
-    call->answer(applied(*answer, dry));
+    call->answer(applied(*answer, true));
   });
 }
 
@@ -119,7 +164,10 @@ void Routes::get_endpoint(CallPtr call) {
   if (auto fine = call->only({}); !fine) return call->refuse(fine.error());
   const auto place = place_of(*call);
   if (!place) return call->refuse(place.error());
-  service.show_endpoint(place->tenant, place->id, show_it(call, desk.clock.wall()));
+  service.show_endpoint(place->tenant, place->id, [call, now = desk.now_ms()](Result<EndpointView> view) {
+    if (!view) return call->refuse(view.error());
+    call->answer(json_answer(200, view_of(*view, now)));
+  });
 }
 
 void Routes::delete_endpoint(CallPtr call) {
@@ -128,10 +176,16 @@ void Routes::delete_endpoint(CallPtr call) {
   const auto wait = call->flag("wait", true);
   if (!place) return call->refuse(place.error());
   if (!wait) return call->refuse(wait.error());
-  service.delete_endpoint(place->tenant, place->id, call->actor.name, *wait, [call](Result<bool> deleted) {
-    if (!deleted) return call->refuse(deleted.error());
-    call->answer(json_answer(200, {{"deleted", *deleted}}));
-  });
+  service.delete_endpoint(
+      place->tenant, place->id, call->actor.name, *wait,
+      [self = shared_from_this(), call,
+       fact = audit_of_endpoint(*call, "endpoint_deleted", *place)](Result<bool> deleted) {
+        if (!deleted && !is_told(deleted.error())) return call->refuse(deleted.error());
+        if (!deleted) return self->tell_outcome(call, fact, &deleted.error(), {});
+        self->tell_outcome(call, fact, nullptr, [call] {
+          call->answer(json_answer(200, {{"deleted", true}}));
+        });
+      });
 }
 
 void Routes::disable_endpoint(CallPtr call) {
@@ -146,8 +200,10 @@ void Routes::disable_endpoint(CallPtr call) {
   const auto why = fields.text("why", kWhyBytesMax);
   if (!why || why->empty()) fields.wrong("why", "is missing", "say in a few words why it is disabled");
   if (auto done = fields.done(); !done) return call->refuse(done.error());
+  auto fact = audit_of_endpoint(*call, "endpoint_disabled", *place);
+  fact.scope = *why;
   service.disable_endpoint(place->tenant, place->id, *why, call->actor.name, *wait,
-                           show_it(call, desk.clock.wall()));
+                           tell_and_show_endpoint(call, std::move(fact)));
 }
 
 void Routes::enable_endpoint(CallPtr call) {
@@ -161,7 +217,7 @@ void Routes::enable_endpoint(CallPtr call) {
   Fields fields(*body);
   if (auto done = fields.done(); !done) return call->refuse(done.error());
   service.enable_endpoint(place->tenant, place->id, call->actor.name, *wait,
-                          show_it(call, desk.clock.wall()));
+                          tell_and_show_endpoint(call, audit_of_endpoint(*call, "endpoint_enabled", *place)));
 }
 
 void Routes::rotate_secret(CallPtr call) {
@@ -176,7 +232,8 @@ void Routes::rotate_secret(CallPtr call) {
   rotation->endpoint = place->id;
   rotation->actor = call->actor.name;
   rotation->wait = *wait;
-  service.rotate_secret(*std::move(rotation), show_change(call));
+  service.rotate_secret(*std::move(rotation),
+                        tell_and_show_change(call, audit_of_endpoint(*call, "secret_rotated", *place)));
 }
 
 void Routes::revoke_secret(CallPtr call) {
@@ -185,7 +242,10 @@ void Routes::revoke_secret(CallPtr call) {
   const auto wait = call->flag("wait", true);
   if (!place) return call->refuse(place.error());
   if (!wait) return call->refuse(wait.error());
-  service.revoke_secret(place->tenant, place->id, call->path[2], call->actor.name, *wait, show_change(call));
+  auto fact = audit_of_endpoint(*call, "secret_revoked", *place);
+  fact.subject_id = call->path[2];
+  service.revoke_secret(place->tenant, place->id, call->path[2], call->actor.name, *wait,
+                        tell_and_show_change(call, std::move(fact)));
 }
 
 }  // namespace postrider

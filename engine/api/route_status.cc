@@ -1,5 +1,6 @@
 #include "engine/api/json_text.h"
 #include "engine/api/routes.h"
+#include "engine/operations/audit.h"
 
 // Is it alive, is it ready, how is it doing; and the administrator's token.
 namespace postrider {
@@ -31,12 +32,15 @@ void Routes::reset_token(CallPtr call) {
   service.rotate_admin_token([call, self = shared_from_this()](Result<Secret> token) {
     if (!token) return call->refuse(token.error());
     self->gate.forget();
-    // Written around the JSON library: the token stands in this one string, which the server cleanses.
-    std::string body;
-    body.reserve(token->reveal().size() + 32);
-    body.append("{\"token\":\"").append(token->reveal()).append("\"}\n");
-    call->answer(
-        {200, {{"Content-Type", "application/json"}, {"Cache-Control", "no-store"}}, std::move(body)});
+    const auto held = std::make_shared<Secret>(*std::move(token));  // the job is copied
+    self->tell_outcome(call, audit_of(call->actor, "tokens_reset", "tokens"), nullptr, [call, held] {
+      // Written around the JSON library: the token stands in this one string, which the server cleanses.
+      std::string body;
+      body.reserve(held->reveal().size() + 32);
+      body.append("{\"token\":\"").append(held->reveal()).append("\"}\n");
+      call->answer(
+          {200, {{"Content-Type", "application/json"}, {"Cache-Control", "no-store"}}, std::move(body)});
+    });
   });
 }
 

@@ -1,3 +1,6 @@
+#include <algorithm>
+
+#include "engine/api/cursor.h"
 #include "engine/api/json_text.h"
 #include "engine/api/routes.h"
 #include "engine/operations/audit.h"
@@ -7,6 +10,7 @@ namespace postrider {
 namespace {
 
 constexpr std::size_t kNameBytesMax = 128;
+constexpr std::size_t kTokensListed = 100, kTokensListedMax = 1000;
 constexpr std::int64_t kDayMs = 24LL * 3600 * 1000;
 constexpr std::int64_t kLivesMs = 90 * kDayMs, kLivesMsMax = 366 * kDayMs;
 
@@ -27,7 +31,8 @@ Result<Scopes> read_scopes_of(Fields& fields) {
   if (role && names) return wrong_token("role and scopes are both given", "give one of them");
   if (!names) {
     const auto scopes = scopes_of_role(role.value_or("viewer"));
-    if (!scopes) return wrong_token("there is no such role", "there are: viewer, publisher, operator, admin");
+    if (!scopes)
+      return wrong_token("there is no such role", "there are: viewer, publisher, operator, auditor, admin");
     return *scopes;
   }
   Scopes scopes;
@@ -103,11 +108,25 @@ Json view_of(const TokenFact& token, std::int64_t now) {
           {"review_due", !token.revoked && !expired && token.review_at != 0 && token.review_at <= now}};
 }
 
+// By id; those behind `after`.
+ApiResponse page_of(std::vector<TokenFact> tokens, const std::string& after, std::size_t limit,
+                    const Cursor& cursor, std::int64_t now) {
+  std::erase_if(tokens, [&](const TokenFact& token) { return token.id <= after; });
+  std::sort(tokens.begin(), tokens.end(), [](const auto& a, const auto& b) { return a.id < b.id; });
+  Json next = nullptr;
+  if (tokens.size() > limit) {
+    tokens.resize(limit);
+    next = cursor.next(tokens.back().id);
+  }
+  Json list = Json::array();
+  for (const auto& token : tokens) list.push_back(view_of(token, now));
+  return json_answer(200, {{"tokens", std::move(list)}, {"next_cursor", std::move(next)}});
+}
+
 AuditFact audit_of_token(const Actor& actor, const char* action, const TokenFact& token) {
   auto fact = audit_of(actor, action, "tokens/" + token.id);
   fact.scope = token.scope;
   fact.tenant = token.tenant;
-  fact.outcome = "done";
   return fact;
 }
 
@@ -133,27 +152,26 @@ void Routes::post_token(CallPtr call) {
   service.create_token(std::move(*spec), [call, now, self = shared_from_this()](Result<MadeToken> answer) {
     if (!answer) return call->refuse(answer.error());
     auto made = std::make_shared<MadeToken>(std::move(*answer));  // the job is copied
-    self->work(call, [call, now, made, self] {
-      auto desk_copy = self->desk;
-      auto told = append_audit(desk_copy, audit_of_token(call->actor, "token_created", made->fact));
-      if (!told) return call->refuse(told.error());
-      call->answer(shown_once(*made, now));
-    });
+    self->tell_outcome(call, audit_of_token(call->actor, "token_created", made->fact), nullptr,
+                       [call, now, made] { call->answer(shown_once(*made, now)); });
   });
 }
 
 void Routes::list_tokens(CallPtr call) {
-  if (auto fine = call->only({"tenant"}); !fine) return call->refuse(fine.error());
+  if (auto fine = call->only({"tenant", "limit", "cursor"}); !fine) return call->refuse(fine.error());
   const auto tenant = call->parameter("tenant");
   if (call->query.contains("tenant") && !is_tenant_or_endpoint_id(tenant))
     return call->refuse(
         wrong_token("tenant is no tenant id", "use 1 to 64 of A-Z, a-z, 0-9, _ and -").value());
+  const auto limit = call->limit(kTokensListed, kTokensListedMax);
+  if (!limit) return call->refuse(limit.error());
+  const auto after = Cursor(*call).place();
+  if (!after) return call->refuse(after.error());
   service.list_tokens(call->filter_as_seen(TenantId(tenant)),
-                      [call, now = desk.now_ms()](Result<std::vector<TokenFact>> tokens) {
+                      [call, now = desk.now_ms(), limit = *limit,
+                       after = after->value_or("")](Result<std::vector<TokenFact>> tokens) {
                         if (!tokens) return call->refuse(tokens.error());
-                        Json list = Json::array();
-                        for (const auto& token : *tokens) list.push_back(view_of(token, now));
-                        call->answer(json_answer(200, {{"tokens", std::move(list)}}));
+                        call->answer(page_of(*std::move(tokens), after, limit, Cursor(*call), now));
                       });
 }
 
@@ -163,13 +181,10 @@ void Routes::delete_token(CallPtr call) {
                        [call, now = desk.now_ms(), self = shared_from_this()](Result<TokenFact> token) {
                          if (!token) return call->refuse(token.error());
                          self->gate.forget();
-                         self->work(call, [call, now, self, token = std::move(*token)] {
-                           auto desk_copy = self->desk;
-                           auto told =
-                               append_audit(desk_copy, audit_of_token(call->actor, "token_revoked", token));
-                           if (!told) return call->refuse(told.error());
-                           call->answer(json_answer(200, view_of(token, now)));
-                         });
+                         self->tell_outcome(call, audit_of_token(call->actor, "token_revoked", *token),
+                                            nullptr, [call, now, token = *token] {
+                                              call->answer(json_answer(200, view_of(token, now)));
+                                            });
                        });
 }
 

@@ -35,12 +35,16 @@ constexpr std::array kRoutes = {
     Route{"GET", "/v1/deliveries", Scope::deliveries_read, Sees::own, false, 0, &Routes::list_deliveries},
     Route{"GET", "/v1/deliveries/{id}/attempts", Scope::deliveries_read, Sees::own, false, 0,
           &Routes::list_attempts},
+    Route{"GET", "/v1/deliveries/{id}/payload", Scope::payloads_read, Sees::own, false, 0,
+          &Routes::get_payload},
     Route{"GET", "/v1/deliveries/{id}", Scope::deliveries_read, Sees::own, false, 0, &Routes::get_delivery},
     Route{"GET", "/v1/dead-letters", Scope::deliveries_read, Sees::own, false, 0, &Routes::list_dead_letters},
     Route{"GET", "/v1/dead-letters/summary", Scope::deliveries_read, Sees::own, false, 0,
           &Routes::summarize_dead_letters},
     Route{"GET", "/v1/dead-letters/{delivery_id}", Scope::deliveries_read, Sees::own, false, 0,
           &Routes::get_dead_letter},
+    Route{"GET", "/v1/dead-letters/{delivery_id}/payload", Scope::payloads_read, Sees::own, false, 0,
+          &Routes::get_dead_letter_payload},
     Route{"POST", "/v1/dead-letters/{delivery_id}/resolve", Scope::dead_letters_write, Sees::own, false,
           kCommandBytes, &Routes::resolve_dead_letter},
     Route{"POST", "/v1/replays", Scope::replays_write, Sees::own, false, kReplayBytes, &Routes::post_replay},
@@ -49,6 +53,7 @@ constexpr std::array kRoutes = {
     Route{"DELETE", "/v1/tokens/{id}", Scope::admin, Sees::own, false, 0, &Routes::delete_token},
     Route{"POST", "/v1/tokens/reset", Scope::admin, Sees::platform, false, kCommandBytes,
           &Routes::reset_token},
+    Route{"GET", "/v1/audit", Scope::audit_read, Sees::own, false, 0, &Routes::list_audit},
 };
 
 // The next segment, cut off `path` with its slash.

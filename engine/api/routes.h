@@ -11,6 +11,8 @@
 #include "engine/api/call.h"
 #include "engine/api/token_gate.h"
 #include "engine/api/worker.h"
+#include "engine/core/fact.h"
+#include "engine/operations/payloads.h"
 
 namespace postrider {
 
@@ -35,26 +37,42 @@ struct Routes : std::enable_shared_from_this<Routes> {
   void list_deliveries(CallPtr call);
   void get_delivery(CallPtr call);
   void list_attempts(CallPtr call);
+  void get_payload(CallPtr call);
   void list_dead_letters(CallPtr call);
   void summarize_dead_letters(CallPtr call);
   void get_dead_letter(CallPtr call);
+  void get_dead_letter_payload(CallPtr call);
   void resolve_dead_letter(CallPtr call);
   void post_replay(CallPtr call);
   void post_token(CallPtr call);
   void list_tokens(CallPtr call);
   void delete_token(CallPtr call);
   void reset_token(CallPtr call);
+  void list_audit(CallPtr call);
 
   // Runs a blocking job on the worker, or refuses the call as overloaded.
   void work(const CallPtr& call, std::function<void()> job);
+
+  // Appends an audit fact; `then`, on another thread, once the log has it. If it does not take it, the call
+  // is refused (AUDIT_UNAVAILABLE), which says whether something was done already.
+  enum class Untold { nothing_done, is_done };
+  void tell(const CallPtr& call, AuditFact fact, Untold untold, std::function<void()> then);
+  // What came of a command of the registry; `refusal`: why nothing did, which the call is answered with.
+  void tell_outcome(const CallPtr& call, AuditFact fact, const Error* refusal, std::function<void()> then);
+  Service::Answer<EndpointView> tell_and_show_endpoint(const CallPtr& call, AuditFact fact);
+  Service::Answer<ApplyAnswer> tell_and_show_change(const CallPtr& call, AuditFact fact);
+  void show_payload(const CallPtr& call, Result<Payload> payload);
+  void tell_and_show(const CallPtr& call, const std::shared_ptr<Payload>& payload);
 
   Service& service;
   Desk desk;
   const std::function<std::string()> metrics;
   const Api::Options options;
   TokenGate gate{service};
-  Worker reader{32};   // short jobs
-  Worker replayer{8};  // replays, one after the other
+  Worker reader{32};                                // short jobs
+  Worker replayer{8};                               // replays, one after the other
+  Worker teller{256};                               // audit facts, which wait for no look-up
+  std::function<void(std::function<void()>)> post;  // to the API's thread; set before the first call
   std::atomic<bool> stop_replays{false};
 };
 

@@ -13,8 +13,10 @@ constexpr std::array<std::pair<Scope, std::string_view>, kScopes> kNames = {{
     {Scope::secrets_rotate, "secrets:rotate"},
     {Scope::events_publish, "events:publish"},
     {Scope::deliveries_read, "deliveries:read"},
+    {Scope::payloads_read, "payloads:read"},
     {Scope::dead_letters_write, "dead-letters:write"},
     {Scope::replays_write, "replays:write"},
+    {Scope::audit_read, "audit:read"},
     {Scope::admin, "admin"},
 }};
 
@@ -73,6 +75,8 @@ std::optional<Scopes> scopes_of_role(std::string_view role) {
   if (role == "operator")
     return set_of({Scope::status_read, Scope::endpoints_read, Scope::endpoints_write, Scope::deliveries_read,
                    Scope::dead_letters_write, Scope::replays_write});
+  if (role == "auditor")
+    return set_of({Scope::status_read, Scope::endpoints_read, Scope::deliveries_read, Scope::audit_read});
   if (role == "admin") return set_of({Scope::admin});
   return std::nullopt;
 }

@@ -18,11 +18,13 @@ enum class Scope : std::uint8_t {
   secrets_rotate,      // besides endpoints:write: declare signing secrets
   events_publish,      //
   deliveries_read,     // deliveries and dead letters, never payloads
+  payloads_read,       // each read of one is an audit fact
   dead_letters_write,  // resolve
   replays_write,       //
+  audit_read,          //
   admin,               // all of it, and tokens
 };
-inline constexpr std::size_t kScopes = 9;
+inline constexpr std::size_t kScopes = 11;
 
 std::string_view name_of(Scope scope);  // "endpoints:read"
 std::optional<Scope> parse_scope(std::string_view name);
@@ -48,7 +50,8 @@ class Scopes {
 std::string format_scopes(const Scopes& scopes);
 Scopes read_scopes(std::string_view text);
 
-// Roles are sets of scopes: "viewer" (reads), "publisher", "operator" (runs endpoints and replays), "admin".
+// Roles are sets of scopes: "viewer" (reads), "publisher", "operator" (runs endpoints and replays), "auditor"
+// (reads, and who did what), "admin". None but the last may read payloads: that is asked for by its own name.
 std::optional<Scopes> scopes_of_role(std::string_view role);
 
 // What the bearer of a valid token may do.

@@ -30,9 +30,10 @@ void ServiceHop::apply_endpoint(EndpointSpec spec, Answer<ApplyAnswer> answer) {
   });
 }
 
-void ServiceHop::list_endpoints(TenantId tenant, Answer<std::vector<EndpointView>> answer) {
-  to_shard_.post(
-      [this, tenant, answer = returning(std::move(answer))] { shard_.list_endpoints(tenant, answer); });
+void ServiceHop::list_endpoints(TenantId tenant, PageAsk page, Answer<std::vector<EndpointView>> answer) {
+  to_shard_.post([this, tenant, page = std::move(page), answer = returning(std::move(answer))] {
+    shard_.list_endpoints(tenant, page, answer);
+  });
 }
 
 void ServiceHop::show_endpoint(TenantId tenant, EndpointId id, Answer<EndpointView> answer) {
@@ -82,6 +83,13 @@ void ServiceHop::find_deliveries(std::string id, Answer<std::vector<DeliveryId>>
 
 void ServiceHop::show_delivery(DeliveryId id, Answer<Delivery> answer) {
   to_shard_.post([this, id, answer = returning(std::move(answer))] { shard_.show_delivery(id, answer); });
+}
+
+void ServiceHop::open_payload(TenantId tenant, std::string target, std::string sealed,
+                              Answer<Secret> answer) {
+  to_shard_.post([this, tenant, target, sealed = std::move(sealed), answer = returning(std::move(answer))] {
+    shard_.open_payload(tenant, target, sealed, answer);
+  });
 }
 
 void ServiceHop::create_token(TokenSpec spec, Answer<MadeToken> answer) {

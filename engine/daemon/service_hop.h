@@ -14,7 +14,7 @@ class ServiceHop : public Service {
 
   void publish(Event event, Answer<Published> answer) override;
   void apply_endpoint(EndpointSpec spec, Answer<ApplyAnswer> answer) override;
-  void list_endpoints(TenantId tenant, Answer<std::vector<EndpointView>> answer) override;
+  void list_endpoints(TenantId tenant, PageAsk page, Answer<std::vector<EndpointView>> answer) override;
   void show_endpoint(TenantId tenant, EndpointId id, Answer<EndpointView> answer) override;
   void disable_endpoint(TenantId tenant, EndpointId id, std::string why, std::string actor, bool wait,
                         Answer<EndpointView> answer) override;
@@ -27,6 +27,7 @@ class ServiceHop : public Service {
                      Answer<ApplyAnswer> answer) override;
   void find_deliveries(std::string id, Answer<std::vector<DeliveryId>> answer) override;
   void show_delivery(DeliveryId id, Answer<Delivery> answer) override;
+  void open_payload(TenantId tenant, std::string target, std::string sealed, Answer<Secret> answer) override;
   void create_token(TokenSpec spec, Answer<MadeToken> answer) override;
   void revoke_token(TenantId within, std::string id, Answer<TokenFact> answer) override;
   void list_tokens(TenantId within, Answer<std::vector<TokenFact>> answer) override;

@@ -67,22 +67,23 @@ void ShardsHop::ask_all(const std::function<void(Service&, Answer<T>)>& ask,
   }
 }
 
-void ShardsHop::list_endpoints(TenantId tenant, Answer<std::vector<EndpointView>> answer) {
+void ShardsHop::list_endpoints(TenantId tenant, PageAsk page, Answer<std::vector<EndpointView>> answer) {
   using Views = std::vector<EndpointView>;
-  ask_all<Views>([&](Service& shard, Answer<Views> part) { shard.list_endpoints(tenant, std::move(part)); },
-                 [answer = std::move(answer)](std::vector<Result<Views>> parts) {
-                   if (!parts.front()) return answer(std::move(parts.front()));
-                   std::map<std::pair<TenantId, EndpointId>, EndpointView*> known;
-                   for (EndpointView& view : *parts.front()) known[{view.def.tenant, view.def.id}] = &view;
-                   for (std::size_t i = 1; i < parts.size(); ++i) {
-                     if (!parts[i]) continue;
-                     for (const EndpointView& view : *parts[i]) {
-                       const auto found = known.find({view.def.tenant, view.def.id});
-                       if (found != known.end()) add(*found->second, view);
-                     }
-                   }
-                   answer(std::move(parts.front()));
-                 });
+  ask_all<Views>(
+      [&](Service& shard, Answer<Views> part) { shard.list_endpoints(tenant, page, std::move(part)); },
+      [answer = std::move(answer)](std::vector<Result<Views>> parts) {
+        if (!parts.front()) return answer(std::move(parts.front()));
+        std::map<std::pair<TenantId, EndpointId>, EndpointView*> known;
+        for (EndpointView& view : *parts.front()) known[{view.def.tenant, view.def.id}] = &view;
+        for (std::size_t i = 1; i < parts.size(); ++i) {
+          if (!parts[i]) continue;
+          for (const EndpointView& view : *parts[i]) {
+            const auto found = known.find({view.def.tenant, view.def.id});
+            if (found != known.end()) add(*found->second, view);
+          }
+        }
+        answer(std::move(parts.front()));
+      });
 }
 
 void ShardsHop::show_endpoint(TenantId tenant, EndpointId id, Answer<EndpointView> answer) {

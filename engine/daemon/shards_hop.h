@@ -19,7 +19,7 @@ class ShardsHop final : public ServiceHop {
   // At least one shard. `back` posts to the API's thread. All outlive the hop.
   ShardsHop(const std::vector<Shard>& shards, const std::function<void(std::function<void()>)>& back);
 
-  void list_endpoints(TenantId tenant, Answer<std::vector<EndpointView>> answer) override;
+  void list_endpoints(TenantId tenant, PageAsk page, Answer<std::vector<EndpointView>> answer) override;
   void show_endpoint(TenantId tenant, EndpointId id, Answer<EndpointView> answer) override;
   void disable_endpoint(TenantId tenant, EndpointId id, std::string why, std::string actor, bool wait,
                         Answer<EndpointView> answer) override;

@@ -421,12 +421,24 @@ EndpointView Commands::view_of(const Endpoint& endpoint) {
   return view;
 }
 
-void Commands::list_endpoints(TenantId tenant, Answer<std::vector<EndpointView>> answer) {
-  std::vector<EndpointView> views;
+void Commands::list_endpoints(TenantId tenant, PageAsk page, Answer<std::vector<EndpointView>> answer) {
   const Registry& registry = registry_.registry();
-  for (const Endpoint* endpoint : tenant.empty() ? registry.all() : registry.endpoints_of(tenant)) {
-    views.push_back(view_of(*endpoint));
-  }
+  auto endpoints = tenant.empty() ? registry.all() : registry.endpoints_of(tenant);
+  const auto place_of = [](const Endpoint* endpoint) {
+    return std::pair(std::string_view(endpoint->def.tenant.str()), std::string_view(endpoint->def.id.str()));
+  };
+  const auto slash = std::min(page.after.find('/'), page.after.size());
+  const std::string_view after = page.after;
+  const std::pair behind(after.substr(0, slash), after.substr(std::min(slash + 1, after.size())));
+  std::erase_if(endpoints, [&](const Endpoint* each) { return !after.empty() && place_of(each) <= behind; });
+  const std::size_t count = std::min(endpoints.size(), page.limit + 1);
+  std::partial_sort(endpoints.begin(), endpoints.begin() + static_cast<std::ptrdiff_t>(count),
+                    endpoints.end(),
+                    [&](const Endpoint* a, const Endpoint* b) { return place_of(a) < place_of(b); });
+  endpoints.resize(count);
+  std::vector<EndpointView> views;
+  views.reserve(count);
+  for (const Endpoint* endpoint : endpoints) views.push_back(view_of(*endpoint));
   answer(std::move(views));
 }
 
@@ -531,6 +543,11 @@ void Commands::show_delivery(DeliveryId id, Answer<Delivery> answer) {
                        "it may be another partition's, or older than its history"));
   }
   answer(std::move(delivery));
+}
+
+void Commands::open_payload(TenantId tenant, std::string target, std::string sealed, Answer<Secret> answer) {
+  answer(context_.ports.keys.open(
+      {context_.config.environment, std::move(tenant), std::move(target), "dead_letter"}, sealed));
 }
 
 // --- tokens

@@ -14,7 +14,7 @@ namespace postrider {
 namespace {
 
 bool older(const DeadLetterView& a, const DeadLetterView& b) {
-  return a.letter.dead_at > b.letter.dead_at;
+  return rank_of(a) > rank_of(b);
 }
 
 // Marks are read again only for the few that are shown.
@@ -52,7 +52,12 @@ bool DeadLetterFilter::matches(const DeadLetter& letter) const {
          (since == 0 || letter.dead_at >= since) && (until == 0 || letter.dead_at < until);
 }
 
-Result<DeadLetterList> list_dead_letters(Desk& desk, const DeadLetterFilter& filter, std::size_t limit) {
+DeadLetterRank rank_of(const DeadLetterView& view) {
+  return {view.letter.dead_at, view.place};
+}
+
+Result<DeadLetterList> list_dead_letters(Desk& desk, const DeadLetterFilter& filter, std::size_t limit,
+                                         const std::optional<DeadLetterRank>& after) {
   limit = std::clamp<std::size_t>(limit, 1, kDeadLettersListedMax);
   DeadLetterReader reader(desk, filter);
   if (auto done = reader.prepare(); !done) return fail(done.error());
@@ -60,6 +65,7 @@ Result<DeadLetterList> list_dead_letters(Desk& desk, const DeadLetterFilter& fil
   // A heap with the oldest on top: it leaves when a newer one comes.
   auto& heap = list.letters;
   auto done = reader.for_each(false, [&](DeadLetterView view) -> Result<bool> {
+    if (after && rank_of(view) >= *after) return true;
     heap.push_back(std::move(view));
     std::push_heap(heap.begin(), heap.end(), older);
     if (heap.size() <= limit) return true;

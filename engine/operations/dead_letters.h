@@ -40,6 +40,14 @@ struct DeadLetterView {
   bool delivered_after_all = false;    // why it is resolved without a mark
 };
 
+// Where a letter stands in the list: by death, then by place on the log.
+struct DeadLetterRank {
+  std::int64_t dead_at = 0;
+  Position place;
+  auto operator<=>(const DeadLetterRank&) const = default;
+};
+DeadLetterRank rank_of(const DeadLetterView& view);
+
 struct DeadLetterList {
   std::vector<DeadLetterView> letters;  // newest first
   bool truncated = false;               // there are more
@@ -48,9 +56,10 @@ struct DeadLetterList {
 inline constexpr std::size_t kDeadLettersListed = 100, kDeadLettersListedMax = 1000;
 inline constexpr std::uint64_t kAttemptsScannedMax = 2'000'000;
 
-// The newest `limit` that match, without payloads.
+// The newest `limit` that match, without payloads; of those that stand behind `after`.
 Result<DeadLetterList> list_dead_letters(Desk& desk, const DeadLetterFilter& filter,
-                                         std::size_t limit = kDeadLettersListed);
+                                         std::size_t limit = kDeadLettersListed,
+                                         const std::optional<DeadLetterRank>& after = {});
 
 // Errc::not_found: no such letter, or no longer; or it is not `within` that tenant (empty: any), which is
 // looked for and told in the same way.

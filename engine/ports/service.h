@@ -58,6 +58,12 @@ struct EndpointView {
   std::vector<EndpointSecret> secrets;  // sealed bytes blanked
 };
 
+// One page of a list that is kept in order.
+struct PageAsk {
+  std::string after;  // what the page before ended with; empty: from the beginning
+  std::size_t limit = 1000;
+};
+
 struct TokenSpec {
   std::string name;  // what it is for
   TenantId tenant;   // empty: the platform's
@@ -95,7 +101,9 @@ class Service {
   virtual ~Service() = default;
   virtual void publish(Event event, Answer<Published> answer) = 0;
   virtual void apply_endpoint(EndpointSpec spec, Answer<ApplyAnswer> answer) = 0;
-  virtual void list_endpoints(TenantId tenant, Answer<std::vector<EndpointView>> answer) = 0;  // empty: all
+  // By tenant and id, behind "tenant/id" `page.after`; at most one more than `page.limit`: then there are
+  // more. No tenant: of all.
+  virtual void list_endpoints(TenantId tenant, PageAsk page, Answer<std::vector<EndpointView>> answer) = 0;
   virtual void show_endpoint(TenantId tenant, EndpointId id, Answer<EndpointView> answer) = 0;
   virtual void disable_endpoint(TenantId tenant, EndpointId id, std::string why, std::string actor, bool wait,
                                 Answer<EndpointView> answer) = 0;
@@ -112,6 +120,10 @@ class Service {
   virtual void find_deliveries(std::string id, Answer<std::vector<DeliveryId>> answer) = 0;
   // not_found: look on the log. So it is for what has not ended and is in another instance's partition.
   virtual void show_delivery(DeliveryId id, Answer<Delivery> answer) = 0;
+  // The sealed payload of a dead letter, or of a replay that carries one. `target`: "endpoint:incarnation";
+  // no tenant and no target: a bad event's. Keys' errors.
+  virtual void open_payload(TenantId tenant, std::string target, std::string sealed,
+                            Answer<Secret> answer) = 0;
   // Both answer once it is in force everywhere.
   virtual void create_token(TokenSpec spec, Answer<MadeToken> answer) = 0;
   virtual void revoke_token(TenantId within, std::string id, Answer<TokenFact> answer) = 0;

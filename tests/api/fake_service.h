@@ -8,6 +8,7 @@
 
 #include "engine/core/bytes.h"
 #include "engine/ports/service.h"
+#include "engine/wire/cloud_event.h"
 
 namespace postrider::test {
 
@@ -61,10 +62,12 @@ class FakeService : public Service {
     later(answer, Result<ApplyAnswer>(std::move(applied)));
   }
 
-  void list_endpoints(TenantId tenant, Answer<std::vector<EndpointView>> answer) override {
+  void list_endpoints(TenantId tenant, PageAsk page, Answer<std::vector<EndpointView>> answer) override {
     std::vector<EndpointView> views;
     for (const auto& [key, view] : endpoints)
-      if (tenant.empty() || key.first == tenant) views.push_back(view);
+      if ((tenant.empty() || key.first == tenant) && key.first.str() + "/" + key.second.str() > page.after &&
+          views.size() <= page.limit)
+        views.push_back(view);
     later(answer, Result<std::vector<EndpointView>>(std::move(views)));
   }
   void show_endpoint(TenantId tenant, EndpointId id, Answer<EndpointView> answer) override {
@@ -127,6 +130,18 @@ class FakeService : public Service {
   void show_delivery(DeliveryId id, Answer<Delivery> answer) override {
     const auto found = deliveries.find(id);
     later(answer, found == deliveries.end() ? Result<Delivery>(missing()) : Result<Delivery>(found->second));
+  }
+  // Seals are the text "sealed:" and an event's id.
+  void open_payload(TenantId tenant, std::string, std::string sealed, Answer<Secret> answer) override {
+    if (!sealed.starts_with("sealed:"))
+      return later(answer, Result<Secret>(fail(Errc::unavailable, "KEY_UNAVAILABLE", "no key", "try again")));
+    Event event;
+    event.id = sealed.substr(7);
+    event.source = "/shop";
+    event.type = "order.created";
+    event.tenant = tenant;
+    event.data = "data of " + event.id;
+    later(answer, Result<Secret>(Secret(wire::format_protobuf(event))));
   }
   void create_token(TokenSpec spec, Answer<MadeToken> answer) override {
     MadeToken made;

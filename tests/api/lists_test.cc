@@ -1,4 +1,6 @@
 // Lists page by page: every one ends, holds what the whole list holds, and takes its own cursors alone.
+#include <set>
+
 #include "tests/api/api_kit.h"
 
 namespace postrider::test {
@@ -49,6 +51,33 @@ TEST_F(Lists, OfDeliveriesComePageByPage) {
   for (const auto* query : {"state=queued", "tenant=a%20b", "type=a%20b", "since=1", "limit=0", "limit=1001",
                             "event_id=", "color=red"})
     expect_problem(call("GET", std::string("/v1/deliveries?") + query), 400, "INVALID_REQUEST");
+}
+
+TEST_F(Lists, OfEndpointsTokensAndDeadLettersComePageByPage) {
+  for (const auto* id : {"a", "b", "c"}) {
+    auto& endpoint = service_.endpoints[{TenantId("acme"), EndpointId(id)}];
+    endpoint.def.tenant = TenantId("acme");
+    endpoint.def.id = EndpointId(id);
+    TokenFact token;
+    token.hash = FakeService::hash_of(id);
+    service_.add_token(std::string("tok_") + id, token);
+    dead(id);
+  }
+  const auto endpoints = pages("/v1/endpoints?limit=2", "endpoints");
+  ASSERT_EQ(endpoints.size(), 2u);
+  EXPECT_EQ(endpoints[1]["endpoints"][0]["id"], "c");
+  refuse_foreign_cursors("/v1/endpoints?limit=2", "/v1/endpoints?tenant=acme");
+  const auto tokens = pages("/v1/tokens?limit=3", "tokens");
+  ASSERT_EQ(tokens.size(), 2u) << "with the administrator's";
+  EXPECT_EQ(tokens[0]["tokens"].size() + tokens[1]["tokens"].size(), 4u);
+  refuse_foreign_cursors("/v1/tokens?limit=2", "/v1/endpoints?limit=2");
+  const auto letters = pages("/v1/dead-letters?limit=2", "dead_letters");
+  ASSERT_EQ(letters.size(), 2u);
+  std::set<std::string> events;  // which died in one moment
+  for (const auto& page : letters)
+    for (const auto& letter : page["dead_letters"]) events.insert(letter["event_id"].get<std::string>());
+  EXPECT_EQ(events, (std::set<std::string>{"a", "b", "c"}));
+  refuse_foreign_cursors("/v1/dead-letters?limit=2", "/v1/dead-letters?tenant=acme");
 }
 
 TEST_F(Lists, OfAttemptsComeFromTheLogWhereTheViewLacksSome) {

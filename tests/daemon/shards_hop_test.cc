@@ -25,7 +25,7 @@ struct OneShard : test::FakeService {
     answer(fail(Errc::not_found, "NOT_FOUND", "unknown", "ask another"));
   }
   void readiness(Answer<Readiness> answer) override { answer(ready); }
-  void list_endpoints(TenantId, Answer<std::vector<EndpointView>> answer) override { answer(views); }
+  void list_endpoints(TenantId, PageAsk, Answer<std::vector<EndpointView>> answer) override { answer(views); }
   void show_endpoint(TenantId, EndpointId, Answer<EndpointView> answer) override {
     if (views.empty()) return answer(fail(Errc::not_found, "NOT_FOUND", "unknown", "list them"));
     answer(views.front());
@@ -78,7 +78,7 @@ TEST_F(ShardsHopTest, AnEndpointIsAsWellAsTheWorstAndHoldsWhatAllHold) {
   EXPECT_EQ(shown->queued, 8u);
   EXPECT_EQ(shown->health, HealthState::failing);
   const auto listed =
-      answer_of<std::vector<EndpointView>>([&](auto answer) { hop_.list_endpoints(kTenant, answer); });
+      answer_of<std::vector<EndpointView>>([&](auto answer) { hop_.list_endpoints(kTenant, {}, answer); });
   ASSERT_TRUE(listed);
   ASSERT_EQ(listed->size(), 1u);
   EXPECT_EQ(listed->front().held, 7u);

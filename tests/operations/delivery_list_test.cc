@@ -181,7 +181,7 @@ TEST(LogPlaces, AreReadAsTheyWereWritten) {
   const auto bytes = format_place(place);
   for (std::size_t cut = 1; cut < 3; ++cut) EXPECT_FALSE(parse_place(bytes.substr(0, cut)));
   EXPECT_FALSE(parse_place("\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff"));
-  EXPECT_FALSE(parse_place(std::string("\x08\x00\x00", 3))) << "no such topic";
+  EXPECT_FALSE(parse_place(std::string({static_cast<char>(kTopicCount), 0, 0}))) << "no such topic";
 }
 
 }  // namespace

@@ -298,6 +298,48 @@ class OverTheApi(Case):
             self.assertIn("4 would be replayed.", asked.stdout)
             self.assertIn("5 were done before.", asked.stdout)
 
+    def test_a_list_is_followed_to_its_end_or_to_its_limit(self):
+        def page(query, _):
+            at = int(query.rpartition("cursor=")[2]) if "cursor=" in query else 0
+            rows = [{"delivery_id": f"dlv_0_{i}", "tenant": "acme", "state": "parked", "attempts": i, "last_status": 503,
+                     "last_error": None} for i in range(at, min(at + 2, 5))]
+            return 200, {"deliveries": rows, "next_cursor": str(at + 2) if at + 2 < 5 else None}
+
+        with Api({("GET", "/v1/deliveries"): page}) as api:
+            all_of_them = self.run_ops("deliveries", "list", "--tenant", "acme", "--state", "parked", "--since", "2h",
+                                       "--event", "e 1", "--api", api.url, "--json")
+            self.assertEqual([row["delivery_id"] for row in all_of_them.objects], [f"dlv_0_{i}" for i in range(5)])
+            for word in ("tenant=acme", "state=parked", "since=", "event_id=e%201"):
+                self.assertIn(word, api.requests[-1][2])
+            some = self.run_ops("deliveries", "list", "--limit", "3", "--api", api.url)
+            self.assertEqual(some.stdout.count("dlv_0_"), 3)
+            self.assertIn("There are more", some.stderr)
+            self.refuses(2, "deliveries", "list", "--state", "queued", "--api", api.url)
+
+    def test_attempts_and_audit_facts_are_shown(self):
+        attempt = {"n": 2, "at": "2026-01-31T12:00:00.000Z", "status": 503, "code": "HTTP_503", "verdict": "retry",
+                   "duration_ms": 12, "next_at": None, "receiver_request_id": "r-7"}
+        fact = {"at": "2026-01-31T12:00:00.000Z", "actor": "alice\x1b[2J", "token_id": "ab12", "action": "payload_read",
+                "resource": "deliveries/dlv_0_x", "subject_id": "dlv_0_x", "tenant": "acme", "outcome": "shown",
+                "scope": None, "error": None}
+        with Api({("GET", "/v1/deliveries/dlv_0_x/attempts"): (200, {"attempts": [attempt], "next_cursor": None}),
+                  ("GET", "/v1/audit"): (200, {"audit": [fact], "next_cursor": None})}) as api:
+            table = self.run_ops("deliveries", "attempts", "dlv_0_x", "--api", api.url).stdout.splitlines()
+            self.assertEqual(re.split(r"  +", table[1]), ["2", "2026-01-31T12:00:00Z", "503", "HTTP_503", "retry", "12",
+                                                          "-", "r-7"])
+            audit = self.run_ops("audit", "list", "--tenant", "acme", "--by", "alice", "--action", "payload_read",
+                                 "--since", "7d", "--api", api.url).stdout
+            self.assertIn("deliveries/dlv_0_x", audit)
+            self.assertNotIn("\x1b", audit)
+            for word in ("tenant=acme", "actor=alice", "action=payload_read", "since="):
+                self.assertIn(word, api.requests[-1][2])
+
+    def test_a_payload_is_printed_byte_for_byte(self):
+        answer = {"delivery_id": "dlv_0_x", "event": None, "bytes": 3, "data_base64": "AAFC"}
+        with Api({("GET", "/v1/deliveries/dlv_0_x/payload"): (200, answer)}) as api:
+            done = subprocess.run([OPS, "deliveries", "payload", "dlv_0_x", "--api", api.url], capture_output=True)
+            self.assertEqual(done.stdout, b"\x00\x01B", done.stderr)
+
     def test_a_token_is_made_shown_once_listed_and_revoked(self):
         token = {"token": "ptk_new", "id": "tok_1", "name": "shop", "tenant": "acme", "scopes": ["events:publish"],
                  "state": "active", "created_by": "alice", "expires_at": "2026-03-01T00:00:00.000Z",

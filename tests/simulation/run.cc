@@ -224,7 +224,7 @@ void Run::enable_stopped() {
   std::set<std::pair<TenantId, EndpointId>> stopped;
   for (auto& node : nodes_) {
     if (!node->running()) continue;
-    node->shard->service().list_endpoints(TenantId(), [&](Result<std::vector<EndpointView>> views) {
+    node->shard->service().list_endpoints(TenantId(), {}, [&](Result<std::vector<EndpointView>> views) {
       if (!views) return;
       for (const EndpointView& view : *views)
         if (view.stopped.stop != Stop::none || view.health >= HealthState::quarantined)
@@ -238,7 +238,7 @@ void Run::enable_stopped() {
 // What a process takes the registry to be, by endpoint.
 std::map<std::string, std::string> Run::registry_of(Node& node) {
   std::map<std::string, std::string> known;
-  node.shard->service().list_endpoints(TenantId(), [&](Result<std::vector<EndpointView>> views) {
+  node.shard->service().list_endpoints(TenantId(), {}, [&](Result<std::vector<EndpointView>> views) {
     if (!views) throw Violation("a process cannot list its endpoints");
     for (const EndpointView& view : *views) {
       std::string words = view.def.incarnation.str() + " at " + view.def.url + ", secrets";
