@@ -43,9 +43,8 @@ class CurlTransport final : public Transport {
     std::size_t response_header_bytes_max = 32 * 1024;
     std::size_t response_body_bytes_max = 64 * 1024;
     std::size_t connections_max = 4096;  // requests on their way at once
-    // Connections of all multis, busy and idle: each multi has its share, at least one and at most eight a
-    // host, and keeps to it when one of its requests ends. One that is too old goes when its multi next opens
-    // a connection.
+    // Connections of all multis, busy and idle (kept_connections.h). One that is too old goes when its multi
+    // next opens a connection.
     std::size_t connections_kept_max = 8192;
     // libcurl walks through a multi's connections when a request ends: 59 µs a delivery with 64 hosts in one,
     // 49 with eight (benchmarks/README.md).

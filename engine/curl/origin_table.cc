@@ -11,6 +11,7 @@ namespace {
 // How far to look for an idle handle that has the URL set already, at some 5 ns each; another one costs a
 // parse and an allocation.
 constexpr std::size_t kHandlesLookedAt = 64;
+constexpr Millis kReclaimEvery{100};
 
 int on_socket(CURL*, curl_socket_t socket, int what, void* lane_pointer, void*) {
   auto* lane = static_cast<Lane*>(lane_pointer);
@@ -51,6 +52,7 @@ std::unique_ptr<Transfer> OriginTable::acquire(const std::shared_ptr<const Desti
   }
   transfer->origin = origin;
   transfer->lane = origin->lane;
+  begin_in(*origin->lane);
   if (origin->active++ == 0) {
     resting_.erase(origin->resting);
     unstock(*origin);
@@ -88,6 +90,7 @@ void OriginTable::unstock(Origin& origin) {
 void OriginTable::release(std::unique_ptr<Transfer> transfer) {
   Origin* origin = transfer->origin;
   transfer->release();
+  end_in(*origin->lane);
   origin->idle.push_back(std::move(transfer));
   ++idle_handles_;
   if (--origin->active == 0) {
@@ -140,35 +143,66 @@ Lane* OriginTable::lane_with_room() {
   auto lane = make_lane();
   if (!lane) return nullptr;
   lanes_.push_back(std::move(lane));
-  share_connections();
+  if (kept_.set_multis(lanes_.size())) {
+    for (const auto& each : lanes_) limit_connections(*each);
+  } else {
+    limit_connections(*lanes_.back());
+  }
   return lanes_.back().get();
 }
 
 std::unique_ptr<Lane> OriginTable::make_lane() {
   auto lane = std::make_unique<Lane>();
-  lane->multi.reset(curl_multi_init());
-  if (!lane->multi) return nullptr;
   lane->poller = context_.poller;
-  CURLM* multi = lane->multi.get();
-  curl_multi_setopt(multi, CURLMOPT_SOCKETFUNCTION, &on_socket);
-  curl_multi_setopt(multi, CURLMOPT_SOCKETDATA, lane.get());
-  curl_multi_setopt(multi, CURLMOPT_TIMERFUNCTION, &on_timer);
-  curl_multi_setopt(multi, CURLMOPT_TIMERDATA, lane.get());
-  curl_multi_setopt(multi, CURLMOPT_PIPELINING, static_cast<long>(CURLPIPE_NOTHING));
-  return lane;
+  return open_multi(*lane) ? std::move(lane) : nullptr;
 }
 
-// MAXCONNECTS counts busy connections too, and over it each finished one is closed.
-void OriginTable::share_connections() {
-  const std::size_t least = 1, most = 8 * limits_.hosts_per_lane;
-  // By powers of two, so that not each new lane changes all.
-  const std::size_t share =
-      std::clamp(limits_.connections_kept_max / std::bit_ceil(lanes_.size()), least, most);
-  const auto set = [share](const Lane& lane) {
-    curl_multi_setopt(lane.multi.get(), CURLMOPT_MAXCONNECTS, static_cast<long>(share));
-  };
-  if (std::exchange(share_, share) == share) return set(*lanes_.back());
-  for (const auto& lane : lanes_) set(*lane);
+bool OriginTable::open_multi(Lane& lane) {
+  lane.multi.reset(curl_multi_init());
+  CURLM* multi = lane.multi.get();
+  if (multi == nullptr) return false;
+  curl_multi_setopt(multi, CURLMOPT_SOCKETFUNCTION, &on_socket);
+  curl_multi_setopt(multi, CURLMOPT_SOCKETDATA, &lane);
+  curl_multi_setopt(multi, CURLMOPT_TIMERFUNCTION, &on_timer);
+  curl_multi_setopt(multi, CURLMOPT_TIMERDATA, &lane);
+  curl_multi_setopt(multi, CURLMOPT_PIPELINING, static_cast<long>(CURLPIPE_NOTHING));
+  return true;
+}
+
+// --- how many connections are kept -----------------------------------------------------------------------
+
+void OriginTable::limit_connections(Lane& lane) {
+  curl_multi_setopt(lane.multi.get(), CURLMOPT_MAXCONNECTS, static_cast<long>(kept_.limit(lane.kept)));
+}
+
+void OriginTable::begin_in(Lane& lane) {
+  const PollTime now = std::chrono::steady_clock::now();
+  if (kept_.begin(lane.kept, now)) limit_connections(lane);
+  if (kept_.lacks(lane.kept)) reclaim_from_idle(now);
+}
+
+void OriginTable::end_in(Lane& lane) {
+  if (kept_.end(lane.kept, std::chrono::steady_clock::now())) limit_connections(lane);
+}
+
+// What is wanted now, others may have taken for a burst that is long over: libcurl would close their
+// connections only when one of their requests ends. A new multi closes them at once.
+void OriginTable::reclaim_from_idle(PollTime now) {
+  if (now < next_reclaim_) return;
+  next_reclaim_ = now + kReclaimEvery;
+  for (const auto& lane : lanes_) {
+    const KeptConnections::Share& share = lane->kept;
+    if (share.extra == 0 || share.under_way > 0 || now < share.since + KeptConnections::kLookBack) continue;
+    CURLM* const before = lane->multi.release();
+    if (!open_multi(*lane)) {
+      lane->multi.reset(before);
+      continue;
+    }
+    curl_multi_cleanup(before);
+    lane->deadline.reset();
+    kept_.give_back(lane->kept);
+    limit_connections(*lane);
+  }
 }
 
 }  // namespace postrider

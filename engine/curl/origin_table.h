@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "engine/core/url.h"
+#include "engine/curl/kept_connections.h"
 #include "engine/curl/poller.h"
 #include "engine/curl/transfer.h"
 
@@ -28,6 +29,7 @@ struct Lane {
   Poller* poller = nullptr;
   std::optional<PollTime> deadline;
   std::size_t hosts = 0;
+  KeptConnections::Share kept;
   bool has_news = false;                    // a request was added since libcurl was last called
   std::unique_ptr<CURLM, FreeMulti> multi;  // last: its end calls back
 };
@@ -52,7 +54,10 @@ struct OriginLimits {
 
 class OriginTable {
  public:
-  OriginTable(TransferContext& context, OriginLimits limits) : context_(context), limits_(limits) {}
+  OriginTable(TransferContext& context, OriginLimits limits)
+      : context_(context),
+        limits_(limits),
+        kept_(limits.connections_kept_max, kKeptOfAHost * limits.hosts_per_lane) {}
 
   // A handle for that URL, its origin's count of active transfers raised; nullptr: out of memory.
   std::unique_ptr<Transfer> acquire(const std::shared_ptr<const Destination>& to);
@@ -61,10 +66,15 @@ class OriginTable {
   std::vector<std::unique_ptr<Lane>>& lanes() { return lanes_; }
 
  private:
+  static constexpr std::size_t kKeptOfAHost = 8;  // without asking for more
   Origin* find_or_make(const Url& url);
   Lane* lane_with_room();
   std::unique_ptr<Lane> make_lane();
-  void share_connections();
+  bool open_multi(Lane& lane);
+  void begin_in(Lane& lane);
+  void end_in(Lane& lane);
+  void reclaim_from_idle(PollTime now);
+  void limit_connections(Lane& lane);
   std::unique_ptr<Transfer> take_idle(Origin& origin, const std::shared_ptr<const Destination>& to);
   std::unique_ptr<Transfer> take_from_longest_idle();
   void unstock(Origin& origin);
@@ -78,8 +88,9 @@ class OriginTable {
   // longer than its handles, which serve any origin.
   std::list<Origin*> resting_, stocked_;
   std::size_t idle_handles_ = 0;
-  std::size_t share_ = 0;  // of the kept connections, a lane's
-  std::string key_;        // scratch, kept for its capacity
+  KeptConnections kept_;
+  PollTime next_reclaim_{};
+  std::string key_;  // scratch, kept for its capacity
 };
 
 }  // namespace postrider

@@ -9,7 +9,8 @@
 namespace postrider::flow {
 namespace {
 
-constexpr std::uint32_t kAlwaysInFlight = 6;  // of one endpoint, however busy we are
+constexpr std::uint32_t kAlwaysInFlight = 6;  // of one endpoint, unless they are many and we the slower party
+constexpr std::size_t kInFlightOfUse = 384;   // of all of them, then
 constexpr std::size_t kSendsPerPump = 2000;   // then answers are looked at again
 constexpr Millis kQueueFullWait{5000};
 constexpr Millis kLookAgain{50};
@@ -315,9 +316,14 @@ Dispatch::InFlight Dispatch::in_flight_of(EndpointState& state, SteadyTime now) 
   if (has == 0)
     return used * 8 < most * 7 || answered_lately(state, now) ? InFlight::has_room : InFlight::scarce;
   if (used * 4 >= most * 3) return InFlight::our_pace;
-  if (has < kAlwaysInFlight) return InFlight::has_room;
-  if (used * 2 >= most) return InFlight::our_pace;
-  return turns_.outpaced_by(state.concurrency.answer()) ? InFlight::our_pace : InFlight::has_room;
+  if (turns_.outpaced_by(state.concurrency.answer()))
+    return has < of_use_at_once() ? InFlight::has_room : InFlight::our_pace;
+  return has < kAlwaysInFlight || used * 2 < most ? InFlight::has_room : InFlight::our_pace;
+}
+
+// Of one endpoint, while we are the slower party: the more of them there are, the fewer.
+std::size_t Dispatch::of_use_at_once() const {
+  return std::clamp<std::size_t>(kInFlightOfUse / std::max<std::size_t>(flying_, 1), 1, kAlwaysInFlight);
 }
 
 // The last eighth of the flights is for who has just answered: the fewer there are, the more lately. Those
@@ -511,7 +517,7 @@ void Dispatch::send(EndpointState& state, ActiveDelivery& delivery, SteadyTime n
   flight.made.by = state.sender;
   flight.made.body = out;
   flight.made.queue_ms = ms_between(delivery.queued_at, now);
-  ++state.in_flight;
+  flying_ += state.in_flight++ == 0 ? 1 : 0;
   if (state.silent) ++silent_flights_;
   delivery.stage = ActiveDelivery::Stage::sending;
   context_.ports.transport.send(std::move(request), token);
@@ -540,7 +546,7 @@ void Dispatch::on_outcome(std::uint64_t token, const Outcome& outcome) {
   Flight flight = std::move(*found);
   flights_.remove(token);
   EndpointState& state = *flight.endpoint;
-  --state.in_flight;
+  flying_ -= --state.in_flight == 0 ? 1 : 0;
   if (state.silent) --silent_flights_;
   ++state.done_since;
   state.answered_at = context_.steady();

@@ -100,6 +100,7 @@ class Dispatch {
   // than it, that few flights are left, or that the silent ones have their share of them.
   enum class InFlight { has_room, its_limit, our_pace, scarce, silent_share };
   InFlight in_flight_of(EndpointState& state, SteadyTime now) const;
+  std::size_t of_use_at_once() const;
   bool answered_lately(const EndpointState& state, SteadyTime now) const;
   std::size_t silent_flights_left() const;
   void set_silent(EndpointState& state, bool silent);
@@ -152,6 +153,7 @@ class Dispatch {
     bool operator<(const Waiting& other) const { return until > other.until; }
   };
   std::vector<Waiting> waiting_;               // for a rate, a lease or a key: a heap, the next one first
+  std::size_t flying_ = 0;                     // endpoints with an attempt under way
   std::size_t silent_flights_ = 0;             // those of silent endpoints
   std::deque<EndpointState*> silent_waiting_;  // for one of them to end
   struct Opened {

@@ -97,6 +97,20 @@ TEST(CurlTransport, KeepsFewConnectionsOfManyHosts) {
   EXPECT_LE(client.transport->open_sockets(), 60u) << "one or two a multi of eight hosts";
 }
 
+// What was opened for many at once stays open: it is needed again.
+TEST(CurlTransport, KeepsAsManyConnectionsOfOneHostAsItUsesAtOnce) {
+  ScriptedServer server(always(kOk));
+  auto options = development();
+  options.hosts_per_multi = 1;
+  options.connections_kept_max = 256;
+  Client client(options);
+  for (int burst = 0; burst < 5; ++burst) {
+    for (int i = 0; i < 40; ++i) client.send(request_to(plain(server.port())));
+    client.wait_for(client.outcomes.size() + 40);
+  }
+  EXPECT_LE(server.connections(), 40u);
+}
+
 // Nor is it an attempt (core/decide.h).
 TEST(CurlTransport, AFullFileTableIsNotTheReceiversFault) {
   ScriptedServer server(always(kOk));
