@@ -106,4 +106,25 @@ def hosts_round(bench, engine, sink, deliveries, count):
     return ours
 
 
-ROWS = {"http": http, "tls": tls, "hosts": hosts}
+def shards(bench):
+    """One shard and two of one process at the same work: what a delivery costs must not rise with their number."""
+    figures, deliveries, fan_out = bench.figures, bench.size(1_280, 64_000), 8
+    tenants = ENDPOINTS // fan_out * 2  # on four partitions: enough for two shards to have the like
+    with contextlib.ExitStack() as stack:
+        nginx = stack.enter_context(contextlib.closing(parts.Nginx(bench.directory / "nginx-shards", ENDPOINTS)))
+        engines = {number: stack.enter_context(bench.fresh("Kafka", f"shards = {number}\n")) for number in (1, 2)}
+        for engine in engines.values():
+            engine.declare(("s", nginx.urls + nginx.urls, fan_out))
+            engine.measure(nginx, tenants * fan_out * 4, "s", tenants, fan_out)
+        for _ in range(bench.rounds):
+            cost = {}
+            for number, engine in engines.items():
+                measured = engine.measure(nginx, deliveries, "s", tenants, fan_out)
+                cost[number] = 1e6 / per_cpu(measured)
+                name = f"{number} shard" + "s" * (number > 1)
+                figures.add(f"{name}: CPU of a delivery", cost[number], "µs")
+                figures.add(f"{name}: in all", deliveries / measured["seconds"], "/s")
+            figures.add("two shards: cost of that of one", cost[2] / cost[1], "", Goal(most=1.05))
+
+
+ROWS = {"http": http, "tls": tls, "hosts": hosts, "shards": shards}

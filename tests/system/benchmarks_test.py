@@ -25,6 +25,7 @@ class Benchmarks(unittest.TestCase):
 
 
 ROWS = (
+    ("shards", "two shards: cost of that of one"),
     ("http", "bare loop: R"),
     ("http", "Kafka, fan-out 8: of the bare loop"),
     ("http", "embedded, fan-out 8: R"),
