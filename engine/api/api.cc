@@ -2,6 +2,7 @@
 
 #include <openssl/crypto.h>
 
+#include "engine/api/idempotency.h"
 #include "engine/api/routes.h"
 #include "engine/core/bytes.h"
 
@@ -102,7 +103,10 @@ struct Api::State : std::enable_shared_from_this<Api::State> {
     });
   }
 
-  void run(const Route& route, const CallPtr& call) { ((*routes).*route.handle)(call); }
+  void run(const Route& route, const CallPtr& call) {
+    if (wants_once(route, *call)) return run_once(routes, route, call);
+    ((*routes).*route.handle)(call);
+  }
 
   const Clock& clock;
   const bool loopback;
@@ -123,7 +127,9 @@ Api::Api(Service& service, Desk desk, std::function<std::string()> metrics, Opti
     return problem(status, {errc, code, message, "see schemas/openapi.yaml for what is accepted"});
   };
   state_->server = std::make_unique<HttpServer>(std::move(options.server), std::move(handlers));
-  state_->routes->post = [state](std::function<void()> work) { state->server->post(std::move(work)); };
+  state_->routes->post = [weak = std::weak_ptr<State>(state_)](std::function<void()> work) {
+    if (const auto alive = weak.lock()) alive->server->post(std::move(work));
+  };
 }
 
 Api::~Api() {

@@ -58,6 +58,10 @@ Call::~Call() {
   OPENSSL_cleanse(request.body.data(), request.body.size());
 }
 
+std::string Call::named(std::string_view prefix) const {
+  return origin.empty() ? std::string() : std::string(prefix) + origin.substr(origin.find('_') + 1);
+}
+
 std::string Call::parameter(const std::string& name) const {
   const auto found = query.find(name);
   return found == query.end() ? std::string() : found->second;

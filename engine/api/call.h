@@ -19,6 +19,7 @@ struct Call {
   std::map<std::string, std::string> query;  // decoded
   Grant grant;  // of its token; without one (where a route is open) it allows nothing
   Actor actor;
+  std::string origin;  // of a request under an Idempotency-Key: what it makes is named after it
   HttpServer::Respond respond;
 
   ~Call();  // cleanses the body: it may have held a signing secret
@@ -34,6 +35,8 @@ struct Call {
   }
   static constexpr const char* kNobody = "~";  // no tenant id: is_tenant_or_endpoint_id() refuses it
 
+  // A name for what a request under an Idempotency-Key makes; "": there is no such key, take a random one.
+  std::string named(std::string_view prefix) const;
   // A query parameter, "" when absent.
   std::string parameter(const std::string& name) const;
   // Refuses parameters beyond those, or "true"/"false" ones that are neither.

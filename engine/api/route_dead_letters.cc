@@ -207,6 +207,7 @@ void Routes::post_replay(CallPtr call) {
   if (!request) return call->refuse(request.error());
   request->actor = call->actor;
   request->within = call->grant.tenant;
+  request->named = ReplayJobId(call->named("rpl_"));
   // A count waits for no replay: it tells how far one is.
   if (request->dry_run)
     return work(call, [self = shared_from_this(), call, request = std::move(*request)] {

@@ -77,6 +77,7 @@ Result<TokenSpec> read_token(const Call& call, std::int64_t now) {
     if (!*time) return fail(time->error());
   if (tenant && !is_tenant_or_endpoint_id(*tenant))
     return wrong_token("tenant is no tenant id", "use 1 to 64 of A-Z, a-z, 0-9, _ and -");
+  spec.id = call.named("tok_");
   spec.name = *name;
   spec.tenant = call.filter_as_seen(TenantId(tenant.value_or("")));
   if (spec.tenant.str() == Call::kNobody)

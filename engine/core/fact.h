@@ -189,6 +189,33 @@ struct DeadLetterMark {
   bool operator==(const DeadLetterMark&) const = default;
 };
 
+// What became of a request under an Idempotency-Key: a record of `requests` (core/request_ledger.h).
+struct RequestFact {
+  enum class Step {
+    begun,     // somebody runs it; told again while it is under way
+    answered,  // it is done: repeats get that answer
+    released,  // nothing came of it, or nobody knows what: it may be run again
+  };
+  std::string key;  // 16 bytes: a hash of whose token, which route and which Idempotency-Key
+  std::string run;  // "run_…"
+  Step step = Step::begun;
+  std::string token_id;
+  std::string fingerprint;  // 16 bytes: a hash of what was asked
+  std::string origin;       // the first run whose end nobody knows; else this one
+  TenantId tenant;          // answered: whose key seals it; empty: the environment's own
+  std::string sealed_answer;
+  std::string unknown;
+  bool operator==(const RequestFact&) const = default;
+};
+
+// An answer of the API as it is kept for a repeat.
+struct StoredAnswer {
+  int status = 200;
+  std::vector<std::pair<std::string, std::string>> headers;
+  std::string body;
+  bool operator==(const StoredAnswer&) const = default;
+};
+
 struct AuditFact {
   std::string actor, token_id, action, resource, scope, environment;
   TenantId tenant;

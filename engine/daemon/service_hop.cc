@@ -110,6 +110,24 @@ void ServiceHop::rotate_admin_token(Answer<Secret> answer) {
   to_shard_.post([this, answer = returning(std::move(answer))] { shard_.rotate_admin_token(answer); });
 }
 
+void ServiceHop::begin_request(RequestClaim claim, Answer<ClaimedRequest> answer) {
+  to_shard_.post([this, claim = std::move(claim), answer = returning(std::move(answer))] {
+    shard_.begin_request(claim, answer);
+  });
+}
+
+void ServiceHop::end_request(RequestEnd end, Answer<bool> answer) {
+  auto held = std::make_shared<RequestEnd>(std::move(end));
+  to_shard_.post(
+      [this, held, answer = returning(std::move(answer))] { shard_.end_request(std::move(*held), answer); });
+}
+
+void ServiceHop::open_answer(TenantId tenant, std::string sealed, Answer<Secret> answer) {
+  to_shard_.post([this, tenant, sealed = std::move(sealed), answer = returning(std::move(answer))] {
+    shard_.open_answer(tenant, sealed, answer);
+  });
+}
+
 void ServiceHop::grant_of(std::string token_hash_hex, Answer<std::optional<Grant>> answer) {
   to_shard_.post([this, token_hash_hex, answer = returning(std::move(answer))] {
     shard_.grant_of(token_hash_hex, answer);

@@ -32,6 +32,9 @@ class ServiceHop : public Service {
   void revoke_token(TenantId within, std::string id, Answer<TokenFact> answer) override;
   void list_tokens(TenantId within, Answer<std::vector<TokenFact>> answer) override;
   void rotate_admin_token(Answer<Secret> answer) override;
+  void begin_request(RequestClaim claim, Answer<ClaimedRequest> answer) override;
+  void end_request(RequestEnd end, Answer<bool> answer) override;
+  void open_answer(TenantId tenant, std::string sealed, Answer<Secret> answer) override;
   void grant_of(std::string token_hash_hex, Answer<std::optional<Grant>> answer) override;
   void readiness(Answer<Readiness> answer) override;
 

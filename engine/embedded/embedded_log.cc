@@ -132,6 +132,7 @@ std::array<Millis, kTopicCount> EmbeddedLog::default_retention() {
   set(Topic::attempts, std::chrono::hours(24 * 30));
   set(Topic::dead_letters, std::chrono::hours(24 * 7));
   set(Topic::audit, std::chrono::hours(24 * 365));
+  set(Topic::requests, std::chrono::hours(25));
   return all;
 }
 

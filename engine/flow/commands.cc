@@ -89,13 +89,14 @@ EndpointSecret Commands::revoked(EndpointSecret secret) {
 }
 
 Commands::Commands(Context& context, Appender& appender, RegistryView& registry, Dispatch& dispatch,
-                   View& view, ActiveTable& active)
+                   View& view, ActiveTable& active, Requests& requests)
     : context_(context),
       appender_(appender),
       registry_(registry),
       dispatch_(dispatch),
       view_(view),
-      active_(active) {}
+      active_(active),
+      requests_(requests) {}
 
 std::string Commands::random_name(std::string_view prefix) {
   const std::uint64_t high = context_.ports.random.next();
@@ -565,6 +566,7 @@ MadeToken Commands::new_token() {
 void Commands::create_token(TokenSpec spec, Answer<MadeToken> answer) {
   auto made = std::make_shared<MadeToken>(new_token());  // shared with the answers below
   TokenFact& fact = made->fact;
+  if (!spec.id.empty()) fact.id = std::move(spec.id);
   fact.scope = format_scopes(spec.scopes);
   fact.tenant = spec.tenant;
   fact.name = std::move(spec.name);
@@ -629,6 +631,18 @@ void Commands::revoke(std::vector<TokenFact> tokens, std::function<void(Result<v
                               "the log did not acknowledge that a token is revoked: it may still be valid",
                               "repeat the command"));
                   });
+}
+
+void Commands::begin_request(RequestClaim claim, Answer<ClaimedRequest> answer) {
+  requests_.begin(std::move(claim), std::move(answer));
+}
+
+void Commands::end_request(RequestEnd end, Answer<bool> answer) {
+  requests_.end(std::move(end), std::move(answer));
+}
+
+void Commands::open_answer(TenantId tenant, std::string sealed, Answer<Secret> answer) {
+  answer(requests_.open(tenant, sealed));
 }
 
 void Commands::grant_of(std::string token_hash_hex, Answer<std::optional<Grant>> answer) {

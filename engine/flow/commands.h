@@ -13,6 +13,7 @@
 #include "engine/flow/appender.h"
 #include "engine/flow/dispatch.h"
 #include "engine/flow/registry_view.h"
+#include "engine/flow/requests.h"
 #include "engine/flow/view.h"
 #include "engine/ports/service.h"
 
@@ -23,7 +24,7 @@ namespace postrider::flow {
 class Commands : public Service {
  public:
   Commands(Context& context, Appender& appender, RegistryView& registry, Dispatch& dispatch, View& view,
-           ActiveTable& active);
+           ActiveTable& active, Requests& requests);
 
   void publish(Event event, Answer<Published> answer) override;
   void apply_endpoint(EndpointSpec spec, Answer<ApplyAnswer> answer) override;
@@ -45,6 +46,9 @@ class Commands : public Service {
   void revoke_token(TenantId within, std::string id, Answer<TokenFact> answer) override;
   void list_tokens(TenantId within, Answer<std::vector<TokenFact>> answer) override;
   void rotate_admin_token(Answer<Secret> answer) override;
+  void begin_request(RequestClaim claim, Answer<ClaimedRequest> answer) override;
+  void end_request(RequestEnd end, Answer<bool> answer) override;
+  void open_answer(TenantId tenant, std::string sealed, Answer<Secret> answer) override;
   void grant_of(std::string token_hash_hex, Answer<std::optional<Grant>> answer) override;
   void readiness(Answer<Readiness> answer) override { answer(ready()); }
 
@@ -105,6 +109,7 @@ class Commands : public Service {
   Dispatch& dispatch_;
   View& view_;
   ActiveTable& active_;
+  Requests& requests_;
   struct Later {
     SteadyTime at;
     std::function<void()> then;

@@ -31,7 +31,8 @@ Shard::Shard(Ports ports, ShardConfig config)
       firsts_(context_, ownership_, view_),
       intake_(context_, registry_, ownership_, dispatch_, settle_, view_, active_, firsts_),
       parking_(context_, registry_, ownership_, dispatch_, settle_, view_, active_),
-      commands_(context_, appender_, registry_, dispatch_, view_, active_) {
+      requests_(context_, appender_, registry_),
+      commands_(context_, appender_, registry_, dispatch_, view_, active_, requests_) {
   connect_parts();
 }
 
@@ -91,6 +92,7 @@ void Shard::step() {
   settle_.flush_batches();
   settle_.tick(now);
   commands_.tick(now);
+  requests_.tick(now);
   appender_.pump();
   apply_pressure(now);
   ownership_.note_positions();
@@ -107,8 +109,8 @@ void Shard::step() {
 
 SteadyTime Shard::next_wake() {
   const SteadyTime now = context_.steady();
-  SteadyTime next =
-      std::min({registry_.next_tick(), ownership_.next_tick(), next_tell_, commands_.next_wake(now)});
+  SteadyTime next = std::min({registry_.next_tick(), ownership_.next_tick(), next_tell_,
+                              commands_.next_wake(now), requests_.next_wake(now)});
   if (registry_.fresh(now) && !draining_) {
     if (dispatch_.in_flight() < context_.config.in_flight_max)
       next = std::min(next, dispatch_.next_wake(now));
@@ -229,6 +231,8 @@ void Shard::on_tail(Record record) {
     ownership_.on_tail(record);
   } else if (record.topic == Topic::attempts) {
     firsts_.on_tail(record);
+  } else if (record.topic == Topic::requests) {
+    requests_.on_tail(record);
   } else {
     registry_.on_tail(record);
   }

@@ -16,6 +16,7 @@
 #include "engine/flow/ownership.h"
 #include "engine/flow/parking.h"
 #include "engine/flow/registry_view.h"
+#include "engine/flow/requests.h"
 #include "engine/flow/settle.h"
 #include "engine/flow/view.h"
 
@@ -82,6 +83,7 @@ class Shard : public LogListener, public TransportListener, public ResolverListe
   Firsts firsts_;
   Intake intake_;
   Parking parking_;
+  Requests requests_;
   Commands commands_;
 
   bool key_asked_ = false;

@@ -56,7 +56,8 @@ Result<std::unique_ptr<Follower>> Follower::open(const KafkaConfig& config, cons
 
 Follower::Lane& Follower::lane_of(Topic topic) {
   if (topic == Topic::events) return events_;
-  return topic == Topic::parked || topic == Topic::attempts ? tails_ : registry_;
+  const bool registry = topic == Topic::endpoints || topic == Topic::health || topic == Topic::keys;
+  return registry ? registry_ : tails_;
 }
 
 void Follower::start(Topic topic, Partition partition, Offset from) {

@@ -64,6 +64,12 @@ std::vector<Setting> own_settings(Topic topic, const TopicPlan& plan) {
       return kept_for(7 * kDay, 7 * kDay);
     case Topic::audit:
       return kept_for(365 * kDay, 365 * kDay);
+    case Topic::requests: {
+      // An Idempotency-Key holds for 24 h. Whole segments are deleted, so they must end early.
+      auto all = kept_for(25 * kHour, 25 * kHour);
+      all.push_back(at_most("segment.ms", kHour, Weight::warn));
+      return all;
+    }
     case Topic::endpoints:
       // A record that the fold ignored can be mended until the attempts that refer to it are gone (DESIGN
       // §5).

@@ -91,15 +91,17 @@ Result<void> check_scope(Desk& desk, const ReplayRequest& request) {
   return {};
 }
 
+ReplayJobId new_name(Desk& desk, const ReplayRequest& request) {
+  if (!request.named.empty()) return request.named;
+  return ReplayJobId(random_id("rpl_", desk.random.next(), desk.random.next()));
+}
+
 class Replay {
  public:
   Replay(Desk& desk, const ReplayRequest& request, const std::atomic<bool>& stop,
          const std::function<void(const ReplayReport&)>& progress)
       : desk_(desk), request_(request), stop_(stop), progress_(progress), pace_(request.rate) {
-    if (!request.dry_run)
-      report_.job = request.job.empty()
-                        ? ReplayJobId(random_id("rpl_", desk.random.next(), desk.random.next()))
-                        : request.job;
+    if (!request.dry_run) report_.job = request.job.empty() ? new_name(desk, request) : request.job;
     for (const auto& id : request.filter.ids) missing_.insert(id.str());
   }
 
@@ -264,6 +266,13 @@ Result<ReplayReport> replay(Desk& desk, const ReplayRequest& request, const std:
   if (request.rate < 0 || request.rate > 1e6)
     return fail(Errc::invalid, "INVALID_REQUEST", "the rate is out of range",
                 "give replays a second, 0 to 1000000");
+  if (!request.named.empty() && request.job.empty() && !request.dry_run) {
+    const auto before = scope_of_job(desk, request.named);
+    if (!before) return fail(before.error());
+    ReplayRequest resumed = request;
+    resumed.job = *before ? request.named : ReplayJobId();
+    if (*before) return replay(desk, resumed, stop, progress);
+  }
   if (!request.job.empty())
     if (auto fine = check_scope(desk, request); !fine) return fail(fine.error());
   return Replay(desk, request, stop, progress).run();

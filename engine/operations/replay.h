@@ -17,6 +17,9 @@ struct ReplayRequest {
   bool dry_run = false;  // counts only
   double rate = 0;       // replays a second; 0: as fast as the log takes them
   ReplayJobId job;  // resumes that job, which repeats nothing; empty: a new one. With its own filter again
+  // The name of a new job; empty: a random one. If it was begun before, by a run that was cut off, it is
+  // resumed.
+  ReplayJobId named;
   Actor actor;
   TenantId within;  // what belongs to others is as if it were not there; empty: every tenant
 };

@@ -20,6 +20,8 @@ std::string_view name_of(Topic topic) {
       return "dead-letters";
     case Topic::audit:
       return "audit";
+    case Topic::requests:
+      return "requests";
   }
   return "events";
 }

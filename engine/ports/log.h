@@ -13,8 +13,18 @@
 // The log as one shard sees it: Kafka or embedded (DESIGN §3, §8).
 namespace postrider {
 
-enum class Topic : std::uint8_t { events, endpoints, health, keys, parked, attempts, dead_letters, audit };
-inline constexpr int kTopicCount = 8;
+enum class Topic : std::uint8_t {
+  events,
+  endpoints,
+  health,
+  keys,
+  parked,
+  attempts,
+  dead_letters,
+  audit,
+  requests,
+};
+inline constexpr int kTopicCount = 9;
 // "events", "dead-letters", …; the full name is "<environment>.postrider.<name>".
 std::string_view name_of(Topic topic);
 std::string full_name(const Environment& environment, Topic topic);

@@ -65,6 +65,7 @@ struct PageAsk {
 };
 
 struct TokenSpec {
+  std::string id;    // empty: one is made. Of a token that there is: it is made anew, the former text is void
   std::string name;  // what it is for
   TenantId tenant;   // empty: the platform's
   Scopes scopes;
@@ -81,6 +82,35 @@ struct Published {
   std::string event_id;
   WebhookId webhook_id;
   Position position;
+};
+
+// A request under an Idempotency-Key that somebody wants to run.
+struct RequestClaim {
+  std::string key;          // 16 bytes: a hash of whose token, which route and which Idempotency-Key
+  std::string fingerprint;  // 16 bytes: a hash of what is asked
+  std::string token_id;
+};
+
+struct ClaimedRequest {
+  enum class Kind {
+    run,        // it is the caller's: end_request() ends it
+    answered,   // done before: its answer stands at `answer` of `requests`
+    under_way,  // somebody else runs it
+    different,  // the key stands for another request
+    full,       // too many are kept
+  } kind = Kind::run;
+  std::string run;
+  // The same for each run of a request as long as nobody knows what came of the former one: names of what it
+  // makes are taken from it, so that it makes nothing twice.
+  std::string origin;
+  Offset answer = 0;
+};
+
+struct RequestEnd {
+  RequestClaim claim;
+  std::string run;
+  TenantId tenant;               // whose key seals the answer; empty: the environment's own
+  std::optional<Secret> answer;  // nullopt: it may be run again
 };
 
 struct Readiness {
@@ -130,6 +160,10 @@ class Service {
   // Revoked and expired ones included. `within`: a tenant's own; empty: all.
   virtual void list_tokens(TenantId within, Answer<std::vector<TokenFact>> answer) = 0;
   virtual void rotate_admin_token(Answer<Secret> answer) = 0;
+  // What becomes of requests under an Idempotency-Key holds on every instance (core/request_ledger.h).
+  virtual void begin_request(RequestClaim claim, Answer<ClaimedRequest> answer) = 0;
+  virtual void end_request(RequestEnd end, Answer<bool> answer) = 0;
+  virtual void open_answer(TenantId tenant, std::string sealed, Answer<Secret> answer) = 0;
   // nullopt: there is no such token, or no longer.
   virtual void grant_of(std::string token_hash_hex, Answer<std::optional<Grant>> answer) = 0;
   virtual void readiness(Answer<Readiness> answer) = 0;

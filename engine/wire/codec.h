@@ -45,6 +45,7 @@ std::string encode(const Environment& environment, const SourceLostFact& fact);
 std::string encode(const Environment& environment, const DeadLetter& fact);
 std::string encode(const Environment& environment, const DeadLetterMark& fact);
 std::string encode(const Environment& environment, const AuditFact& fact);
+std::string encode(const Environment& environment, const RequestFact& fact);
 
 // The same record of `attempts` under another stamp; every field it has is kept. Empty: it was none.
 std::string restamp(std::string_view attempts_record, Stamp stamp);
@@ -56,6 +57,11 @@ Result<ParkedFact> decode_parked(const Environment& environment, std::string_vie
 Result<AttemptsFact> decode_attempts(const Environment& environment, std::string_view bytes);
 Result<DeadLetterFact> decode_dead_letter(const Environment& environment, std::string_view bytes);
 Result<AuditFact> decode_audit(const Environment& environment, std::string_view bytes);
+Result<RequestFact> decode_request(const Environment& environment, std::string_view bytes);
+
+// What is sealed of a StoredAnswer. nullopt: it is none.
+std::string encode_answer(const StoredAnswer& answer);
+std::optional<StoredAnswer> decode_answer(std::string_view bytes);
 
 // A tombstone of `parked` has no value: its stamp stands in the headers "epoch" and "sequence" (decimal).
 Headers stamp_headers(Stamp stamp);

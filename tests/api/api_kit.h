@@ -26,6 +26,8 @@ class ApiTest : public ::testing::Test, protected DeskKit {
     Api::Options options{
         .environment = Environment(environment), .server = std::move(server), .default_retry = {}};
     desk.environment = Environment(environment);
+    service_.requests_log = &log;
+    service_.environment = desk.environment;
     api_ = std::make_unique<Api>(
         service_, desk, [] { return std::string("postrider_up 1\n"); }, options);
     service_.post = [this](std::function<void()> work) { api_->post(std::move(work)); };

@@ -7,8 +7,11 @@
 #include <vector>
 
 #include "engine/core/bytes.h"
+#include "engine/core/request_ledger.h"
+#include "engine/ports/log_client.h"
 #include "engine/ports/service.h"
 #include "engine/wire/cloud_event.h"
+#include "engine/wire/codec.h"
 
 namespace postrider::test {
 
@@ -145,7 +148,8 @@ class FakeService : public Service {
   }
   void create_token(TokenSpec spec, Answer<MadeToken> answer) override {
     MadeToken made;
-    made.fact = {"tok_" + spec.name, hash_of("ptk_" + spec.name), format_scopes(spec.scopes), now_ms};
+    made.fact = {spec.id.empty() ? "tok_" + spec.name : spec.id, hash_of("ptk_" + spec.name),
+                 format_scopes(spec.scopes), now_ms};
     made.fact.tenant = spec.tenant;
     made.fact.name = spec.name;
     made.fact.created_by = spec.created_by;
@@ -176,6 +180,50 @@ class FakeService : public Service {
   void grant_of(std::string hash, Answer<std::optional<Grant>> answer) override {
     ++token_checks;
     later(answer, Result<std::optional<Grant>>(tokens.grant_of(hash, now_ms)), true);
+  }
+  // As the engine does it, over the log that the API reads answers from.
+  void begin_request(RequestClaim claim, Answer<ClaimedRequest> answer) override {
+    RequestFact fact;
+    fact.key = claim.key;
+    fact.fingerprint = claim.fingerprint;
+    fact.token_id = claim.token_id;
+    using State = RequestLedger::State;
+    using Kind = ClaimedRequest::Kind;
+    const auto found = ledger.find(fact, from_ms<LogTime>(now_ms));
+    ClaimedRequest claimed;
+    claimed.kind = found.state == State::answered    ? Kind::answered
+                   : found.state == State::different ? Kind::different
+                   : found.state == State::full      ? Kind::full
+                                                     : Kind::under_way;
+    claimed.answer = found.answer;
+    if (found.state == State::fresh) {
+      claimed.kind = Kind::run;
+      fact.run = "run_" + std::to_string(++runs);
+      fact.origin = found.origin.empty() ? fact.run : found.origin;
+      claimed.run = fact.run;
+      claimed.origin = fact.origin;
+      append_request(fact);
+    }
+    later(answer, Result<ClaimedRequest>(claimed), true);
+  }
+  void end_request(RequestEnd end, Answer<bool> answer) override {
+    RequestFact fact;
+    fact.key = end.claim.key;
+    fact.run = end.run;
+    fact.tenant = end.tenant;
+    fact.step = end.answer ? RequestFact::Step::answered : RequestFact::Step::released;
+    if (end.answer) fact.sealed_answer = "sealed:" + std::string(end.answer->reveal());
+    append_request(fact);
+    later(answer, Result<bool>(true), true);
+  }
+  void open_answer(TenantId, std::string sealed, Answer<Secret> answer) override {
+    later(answer, Result<Secret>(Secret(sealed.substr(7))), true);
+  }
+  void append_request(const RequestFact& fact) {
+    NewRecord record{.topic = Topic::requests, .partition = 0, .key = fact.key, .value = {}, .headers = {}};
+    record.value = wire::encode(environment, fact);
+    const auto appended = requests_log->append(std::move(record));
+    ledger.apply(fact, appended->offset, from_ms<LogTime>(now_ms));
   }
   // On the API's thread, or before it is asked.
   void add_token(const std::string& id, TokenFact token, bool revoked = false) {
@@ -224,6 +272,10 @@ class FakeService : public Service {
   std::int64_t now_ms = 1'700'000'000'000;
   std::atomic<int> token_checks{0};
   std::atomic<bool> unavailable{false};
+  LogClient* requests_log = nullptr;
+  Environment environment{"test"};
+  RequestLedger ledger;
+  int runs = 0;
   std::vector<std::string> notes;  // of readiness; set before it is asked
 
  private:

@@ -1,5 +1,7 @@
 """The whole on a real Apache Kafka."""
+import collections
 import concurrent.futures
+import http.client
 import json
 import subprocess
 import time
@@ -101,6 +103,50 @@ class OnKafka(OnEitherLog, Whole):
         file.write_text("\n".join(map(json.dumps, more)) + "\n")
         self.publish(second, "--file", file)
         until(lambda: len(receiver.ids()) == 500, 90, "the other to take over")
+
+    def test_what_is_asked_twice_is_done_once_on_whichever_instance(self):
+        first = self.started()
+        second = self.instance("two", key_of=first)
+        token = first.token_file.read_text().strip()
+        ask = lambda daemon, path, body, key: self.ask(daemon, token, "POST", path, body, {"Idempotency-Key": key})
+        made = ask(first, "/v1/tokens", {"name": "shop"}, "one")
+        self.assertEqual(made.status, 201, made)
+        again = until(lambda: self.unless(409, ask(second, "/v1/tokens", {"name": "shop"}, "one")), 10, "an answer")
+        self.assertEqual((again.status, again.json), (201, made.json))
+        self.assertEqual(again.headers["idempotent-replayed"], "true")
+        self.assertEqual(ask(second, "/v1/tokens", {"name": "other"}, "one").json["code"], "IDEMPOTENCY_KEY_REUSED")
+        # Both at once: one runs it, the other waits for its answer.
+        with concurrent.futures.ThreadPoolExecutor() as pool:
+            both = [pool.submit(ask, daemon, "/v1/tokens", {"name": "race"}, "two") for daemon in (first, second)]
+            both = [one.result() for one in both]
+        self.assertIn(201, [one.status for one in both])
+        self.assertLessEqual({one.status for one in both}, {201, 409})
+        self.assertEqual({one.json["code"] for one in both if one.status == 409} - {"IDEMPOTENCY_KEY_IN_USE"}, set())
+        first.kill()
+        second.kill()
+        second.start()  # with what the log says alone
+        last = until(lambda: self.unless(409, ask(second, "/v1/tokens", {"name": "race"}, "two")), 60, "an answer")
+        self.assertIn(last.json, [one.json for one in both])
+        names = [one["name"] for one in self.ask(second, token, "GET", "/v1/tokens").json["tokens"]]
+        self.assertEqual((names.count("shop"), names.count("race")), (1, 1))
+
+    Answer = collections.namedtuple("Answer", "status json headers")
+
+    def ask(self, daemon, token, method, path, body=None, headers=None):
+        connection = http.client.HTTPConnection("127.0.0.1", daemon.port, timeout=90)
+        try:
+            all_headers = {"Authorization": f"Bearer {token}", "Content-Type": "application/json", **(headers or {})}
+            connection.request(method, path, json.dumps(body) if body is not None else None, all_headers)
+            answer = connection.getresponse()
+            text = answer.read().decode()
+            return self.Answer(answer.status, json.loads(text) if text else None,
+                               {name.lower(): value for name, value in answer.getheaders()})
+        finally:
+            connection.close()
+
+    @staticmethod
+    def unless(status, answer):
+        return None if answer.status == status else answer
 
     def test_topics_grow_under_a_running_daemon_and_another_partitioner(self):
         daemon = self.started()

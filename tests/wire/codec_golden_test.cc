@@ -137,6 +137,18 @@ TEST(Golden, Audit) {
             "6f6f6b6a04646f6e6572046e6f6e65788fd095ffbc31");
 }
 
+TEST(Golden, Request) {
+  EXPECT_EQ(hex(samples::request()),
+            "0a0a70726f64756374696f6e12036b65791a0572756e5f3220012a05746f6b5f31320b66696e6765727072696e"
+            "743a0572756e5f31420461636d654a067365616c6564");
+}
+
+TEST(Golden, StoredAnswer) {
+  const StoredAnswer answer{201, {{"Ab", "cd"}}, "body"};
+  EXPECT_EQ(hex_encode(wire::encode_answer(answer)), "08c90112080a024162120263641a04626f6479");
+  EXPECT_EQ(wire::decode_answer(wire::encode_answer(answer)), answer);
+}
+
 TEST(Golden, SealedParts) {
   EXPECT_EQ(hex_encode(wire::encode_sealed(samples::sealed_parts())),
             "080112056b65795f311a077772617070656422056e6f6e63652a0a63697068657274657874");

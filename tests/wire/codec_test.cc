@@ -39,6 +39,8 @@ Fact decode(const std::string& bytes) {
     return wire::decode_health(kEnvironment, bytes).value();
   } else if constexpr (std::is_same_v<Fact, WrappedKeyFact>) {
     return wire::decode_key(kEnvironment, bytes).value();
+  } else if constexpr (std::is_same_v<Fact, RequestFact>) {
+    return wire::decode_request(kEnvironment, bytes).value();
   } else {
     return wire::decode_audit(kEnvironment, bytes).value();
   }
@@ -68,6 +70,7 @@ TEST(Codec, EveryFactComesBackAsItWas) {
   expect_round_trip(samples::dead_letter());
   expect_round_trip(samples::dead_letter_mark());
   expect_round_trip(samples::audit());
+  expect_round_trip(samples::request());
 }
 
 TEST(Codec, FactsThatSayLittleComeBackTooRightAfterOnesThatSayMuch) {

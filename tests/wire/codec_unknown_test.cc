@@ -128,6 +128,7 @@ TEST(UnknownFields, SurviveInFlatRecords) {
   expect_kept<v1::HealthRecord>(wire::encode(kEnvironment, samples::health()), wire::decode_health);
   expect_kept<v1::WrappedKey>(wire::encode(kEnvironment, samples::wrapped_key()), wire::decode_key);
   expect_kept<v1::AuditRecord>(wire::encode(kEnvironment, samples::audit()), wire::decode_audit);
+  expect_kept<v1::RequestRecord>(wire::encode(kEnvironment, samples::request()), wire::decode_request);
 }
 
 TEST(UnknownFields, SurviveAChangeOfTheFact) {

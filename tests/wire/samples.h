@@ -214,6 +214,19 @@ inline AuditFact audit() {
   return fact;
 }
 
+inline RequestFact request() {
+  RequestFact fact;
+  fact.key = "key";
+  fact.run = "run_2";
+  fact.step = RequestFact::Step::answered;
+  fact.token_id = "tok_1";
+  fact.fingerprint = "fingerprint";
+  fact.origin = "run_1";
+  fact.tenant = TenantId("acme");
+  fact.sealed_answer = "sealed";
+  return fact;
+}
+
 inline wire::SealedParts sealed_parts() {
   return {"key_1", "wrapped", "nonce", "ciphertext"};
 }
