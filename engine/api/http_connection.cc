@@ -28,6 +28,8 @@ std::string_view phrase_of(int status) {
       return "Created";
     case 202:
       return "Accepted";
+    case 207:
+      return "Multi-Status";
     case 204:
       return "No Content";
     case 400:
@@ -44,6 +46,8 @@ std::string_view phrase_of(int status) {
       return "Request Timeout";
     case 409:
       return "Conflict";
+    case 412:
+      return "Precondition Failed";
     case 413:
       return "Content Too Large";
     case 415:

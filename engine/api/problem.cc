@@ -6,6 +6,7 @@ namespace postrider {
 
 int status_of(const Error& error) {
   if (error.code == "AUTH_FAILED") return 401;
+  if (error.code == "PRECONDITION_FAILED") return 412;
   if (error.code == "PAYLOAD_TOO_LARGE") return 413;
   switch (error.errc) {
     case Errc::invalid:

@@ -1,9 +1,9 @@
-#include <cstring>
-
 #include "engine/api/cursor.h"
 #include "engine/api/endpoint_body.h"
 #include "engine/api/json_text.h"
+#include "engine/api/precondition.h"
 #include "engine/api/routes.h"
+#include "engine/api/shown_once.h"
 #include "engine/api/views.h"
 #include "engine/operations/audit.h"
 
@@ -26,6 +26,14 @@ Result<Place> place_of(const Call& call) {
   return Place{call.as_seen(TenantId(call.path[0])), EndpointId(call.path[1])};
 }
 
+Result<Terms> terms_of(const Call& call) {
+  const auto wait = call.flag("wait", true);
+  if (!wait) return fail(wait.error());
+  auto only_if = precondition_of(call);
+  if (!only_if) return fail(only_if.error());
+  return Terms(*wait, std::move(*only_if));
+}
+
 std::string_view name_of(ApplyAnswer::Change change) {
   switch (change) {
     case ApplyAnswer::Change::created:
@@ -46,16 +54,9 @@ ApiResponse applied(const ApplyAnswer& answer, bool dry_run) {
                      {"dry_run", dry_run}};
   const bool created = answer.change == ApplyAnswer::Change::created && !dry_run;
   auto response = json_answer(created ? 201 : 200, body);
+  if (!dry_run) response = tagged(std::move(response), answer.revision);
   if (answer.new_secret.empty()) return response;
-  // Spliced in, so that the secret stands in this one string alone, which the server cleanses once it is
-  // sent.
-  const auto secret = answer.new_secret.reveal();
-  std::string whole;
-  whole.reserve(response.body.size() + secret.size() + 16);
-  whole.append(R"({"secret":")").append(secret).append("\",").append(response.body, 1);
-  response.body = std::move(whole);
-  response.headers.push_back({"Cache-Control", "no-store"});
-  return response;
+  return with_secret(std::move(response), "secret", answer.new_secret);
 }
 
 AuditFact audit_of_endpoint(const Call& call, const char* action, const Place& place) {
@@ -84,7 +85,7 @@ Service::Answer<EndpointView> Routes::tell_and_show_endpoint(const CallPtr& call
     if (!view && !is_told(view.error())) return call->refuse(view.error());
     if (!view) return self->tell_outcome(call, fact, &view.error(), {});
     self->tell_outcome(call, fact, nullptr, [call, view = *view, now = self->desk.now_ms()] {
-      call->answer(json_answer(200, view_of(view, now)));
+      call->answer(tagged(json_answer(200, view_of(view, now)), view.def.revision));
     });
   };
 }
@@ -136,6 +137,8 @@ void Routes::put_endpoint(CallPtr call) {
   for (const auto* flag : {&dry_run, &wait})
     if (!*flag) return call->refuse(flag->error());
   if (!place) return call->refuse(place.error());
+  auto only_if = precondition_of(*call);
+  if (!only_if) return call->refuse(only_if.error());
   auto spec =
       parse_endpoint_body(call->request, options.default_retry, options.environment.str() == "development");
   if (!spec) return call->refuse(spec.error());
@@ -151,6 +154,7 @@ void Routes::put_endpoint(CallPtr call) {
   spec->actor = call->actor.name;
   spec->dry_run = *dry_run;
   spec->wait = *wait;
+  spec->only_if = std::move(*only_if);
   if (!*dry_run)
     return service.apply_endpoint(
         std::move(*spec), tell_and_show_change(call, audit_of_endpoint(*call, "endpoint_updated", *place)));
@@ -166,18 +170,18 @@ void Routes::get_endpoint(CallPtr call) {
   if (!place) return call->refuse(place.error());
   service.show_endpoint(place->tenant, place->id, [call, now = desk.now_ms()](Result<EndpointView> view) {
     if (!view) return call->refuse(view.error());
-    call->answer(json_answer(200, view_of(*view, now)));
+    call->answer(tagged(json_answer(200, view_of(*view, now)), view->def.revision));
   });
 }
 
 void Routes::delete_endpoint(CallPtr call) {
   if (auto fine = call->only({"wait"}); !fine) return call->refuse(fine.error());
   const auto place = place_of(*call);
-  const auto wait = call->flag("wait", true);
+  const auto terms = terms_of(*call);
   if (!place) return call->refuse(place.error());
-  if (!wait) return call->refuse(wait.error());
+  if (!terms) return call->refuse(terms.error());
   service.delete_endpoint(
-      place->tenant, place->id, call->actor.name, *wait,
+      place->tenant, place->id, call->actor.name, *terms,
       [self = shared_from_this(), call,
        fact = audit_of_endpoint(*call, "endpoint_deleted", *place)](Result<bool> deleted) {
         if (!deleted && !is_told(deleted.error())) return call->refuse(deleted.error());
@@ -191,9 +195,9 @@ void Routes::delete_endpoint(CallPtr call) {
 void Routes::disable_endpoint(CallPtr call) {
   if (auto fine = call->only({"wait"}); !fine) return call->refuse(fine.error());
   const auto place = place_of(*call);
-  const auto wait = call->flag("wait", true);
+  const auto terms = terms_of(*call);
   if (!place) return call->refuse(place.error());
-  if (!wait) return call->refuse(wait.error());
+  if (!terms) return call->refuse(terms.error());
   auto body = parse_body(call->request);
   if (!body) return call->refuse(body.error());
   Fields fields(*body);
@@ -202,36 +206,37 @@ void Routes::disable_endpoint(CallPtr call) {
   if (auto done = fields.done(); !done) return call->refuse(done.error());
   auto fact = audit_of_endpoint(*call, "endpoint_disabled", *place);
   fact.scope = *why;
-  service.disable_endpoint(place->tenant, place->id, *why, call->actor.name, *wait,
+  service.disable_endpoint(place->tenant, place->id, *why, call->actor.name, *terms,
                            tell_and_show_endpoint(call, std::move(fact)));
 }
 
 void Routes::enable_endpoint(CallPtr call) {
   if (auto fine = call->only({"wait"}); !fine) return call->refuse(fine.error());
   const auto place = place_of(*call);
-  const auto wait = call->flag("wait", true);
+  const auto terms = terms_of(*call);
   if (!place) return call->refuse(place.error());
-  if (!wait) return call->refuse(wait.error());
+  if (!terms) return call->refuse(terms.error());
   auto body = parse_body(call->request);
   if (!body) return call->refuse(body.error());
   Fields fields(*body);
   if (auto done = fields.done(); !done) return call->refuse(done.error());
-  service.enable_endpoint(place->tenant, place->id, call->actor.name, *wait,
+  service.enable_endpoint(place->tenant, place->id, call->actor.name, *terms,
                           tell_and_show_endpoint(call, audit_of_endpoint(*call, "endpoint_enabled", *place)));
 }
 
 void Routes::rotate_secret(CallPtr call) {
   if (auto fine = call->only({"wait"}); !fine) return call->refuse(fine.error());
   const auto place = place_of(*call);
-  const auto wait = call->flag("wait", true);
+  const auto terms = terms_of(*call);
   if (!place) return call->refuse(place.error());
-  if (!wait) return call->refuse(wait.error());
+  if (!terms) return call->refuse(terms.error());
   auto rotation = parse_rotation_body(call->request);
   if (!rotation) return call->refuse(rotation.error());
   rotation->tenant = place->tenant;
   rotation->endpoint = place->id;
   rotation->actor = call->actor.name;
-  rotation->wait = *wait;
+  rotation->wait = terms->wait;
+  rotation->only_if = terms->only_if;
   service.rotate_secret(*std::move(rotation),
                         tell_and_show_change(call, audit_of_endpoint(*call, "secret_rotated", *place)));
 }
@@ -239,12 +244,12 @@ void Routes::rotate_secret(CallPtr call) {
 void Routes::revoke_secret(CallPtr call) {
   if (auto fine = call->only({"wait"}); !fine) return call->refuse(fine.error());
   const auto place = place_of(*call);
-  const auto wait = call->flag("wait", true);
+  const auto terms = terms_of(*call);
   if (!place) return call->refuse(place.error());
-  if (!wait) return call->refuse(wait.error());
+  if (!terms) return call->refuse(terms.error());
   auto fact = audit_of_endpoint(*call, "secret_revoked", *place);
   fact.subject_id = call->path[2];
-  service.revoke_secret(place->tenant, place->id, call->path[2], call->actor.name, *wait,
+  service.revoke_secret(place->tenant, place->id, call->path[2], call->actor.name, *terms,
                         tell_and_show_change(call, std::move(fact)));
 }
 

@@ -3,6 +3,7 @@
 #include "engine/api/cursor.h"
 #include "engine/api/json_text.h"
 #include "engine/api/routes.h"
+#include "engine/api/shown_once.h"
 #include "engine/operations/audit.h"
 
 // Tokens: made, listed, revoked. Their text is shown once; after that only a hash of it is anywhere.
@@ -131,18 +132,6 @@ AuditFact audit_of_token(const Actor& actor, const char* action, const TokenFact
   return fact;
 }
 
-// Spliced in, so that the token stands in this one string alone, which the server cleanses once it is sent.
-ApiResponse shown_once(const MadeToken& made, std::int64_t now) {
-  auto response = json_answer(201, view_of(made.fact, now));
-  const auto token = made.token.reveal();
-  std::string whole;
-  whole.reserve(response.body.size() + token.size() + 16);
-  whole.append(R"({"token":")").append(token).append("\",").append(response.body, 1);
-  response.body = std::move(whole);
-  response.headers.push_back({"Cache-Control", "no-store"});
-  return response;
-}
-
 }  // namespace
 
 void Routes::post_token(CallPtr call) {
@@ -154,7 +143,7 @@ void Routes::post_token(CallPtr call) {
     if (!answer) return call->refuse(answer.error());
     auto made = std::make_shared<MadeToken>(std::move(*answer));  // the job is copied
     self->tell_outcome(call, audit_of_token(call->actor, "token_created", made->fact), nullptr,
-                       [call, now, made] { call->answer(shown_once(*made, now)); });
+                       [call, now, made] { call->answer(with_secret(json_answer(201, view_of(made->fact, now)), "token", made->token)); });
   });
 }
 

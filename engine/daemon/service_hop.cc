@@ -43,23 +43,23 @@ void ServiceHop::show_endpoint(TenantId tenant, EndpointId id, Answer<EndpointVi
 }
 
 void ServiceHop::disable_endpoint(TenantId tenant, EndpointId id, std::string why, std::string actor,
-                                  bool wait, Answer<EndpointView> answer) {
-  to_shard_.post([this, tenant, id, why, actor, wait, answer = returning(std::move(answer))] {
-    shard_.disable_endpoint(tenant, id, why, actor, wait, answer);
+                                  Terms terms, Answer<EndpointView> answer) {
+  to_shard_.post([this, tenant, id, why, actor, terms, answer = returning(std::move(answer))] {
+    shard_.disable_endpoint(tenant, id, why, actor, terms, answer);
   });
 }
 
-void ServiceHop::enable_endpoint(TenantId tenant, EndpointId id, std::string actor, bool wait,
+void ServiceHop::enable_endpoint(TenantId tenant, EndpointId id, std::string actor, Terms terms,
                                  Answer<EndpointView> answer) {
-  to_shard_.post([this, tenant, id, actor, wait, answer = returning(std::move(answer))] {
-    shard_.enable_endpoint(tenant, id, actor, wait, answer);
+  to_shard_.post([this, tenant, id, actor, terms, answer = returning(std::move(answer))] {
+    shard_.enable_endpoint(tenant, id, actor, terms, answer);
   });
 }
 
-void ServiceHop::delete_endpoint(TenantId tenant, EndpointId id, std::string actor, bool wait,
+void ServiceHop::delete_endpoint(TenantId tenant, EndpointId id, std::string actor, Terms terms,
                                  Answer<bool> answer) {
-  to_shard_.post([this, tenant, id, actor, wait, answer = returning(std::move(answer))] {
-    shard_.delete_endpoint(tenant, id, actor, wait, answer);
+  to_shard_.post([this, tenant, id, actor, terms, answer = returning(std::move(answer))] {
+    shard_.delete_endpoint(tenant, id, actor, terms, answer);
   });
 }
 
@@ -71,9 +71,9 @@ void ServiceHop::rotate_secret(SecretRotation rotation, Answer<ApplyAnswer> answ
 }
 
 void ServiceHop::revoke_secret(TenantId tenant, EndpointId id, std::string secret_id, std::string actor,
-                               bool wait, Answer<ApplyAnswer> answer) {
-  to_shard_.post([this, tenant, id, secret_id, actor, wait, answer = returning(std::move(answer))] {
-    shard_.revoke_secret(tenant, id, secret_id, actor, wait, answer);
+                               Terms terms, Answer<ApplyAnswer> answer) {
+  to_shard_.post([this, tenant, id, secret_id, actor, terms, answer = returning(std::move(answer))] {
+    shard_.revoke_secret(tenant, id, secret_id, actor, terms, answer);
   });
 }
 

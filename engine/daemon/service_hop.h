@@ -16,14 +16,14 @@ class ServiceHop : public Service {
   void apply_endpoint(EndpointSpec spec, Answer<ApplyAnswer> answer) override;
   void list_endpoints(TenantId tenant, PageAsk page, Answer<std::vector<EndpointView>> answer) override;
   void show_endpoint(TenantId tenant, EndpointId id, Answer<EndpointView> answer) override;
-  void disable_endpoint(TenantId tenant, EndpointId id, std::string why, std::string actor, bool wait,
+  void disable_endpoint(TenantId tenant, EndpointId id, std::string why, std::string actor, Terms terms,
                         Answer<EndpointView> answer) override;
-  void enable_endpoint(TenantId tenant, EndpointId id, std::string actor, bool wait,
+  void enable_endpoint(TenantId tenant, EndpointId id, std::string actor, Terms terms,
                        Answer<EndpointView> answer) override;
-  void delete_endpoint(TenantId tenant, EndpointId id, std::string actor, bool wait,
+  void delete_endpoint(TenantId tenant, EndpointId id, std::string actor, Terms terms,
                        Answer<bool> answer) override;
   void rotate_secret(SecretRotation rotation, Answer<ApplyAnswer> answer) override;
-  void revoke_secret(TenantId tenant, EndpointId id, std::string secret_id, std::string actor, bool wait,
+  void revoke_secret(TenantId tenant, EndpointId id, std::string secret_id, std::string actor, Terms terms,
                      Answer<ApplyAnswer> answer) override;
   void find_deliveries(std::string id, Answer<std::vector<DeliveryId>> answer) override;
   void show_delivery(DeliveryId id, Answer<Delivery> answer) override;

@@ -103,14 +103,14 @@ Service::Answer<EndpointView> ShardsHop::with_all_counts(TenantId tenant, Endpoi
 }
 
 void ShardsHop::disable_endpoint(TenantId tenant, EndpointId id, std::string why, std::string actor,
-                                 bool wait, Answer<EndpointView> answer) {
-  ServiceHop::disable_endpoint(tenant, id, std::move(why), std::move(actor), wait,
+                                 Terms terms, Answer<EndpointView> answer) {
+  ServiceHop::disable_endpoint(tenant, id, std::move(why), std::move(actor), std::move(terms),
                                with_all_counts(tenant, id, std::move(answer)));
 }
 
-void ShardsHop::enable_endpoint(TenantId tenant, EndpointId id, std::string actor, bool wait,
+void ShardsHop::enable_endpoint(TenantId tenant, EndpointId id, std::string actor, Terms terms,
                                 Answer<EndpointView> answer) {
-  ServiceHop::enable_endpoint(tenant, id, std::move(actor), wait,
+  ServiceHop::enable_endpoint(tenant, id, std::move(actor), std::move(terms),
                               with_all_counts(tenant, id, std::move(answer)));
 }
 

@@ -21,9 +21,9 @@ class ShardsHop final : public ServiceHop {
 
   void list_endpoints(TenantId tenant, PageAsk page, Answer<std::vector<EndpointView>> answer) override;
   void show_endpoint(TenantId tenant, EndpointId id, Answer<EndpointView> answer) override;
-  void disable_endpoint(TenantId tenant, EndpointId id, std::string why, std::string actor, bool wait,
+  void disable_endpoint(TenantId tenant, EndpointId id, std::string why, std::string actor, Terms terms,
                         Answer<EndpointView> answer) override;
-  void enable_endpoint(TenantId tenant, EndpointId id, std::string actor, bool wait,
+  void enable_endpoint(TenantId tenant, EndpointId id, std::string actor, Terms terms,
                        Answer<EndpointView> answer) override;
   void find_deliveries(std::string id, Answer<std::vector<DeliveryId>> answer) override;
   void show_delivery(DeliveryId id, Answer<Delivery> answer) override;

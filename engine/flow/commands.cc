@@ -77,6 +77,11 @@ Error Commands::no_such(std::string_view what) {
           "list what there is with `postrider-ops endpoints list`"};
 }
 
+Error Commands::not_as_demanded() {
+  return {Errc::conflict, "PRECONDITION_FAILED", "the endpoint is not what If-Match or If-None-Match demands",
+          "read it again and look at what has changed; then repeat the change with its ETag"};
+}
+
 Error Commands::changed_meanwhile() {
   return {Errc::conflict, "CONFLICT", "somebody changed this endpoint at the same time",
           "look at it again with `postrider-ops endpoints show`, then repeat the command"};
@@ -201,6 +206,7 @@ void Commands::on_resolved(std::uint64_t token, const Result<Resolved>& resolved
 
 void Commands::plan(const Job& job) {
   const Endpoint* current = registry_.registry().find(job->spec.tenant, job->spec.id);
+  if (!job->spec.only_if.met(current ? &current->def : nullptr)) return job->answer(fail(not_as_demanded()));
   if (auto done = plan_def(*job, current); !done) return job->answer(fail(done.error()));
   if (auto done = plan_secrets(*job, current); !done) return job->answer(fail(done.error()));
   using Change = ApplyAnswer::Change;
@@ -449,27 +455,29 @@ void Commands::show_endpoint(TenantId tenant, EndpointId id, Answer<EndpointView
   answer(view_of(*endpoint));
 }
 
-void Commands::change(TenantId tenant, EndpointId id, bool wait, std::function<void(EndpointDef&)> edit,
+void Commands::change(TenantId tenant, EndpointId id, Terms terms, std::function<void(EndpointDef&)> edit,
                       Answer<EndpointDef> answer) {
   const Endpoint* endpoint = registry_.registry().find(tenant, id);
   if (!endpoint) return answer(fail(no_such("endpoint")));
+  if (!terms.only_if.met(&endpoint->def)) return answer(fail(not_as_demanded()));
   EndpointDef def = endpoint->def;
   def.replaces = def.revision;
   ++def.revision;
   def.changed_at = to_ms(context_.ports.clock.wall());
   edit(def);
   std::string value = wire::encode(context_.config.environment, def);
-  registry_.write(def_key(tenant, id), std::move(value), [this, wait, def, answer](Result<bool> applied) {
-    if (!applied) return answer(fail(applied.error()));
-    if (!*applied) return answer(fail(changed_meanwhile()));
-    after_everywhere(wait, [def, answer] { answer(def); });
-  });
+  registry_.write(def_key(tenant, id), std::move(value),
+                  [this, wait = terms.wait, def, answer](Result<bool> applied) {
+                    if (!applied) return answer(fail(applied.error()));
+                    if (!*applied) return answer(fail(changed_meanwhile()));
+                    after_everywhere(wait, [def, answer] { answer(def); });
+                  });
 }
 
-void Commands::disable_endpoint(TenantId tenant, EndpointId id, std::string why, std::string actor, bool wait,
-                                Answer<EndpointView> answer) {
+void Commands::disable_endpoint(TenantId tenant, EndpointId id, std::string why, std::string actor,
+                                Terms terms, Answer<EndpointView> answer) {
   change(
-      tenant, id, wait,
+      tenant, id, std::move(terms),
       [&](EndpointDef& def) {
         def.disabled = true;
         def.disabled_why = std::move(why);
@@ -482,10 +490,10 @@ void Commands::disable_endpoint(TenantId tenant, EndpointId id, std::string why,
       });
 }
 
-void Commands::enable_endpoint(TenantId tenant, EndpointId id, std::string actor, bool wait,
+void Commands::enable_endpoint(TenantId tenant, EndpointId id, std::string actor, Terms terms,
                                Answer<EndpointView> answer) {
   change(
-      tenant, id, wait,
+      tenant, id, std::move(terms),
       [&](EndpointDef& def) {
         def.disabled = false;
         def.disabled_why.clear();
@@ -499,10 +507,10 @@ void Commands::enable_endpoint(TenantId tenant, EndpointId id, std::string actor
       });
 }
 
-void Commands::delete_endpoint(TenantId tenant, EndpointId id, std::string actor, bool wait,
+void Commands::delete_endpoint(TenantId tenant, EndpointId id, std::string actor, Terms terms,
                                Answer<bool> answer) {
   change(
-      tenant, id, wait,
+      tenant, id, std::move(terms),
       [&](EndpointDef& def) {
         def.deleted = true;
         def.changed_by = std::move(actor);

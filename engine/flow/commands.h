@@ -30,14 +30,14 @@ class Commands : public Service {
   void apply_endpoint(EndpointSpec spec, Answer<ApplyAnswer> answer) override;
   void list_endpoints(TenantId tenant, PageAsk page, Answer<std::vector<EndpointView>> answer) override;
   void show_endpoint(TenantId tenant, EndpointId id, Answer<EndpointView> answer) override;
-  void disable_endpoint(TenantId tenant, EndpointId id, std::string why, std::string actor, bool wait,
+  void disable_endpoint(TenantId tenant, EndpointId id, std::string why, std::string actor, Terms terms,
                         Answer<EndpointView> answer) override;
-  void enable_endpoint(TenantId tenant, EndpointId id, std::string actor, bool wait,
+  void enable_endpoint(TenantId tenant, EndpointId id, std::string actor, Terms terms,
                        Answer<EndpointView> answer) override;
-  void delete_endpoint(TenantId tenant, EndpointId id, std::string actor, bool wait,
+  void delete_endpoint(TenantId tenant, EndpointId id, std::string actor, Terms terms,
                        Answer<bool> answer) override;
   void rotate_secret(SecretRotation rotation, Answer<ApplyAnswer> answer) override;
-  void revoke_secret(TenantId tenant, EndpointId id, std::string secret_id, std::string actor, bool wait,
+  void revoke_secret(TenantId tenant, EndpointId id, std::string secret_id, std::string actor, Terms terms,
                      Answer<ApplyAnswer> answer) override;
   void find_deliveries(std::string id, Answer<std::vector<DeliveryId>> answer) override;
   void show_delivery(DeliveryId id, Answer<Delivery> answer) override;
@@ -79,6 +79,7 @@ class Commands : public Service {
   using Job = std::shared_ptr<Apply>;  // shared by the answers it waits for
   static Error no_such(std::string_view what);
   static Error changed_meanwhile();
+  static Error not_as_demanded();
   static EndpointSecret revoked(EndpointSecret secret);
   void check_address(const Job& job);
   void plan(const Job& job);
@@ -88,14 +89,14 @@ class Commands : public Service {
   SigningSecret make_secret();
   void write_planned(const Job& job);
   Result<Job> plan_change_of_secrets(const TenantId& tenant, const EndpointId& id, std::string actor,
-                                     bool wait, Answer<ApplyAnswer> answer);
+                                     const Terms& terms, Answer<ApplyAnswer> answer);
   Result<void> plan_rotation(Apply& job, const SecretRotation& rotation);
   Result<void> plan_revocation(Apply& job, const std::string& secret_id);
   void write_next(const Job& job);
   void take_back(const Job& job);
   void put_secrets(std::deque<std::pair<std::string, std::string>>& writes,
                    const std::vector<EndpointSecret>& secrets) const;
-  void change(TenantId tenant, EndpointId id, bool wait, std::function<void(EndpointDef&)> edit,
+  void change(TenantId tenant, EndpointId id, Terms terms, std::function<void(EndpointDef&)> edit,
               Answer<EndpointDef> answer);
   MadeToken new_token();
   void revoke(std::vector<TokenFact> tokens, std::function<void(Result<void>)> done);

@@ -13,8 +13,8 @@ constexpr std::size_t kSecretsMax = 4;  // that sign: so many signatures stand i
 }  // namespace
 
 void Commands::rotate_secret(SecretRotation rotation, Answer<ApplyAnswer> answer) {
-  auto job =
-      plan_change_of_secrets(rotation.tenant, rotation.endpoint, rotation.actor, rotation.wait, answer);
+  auto job = plan_change_of_secrets(rotation.tenant, rotation.endpoint, rotation.actor,
+                                    {rotation.wait, rotation.only_if}, answer);
   if (!job) return answer(fail(job.error()));
   const auto asked =
       std::make_shared<const SecretRotation>(std::move(rotation));  // shared by the function's copies
@@ -26,22 +26,23 @@ void Commands::rotate_secret(SecretRotation rotation, Answer<ApplyAnswer> answer
 }
 
 void Commands::revoke_secret(TenantId tenant, EndpointId id, std::string secret_id, std::string actor,
-                             bool wait, Answer<ApplyAnswer> answer) {
-  auto job = plan_change_of_secrets(tenant, id, std::move(actor), wait, answer);
+                             Terms terms, Answer<ApplyAnswer> answer) {
+  auto job = plan_change_of_secrets(tenant, id, std::move(actor), terms, answer);
   if (!job) return answer(fail(job.error()));
   if (auto planned = plan_revocation(**job, secret_id); !planned) return answer(fail(planned.error()));
   write_planned(*job);
 }
 
 Result<Commands::Job> Commands::plan_change_of_secrets(const TenantId& tenant, const EndpointId& id,
-                                                       std::string actor, bool wait,
+                                                       std::string actor, const Terms& terms,
                                                        Answer<ApplyAnswer> answer) {
   const Endpoint* endpoint = registry_.registry().find(tenant, id);
   if (!endpoint) return fail(no_such("endpoint"));
+  if (!terms.only_if.met(&endpoint->def)) return fail(not_as_demanded());
   auto job = std::make_shared<Apply>();
   job->spec.tenant = tenant;
   job->spec.id = id;
-  job->spec.wait = wait;
+  job->spec.wait = terms.wait;
   job->answer = std::move(answer);
   job->def = endpoint->def;
   job->def.replaces = job->def.revision;

@@ -14,6 +14,24 @@
 
 namespace postrider {
 
+// What an endpoint must be for a change to be made (RFC 9110 §13); of none: anything. Not met:
+// PRECONDITION_FAILED, and nothing has changed.
+struct Precondition {
+  bool absent = false;                                  // If-None-Match: *
+  std::optional<std::vector<std::uint64_t>> revisions;  // If-Match: one of those
+  bool any = false;                                     // If-Match: *
+  bool met(const EndpointDef* current) const;
+};
+
+// On what terms a change is made.
+struct Terms {
+  // NOLINTNEXTLINE(google-explicit-constructor): where nothing is demanded, it is whether to wait
+  Terms(bool wait_everywhere, Precondition demanded = {})
+      : wait(wait_everywhere), only_if(std::move(demanded)) {}
+  bool wait;  // answer once it is in force everywhere
+  Precondition only_if;
+};
+
 // What a caller declares of an endpoint; everything else is ours to fill in.
 struct EndpointSpec {
   TenantId tenant;
@@ -29,6 +47,7 @@ struct EndpointSpec {
   std::string actor;
   bool dry_run = false;
   bool wait = true;  // answer once it is in force everywhere
+  Precondition only_if;
 };
 
 struct ApplyAnswer {
@@ -47,6 +66,7 @@ struct SecretRotation {
   Millis overlap{0};                    // how long the others still sign; 0: no longer
   std::string actor;
   bool wait = true;
+  Precondition only_if;
 };
 
 struct EndpointView {
@@ -135,17 +155,17 @@ class Service {
   // more. No tenant: of all.
   virtual void list_endpoints(TenantId tenant, PageAsk page, Answer<std::vector<EndpointView>> answer) = 0;
   virtual void show_endpoint(TenantId tenant, EndpointId id, Answer<EndpointView> answer) = 0;
-  virtual void disable_endpoint(TenantId tenant, EndpointId id, std::string why, std::string actor, bool wait,
-                                Answer<EndpointView> answer) = 0;
-  virtual void enable_endpoint(TenantId tenant, EndpointId id, std::string actor, bool wait,
+  virtual void disable_endpoint(TenantId tenant, EndpointId id, std::string why, std::string actor,
+                                Terms terms, Answer<EndpointView> answer) = 0;
+  virtual void enable_endpoint(TenantId tenant, EndpointId id, std::string actor, Terms terms,
                                Answer<EndpointView> answer) = 0;
-  virtual void delete_endpoint(TenantId tenant, EndpointId id, std::string actor, bool wait,
+  virtual void delete_endpoint(TenantId tenant, EndpointId id, std::string actor, Terms terms,
                                Answer<bool> answer) = 0;
   // Errors besides those of apply_endpoint(): TOO_MANY_SECRETS (conflict).
   virtual void rotate_secret(SecretRotation rotation, Answer<ApplyAnswer> answer) = 0;
   // At once, also for what is on its way to be sent. LAST_SECRET (conflict): no other one signs.
   virtual void revoke_secret(TenantId tenant, EndpointId id, std::string secret_id, std::string actor,
-                             bool wait, Answer<ApplyAnswer> answer) = 0;
+                             Terms terms, Answer<ApplyAnswer> answer) = 0;
   // The delivery ids that the view knows under a webhook-id or an event id; a delivery id answers itself.
   virtual void find_deliveries(std::string id, Answer<std::vector<DeliveryId>> answer) = 0;
   // not_found: look on the log. So it is for what has not ended and is in another instance's partition.

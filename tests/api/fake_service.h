@@ -42,6 +42,9 @@ class FakeService : public Service {
 
   void apply_endpoint(EndpointSpec spec, Answer<ApplyAnswer> answer) override {
     ApplyAnswer applied;
+    const auto current = find(spec.tenant, spec.id);
+    if (!spec.only_if.met(current ? &current->def : nullptr))
+      return later(answer, Result<ApplyAnswer>(not_as_demanded()));
     auto& known = endpoints[{spec.tenant, spec.id}];
     const bool fresh = known.def.id.empty();
     applied.change = fresh                       ? ApplyAnswer::Change::created
@@ -76,34 +79,37 @@ class FakeService : public Service {
   void show_endpoint(TenantId tenant, EndpointId id, Answer<EndpointView> answer) override {
     later(answer, find(tenant, id));
   }
-  void disable_endpoint(TenantId tenant, EndpointId id, std::string why, std::string actor, bool,
+  void disable_endpoint(TenantId tenant, EndpointId id, std::string why, std::string actor, Terms terms,
                         Answer<EndpointView> answer) override {
-    auto view = find(tenant, id);
+    auto view = demanded(tenant, id, terms.only_if);
     if (view) {
+      ++view->def.revision;
       view->stopped = {Stop::disabled, why, 1'700'000'000'000, actor};
       view->health = HealthState::disabled;
       endpoints[{tenant, id}] = *view;
     }
     later(answer, std::move(view));
   }
-  void enable_endpoint(TenantId tenant, EndpointId id, std::string, bool,
+  void enable_endpoint(TenantId tenant, EndpointId id, std::string, Terms terms,
                        Answer<EndpointView> answer) override {
-    auto view = find(tenant, id);
+    auto view = demanded(tenant, id, terms.only_if);
     if (view) {
+      ++view->def.revision;
       view->stopped = {};
       view->health = HealthState::healthy;
       endpoints[{tenant, id}] = *view;
     }
     later(answer, std::move(view));
   }
-  void delete_endpoint(TenantId tenant, EndpointId id, std::string, bool, Answer<bool> answer) override {
-    if (endpoints.erase({tenant, id}))
-      later(answer, Result<bool>(true));
-    else
-      later(answer, Result<bool>(missing()));
+  void delete_endpoint(TenantId tenant, EndpointId id, std::string, Terms terms,
+                       Answer<bool> answer) override {
+    const auto view = demanded(tenant, id, terms.only_if);
+    if (!view) return later(answer, Result<bool>(fail(view.error())));
+    endpoints.erase({tenant, id});
+    later(answer, Result<bool>(true));
   }
   void rotate_secret(SecretRotation rotation, Answer<ApplyAnswer> answer) override {
-    auto view = find(rotation.tenant, rotation.endpoint);
+    auto view = demanded(rotation.tenant, rotation.endpoint, rotation.only_if);
     if (!view) return later(answer, Result<ApplyAnswer>(fail(view.error())));
     ApplyAnswer applied;
     applied.change = ApplyAnswer::Change::updated;
@@ -112,9 +118,9 @@ class FakeService : public Service {
     last_rotation = std::move(rotation);
     later(answer, Result<ApplyAnswer>(std::move(applied)));
   }
-  void revoke_secret(TenantId tenant, EndpointId id, std::string secret_id, std::string, bool,
+  void revoke_secret(TenantId tenant, EndpointId id, std::string secret_id, std::string, Terms terms,
                      Answer<ApplyAnswer> answer) override {
-    auto view = find(tenant, id);
+    auto view = demanded(tenant, id, terms.only_if);
     if (!view) return later(answer, Result<ApplyAnswer>(fail(view.error())));
     if (secret_id == "sec_last")
       return later(answer, Result<ApplyAnswer>(fail(Errc::conflict, "LAST_SECRET",
@@ -289,6 +295,14 @@ class FakeService : public Service {
     const auto found = endpoints.find({tenant, id});
     if (found == endpoints.end()) return missing();
     return found->second;
+  }
+  static tl::unexpected<Error> not_as_demanded() {
+    return fail(Errc::conflict, "PRECONDITION_FAILED", "another revision", "read again");
+  }
+  Result<EndpointView> demanded(const TenantId& tenant, const EndpointId& id, const Precondition& only_if) {
+    auto view = find(tenant, id);
+    if (view && !only_if.met(&view->def)) return not_as_demanded();
+    return view;
   }
   template <class T>
   void later(Answer<T> answer, Result<T> result, bool at_once = false) {

@@ -259,7 +259,7 @@ TEST(Endpoint, IsNotSignedForWithARevokedSecretAfterTheAnswer) {
 
 Result<ApplyAnswer> rotate(World& world, Millis overlap, std::optional<SigningSecret> secret = {}) {
   std::optional<Result<ApplyAnswer>> told;
-  SecretRotation rotation{kTenant, EndpointId("main"), std::move(secret), overlap, "alice", true};
+  SecretRotation rotation{kTenant, EndpointId("main"), std::move(secret), overlap, "alice", true, {}};
   world.one().shard->service().rotate_secret(std::move(rotation),
                                              [&](Result<ApplyAnswer> answer) { told = std::move(answer); });
   EXPECT_TRUE(world.run_until([&] { return told.has_value(); }, seconds(30)));
@@ -326,7 +326,7 @@ TEST(Endpoint, RotatedBetweenTwoOfAWritersStepsIsToldConflictAndLosesNoSecret) {
   std::optional<Result<ApplyAnswer>> one, other;
   for (auto* told : {&one, &other})
     world.one().shard->service().rotate_secret(
-        {kTenant, EndpointId("main"), std::nullopt, Millis(0), "alice", true},
+        {kTenant, EndpointId("main"), std::nullopt, Millis(0), "alice", true, {}},
         [told](Result<ApplyAnswer> answer) { *told = std::move(answer); });
   ASSERT_TRUE(world.run_until([&] { return one && other; }, seconds(30)));
   EXPECT_NE(one->has_value(), other->has_value());
