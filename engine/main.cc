@@ -63,6 +63,15 @@ int take_signals() {
   return signalfd(-1, &set, SFD_NONBLOCK | SFD_CLOEXEC);
 }
 
+RequestLimiter::Limits request_limits(const Config& config) {
+  const auto& api = config.api;
+  const double failures = api.failed_authentications;
+  return {.tenant_token = {.per_second = static_cast<double>(api.tenant_token_rate)},
+          .platform_token = {.per_second = static_cast<double>(api.platform_token_rate)},
+          .address = {.per_second = static_cast<double>(api.address_rate)},
+          .failures = {.per_second = failures / 60, .least = failures}};
+}
+
 // The first start in an environment makes an administrator's token: its hash is a fact on the log, the token
 // itself stands once in a file.
 void make_first_token(Service& service, const flow::RegistryView& registry, const std::string& data,
@@ -131,6 +140,7 @@ Api::Options api_options(const Config& config) {
   options.server.request_timeout = config.api.request_timeout;
   options.server.idle_timeout = config.api.idle_timeout;
   options.default_retry = config.retry.standard;
+  options.limits = request_limits(config);
   return options;
 }
 

@@ -50,20 +50,47 @@ Error not_found(const ApiRequest& head) {
           "see schemas/openapi.yaml"};
 }
 
+ApiResponse too_often(const Charge& charge) {
+  return problem(
+      429,
+      {Errc::overloaded, "RATE_LIMITED", "more requests than are allowed for this token or address",
+       "wait as Retry-After says, and look at the RateLimit headers of each answer"},
+      charge.retry_s);
+}
+
+// The headers of draft-ietf-httpapi-ratelimit-headers-03, which clients know.
+ApiResponse with_limits(ApiResponse response, const Charge& charge) {
+  if (!charge.limited) return response;
+  response.headers.push_back({"RateLimit-Limit", std::to_string(charge.limit)});
+  response.headers.push_back({"RateLimit-Remaining", std::to_string(charge.remaining)});
+  response.headers.push_back({"RateLimit-Reset", std::to_string(charge.reset_s)});
+  return response;
+}
+
 }  // namespace
 
 struct Api::State : std::enable_shared_from_this<Api::State> {
   State(Service& service, Desk desk, std::function<std::string()> metrics, Options options)
       : clock(desk.clock),
+        limiter(options.limits),
         loopback(is_loopback(options.server.host)),
         routes(std::make_shared<Routes>(service, desk, std::move(metrics), std::move(options))) {}
 
-  // Before the body is read: unknown routes, missing tokens and large bodies go no further.
-  HttpServer::Admission admit(const ApiRequest& head) const {
+  // Before the body is read: who asks too often, unknown routes, missing tokens and large bodies go no
+  // further.
+  HttpServer::Admission admit(const ApiRequest& head) {
+    const auto hash = TokenGate::hash_of(head.headers);
+    const auto charge = limiter.arrived(head.client, hash, clock.steady());
+    const auto refuse = [&](ApiResponse response) -> HttpServer::Admission {
+      return {.body_bytes_max = 0, .refusal = with_limits(std::move(response), charge)};
+    };
+    if (!charge.admitted) return refuse(too_often(charge));
     const auto match = find_route(head.method, head.path);
-    if (!match.route) return {.body_bytes_max = 0, .refusal = no_route(head, match)};
-    if (needs_token(*match.route) && TokenGate::hash_of(head.headers).empty())
-      return {.body_bytes_max = 0, .refusal = problem(auth_failed())};
+    if (!match.route) return refuse(no_route(head, match));
+    if (needs_token(*match.route) && hash.empty()) {
+      limiter.failed(head.client, hash, clock.steady());
+      return refuse(problem(auth_failed()));
+    }
     return {.body_bytes_max = match.route->body_bytes_max, .refusal = std::nullopt};
   }
 
@@ -84,6 +111,7 @@ struct Api::State : std::enable_shared_from_this<Api::State> {
     cleanse_authorization(request);
     call->path = std::move(match.path);
     call->respond = std::move(respond);
+    if (!needs_token(*match.route)) tell_limits(call, limiter.standing(request.client, clock.steady()));
     auto query = parse_query(request.query);
     call->request = std::move(request);
     if (!query)
@@ -95,12 +123,29 @@ struct Api::State : std::enable_shared_from_this<Api::State> {
     const auto asked_at = clock.steady();
     auto self = shared_from_this();
     routes->gate.check(hash, asked_at, [self, call, hash, route = match.route](Result<Grant> grant) {
-      if (!grant) return call->refuse(grant.error());
+      if (!grant) return self->refuse_token(call, hash, grant.error());
+      const auto charge = self->limiter.authenticated(hash, grant->tenant.empty(), self->clock.steady());
+      tell_limits(call, charge);
+      if (!charge.admitted) return call->answer(too_often(charge));
       if (auto refusal = refusal_of(*route, *grant)) return call->refuse(*refusal);
       call->actor = actor_of(call->request, hash, *grant);
       call->grant = std::move(*grant);
       self->run(*route, call);
     });
+  }
+
+  static void tell_limits(const CallPtr& call, const Charge& charge) {
+    if (!charge.limited) return;
+    call->respond = [respond = std::move(call->respond), charge](ApiResponse response) {
+      respond(with_limits(std::move(response), charge));
+    };
+  }
+
+  void refuse_token(const CallPtr& call, const std::string& hash, const Error& error) {
+    const auto now = clock.steady();
+    if (error.code == "AUTH_FAILED") limiter.failed(call->request.client, hash, now);
+    tell_limits(call, limiter.standing(call->request.client, now));
+    call->refuse(error);
   }
 
   void run(const Route& route, const CallPtr& call) {
@@ -109,6 +154,7 @@ struct Api::State : std::enable_shared_from_this<Api::State> {
   }
 
   const Clock& clock;
+  RequestLimiter limiter;
   const bool loopback;
   std::shared_ptr<Routes> routes;
   std::unique_ptr<HttpServer> server;

@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "engine/api/http_server.h"
+#include "engine/core/request_limiter.h"
 #include "engine/core/retry_policy.h"
 #include "engine/operations/desk.h"
 #include "engine/ports/service.h"
@@ -26,6 +27,7 @@ class Api {
     Environment environment;
     HttpServer::Options server;
     RetryPolicy default_retry;  // of endpoints that name none
+    RequestLimiter::Limits limits = {};
   };
 
   // `service` answers on the API's thread (post()). `desk` is used on worker threads only: give it a Random

@@ -1,5 +1,6 @@
 #include "engine/api/http_connection.h"
 
+#include <arpa/inet.h>
 #include <event2/buffer.h>
 #include <event2/bufferevent.h>
 #include <event2/bufferevent_ssl.h>
@@ -10,6 +11,7 @@
 #include <openssl/ssl.h>
 #include <sys/socket.h>
 
+#include <array>
 #include <cctype>
 #include <ctime>
 
@@ -106,6 +108,23 @@ void add_cleansed(evbuffer* out, std::string body) {
       owned);
 }
 
+// As text; of a v4 address that a v6 socket shows: the v4 one.
+std::string peer_of(int socket) {
+  sockaddr_storage storage{};
+  socklen_t length = sizeof storage;
+  if (getpeername(socket, reinterpret_cast<sockaddr*>(&storage), &length) != 0) return {};
+  std::array<char, INET6_ADDRSTRLEN> text{};
+  if (storage.ss_family == AF_INET) {
+    inet_ntop(AF_INET, &reinterpret_cast<sockaddr_in*>(&storage)->sin_addr, text.data(), text.size());
+  } else if (storage.ss_family == AF_INET6) {
+    const auto& address = reinterpret_cast<sockaddr_in6*>(&storage)->sin6_addr;
+    const bool mapped = IN6_IS_ADDR_V4MAPPED(&address);
+    const void* bytes = mapped ? &address.s6_addr[12] : &address.s6_addr[0];
+    inet_ntop(mapped ? AF_INET : AF_INET6, bytes, text.data(), text.size());
+  }
+  return text.data();
+}
+
 timeval timeval_of(Millis span) {
   return {.tv_sec = static_cast<time_t>(span.count() / 1000),
           .tv_usec = static_cast<suseconds_t>(span.count() % 1000 * 1000)};
@@ -114,7 +133,7 @@ timeval timeval_of(Millis span) {
 }  // namespace
 
 HttpConnection::HttpConnection(ConnectionHost& host, event_base* base, int socket, SSL* tls, std::uint64_t id)
-    : host_(host), id_(id), parser_({.head_bytes = host.options().head_bytes}) {
+    : host_(host), id_(id), parser_({.head_bytes = host.options().head_bytes, .client = peer_of(socket)}) {
   const int on = 1;
   setsockopt(socket, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
   if (tls) {

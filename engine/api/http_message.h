@@ -12,6 +12,7 @@ struct ApiRequest {
   std::string query;   // without its '?'
   Headers headers;     // names as they came
   std::string body;
+  std::string client;  // the address that the connection came from
 };
 
 struct ApiResponse {

@@ -3,6 +3,7 @@
 #include <optional>
 #include <string>
 #include <string_view>
+#include <utility>
 
 #include "engine/api/http_message.h"
 
@@ -16,8 +17,9 @@ class RequestParser {
   struct Limits {
     std::size_t head_bytes = 32 * 1024;  // request line and headers; trailers and chunk lines likewise
     std::size_t headers = 100;
+    std::string client = {};  // ApiRequest::client of every request
   };
-  explicit RequestParser(Limits limits) : limits_(limits) {}
+  explicit RequestParser(Limits limits) : limits_(std::move(limits)) { request_.client = limits_.client; }
 
   enum class State {
     head,       // waiting for the head, or in it

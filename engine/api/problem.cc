@@ -28,7 +28,10 @@ int status_of(const Error& error) {
 }
 
 ApiResponse problem(int status, const Error& error) {
-  constexpr int kRetryAfterSeconds = 1;
+  return problem(status, error, 1);
+}
+
+ApiResponse problem(int status, const Error& error, std::int64_t retry_after_seconds) {
   Json body = {{"type", "about:blank"},
                {"status", status},
                {"code", error.code},
@@ -39,8 +42,8 @@ ApiResponse problem(int status, const Error& error) {
   response.status = status;
   response.headers.push_back({"Content-Type", "application/problem+json"});
   if (error.retryable()) {
-    body["retry_after"] = kRetryAfterSeconds;
-    response.headers.push_back({"Retry-After", std::to_string(kRetryAfterSeconds)});
+    body["retry_after"] = retry_after_seconds;
+    response.headers.push_back({"Retry-After", std::to_string(retry_after_seconds)});
   }
   if (status == 401) response.headers.push_back({"WWW-Authenticate", "Bearer"});
   response.body = text_of(body);

@@ -1,4 +1,5 @@
 #pragma once
+#include <cstdint>
 #include <string>
 
 #include "engine/api/http_message.h"
@@ -11,6 +12,7 @@ namespace postrider {
 ApiResponse problem(int status, const Error& error);
 // Under the status that belongs to the error's remedy.
 ApiResponse problem(const Error& error);
+ApiResponse problem(int status, const Error& error, std::int64_t retry_after_seconds);
 int status_of(const Error& error);
 
 }  // namespace postrider

@@ -110,6 +110,8 @@ struct Config {
     std::uint32_t connections = 4096;
     Millis request_timeout = std::chrono::seconds(30);
     Millis idle_timeout = std::chrono::seconds(120);
+    std::uint32_t tenant_token_rate = 100, platform_token_rate = 0, address_rate = 100;  // a second; 0: any
+    std::uint32_t failed_authentications = 30;                                           // a minute; 0: any
   } api;
 
   // Variables that an env:NAME refers to: they hold secrets.

@@ -369,6 +369,23 @@ std::vector<Key> make_keys() {
                    minutes(5), FIELD(api.request_timeout)),
       duration_key("api.idle_timeout", "An idle connection is closed after this, 1s to 1h.", seconds(1),
                    hours(1), FIELD(api.idle_timeout)),
+      number_key(
+          "api.tenant_token_rate",
+          "Requests a second of one token that is bound to a tenant, twice as many at once, 0 to 100000; "
+          "0: any number. Each instance counts for itself.",
+          0, 100000, FIELD(api.tenant_token_rate)),
+      number_key("api.platform_token_rate",
+                 "The same of one token of the platform, 0 to 100000; 0: any number.", 0, 100000,
+                 FIELD(api.platform_token_rate)),
+      number_key("api.address_rate",
+                 "Requests a second that come from one address (of IPv6: one /64) without a token that has "
+                 "proved valid, twice as many at once, 0 to 100000; 0: any number, as behind a proxy.",
+                 0, 100000, FIELD(api.address_rate)),
+      number_key(
+          "api.failed_authentications",
+          "Failed authentications a minute from one address, after which it is refused, but for tokens "
+          "that have proved valid, 0 to 100000; 0: any number, as behind a proxy.",
+          0, 100000, FIELD(api.failed_authentications)),
   };
 }
 #undef FIELD

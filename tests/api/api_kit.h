@@ -23,8 +23,10 @@ class ApiTest : public ::testing::Test, protected DeskKit {
   void start(HttpServer::Options server, const std::string& environment) {
     if (api_) api_->stop();
     ca_file_ = server.tls_cert;
-    Api::Options options{
-        .environment = Environment(environment), .server = std::move(server), .default_retry = {}};
+    Api::Options options{.environment = Environment(environment),
+                         .server = std::move(server),
+                         .default_retry = {},
+                         .limits = limits_};
     desk.environment = Environment(environment);
     service_.requests_log = &log;
     service_.environment = desk.environment;
@@ -75,6 +77,7 @@ class ApiTest : public ::testing::Test, protected DeskKit {
     passed.get_future().wait();
   }
 
+  RequestLimiter::Limits limits_;  // none
   FakeService service_;
   std::unique_ptr<Api> api_;
   std::string ca_file_;
