@@ -56,13 +56,15 @@ Result<int> tokens_list(Session& session) {
   auto answer = get_pages(**api, path, "tokens");
   if (!answer) return fail(answer.error());
   const auto& out = session.out();
-  Table table({"TOKEN", "NAME", "TENANT", "STATE", "ENDS", "REVIEW", "BY", "MAY DO"});
+  Table table({"TOKEN", "NAME", "TENANT", "STATE", "USED", "ENDS", "REVIEW", "BY", "MAY DO"});
   for (const auto& token : list(*answer, "tokens")) {
     if (out.json())
       out.object(token);
     else
       table.add({text(token, "id"), or_dash(text(token, "name")), or_dash(text(token, "tenant")),
-                 text(token, "state"), short_time(token, "expires_at"),
+                 text(token, "state"),
+                 member(token, "last_used_at").is_null() ? "never" : text(token, "last_used_at").substr(0, 10),
+                 short_time(token, "expires_at"),
                  short_time(token, "review_at") + (flag(token, "review_due") ? " (due)" : ""),
                  or_dash(text(token, "created_by")), scopes_of(token)});
   }

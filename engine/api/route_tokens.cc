@@ -111,17 +111,20 @@ Json view_of(const TokenFact& token, std::int64_t now) {
 }
 
 // By id; those behind `after`.
-ApiResponse page_of(std::vector<TokenFact> tokens, const std::string& after, std::size_t limit,
+ApiResponse page_of(std::vector<TokenView> tokens, const std::string& after, std::size_t limit,
                     const Cursor& cursor, std::int64_t now) {
-  std::erase_if(tokens, [&](const TokenFact& token) { return token.id <= after; });
-  std::sort(tokens.begin(), tokens.end(), [](const auto& a, const auto& b) { return a.id < b.id; });
+  std::erase_if(tokens, [&](const TokenView& token) { return token.fact.id <= after; });
+  std::sort(tokens.begin(), tokens.end(), [](const auto& a, const auto& b) { return a.fact.id < b.fact.id; });
   Json next = nullptr;
   if (tokens.size() > limit) {
     tokens.resize(limit);
-    next = cursor.next(tokens.back().id);
+    next = cursor.next(tokens.back().fact.id);
   }
   Json list = Json::array();
-  for (const auto& token : tokens) list.push_back(view_of(token, now));
+  for (const auto& token : tokens) {
+    list.push_back(view_of(token.fact, now));
+    list.back()["last_used_at"] = time_or_null(token.used_day);
+  }
   return json_answer(200, {{"tokens", std::move(list)}, {"next_cursor", std::move(next)}});
 }
 
@@ -159,7 +162,7 @@ void Routes::list_tokens(CallPtr call) {
   if (!after) return call->refuse(after.error());
   service.list_tokens(call->filter_as_seen(TenantId(tenant)),
                       [call, now = desk.now_ms(), limit = *limit,
-                       after = after->value_or("")](Result<std::vector<TokenFact>> tokens) {
+                       after = after->value_or("")](Result<std::vector<TokenView>> tokens) {
                         if (!tokens) return call->refuse(tokens.error());
                         call->answer(page_of(*std::move(tokens), after, limit, Cursor(*call), now));
                       });

@@ -153,6 +153,15 @@ Registry::Applied Registry::apply(const TokenFact& token, std::string_view raw, 
   return note(std::move(key), raw, Applied::yes);
 }
 
+Registry::Applied Registry::apply(const TokenUseFact& use, std::string_view raw, bool /*restated*/) {
+  std::string key = token_use_key(use.id);
+  if (is_current(key, raw)) return note(std::move(key), raw, Applied::same);
+  std::int64_t& day = used_[use.id];
+  if (use.day < day) return note(std::move(key), raw, Applied::ignored);
+  day = use.day;
+  return note(std::move(key), raw, Applied::yes);
+}
+
 Registry::Applied Registry::apply(const IdentityFact& identity, std::string_view raw, bool restated) {
   std::string key(kIdentityKey);
   if (is_current(key, raw)) return note(std::move(key), raw, Applied::same);
@@ -266,6 +275,11 @@ std::vector<TokenFact> Registry::tokens() const {
   return all;
 }
 
+std::int64_t Registry::last_used(const std::string& token_id) const {
+  const auto found = used_.find(token_id);
+  return found == used_.end() ? 0 : found->second;
+}
+
 bool Registry::has_tokens() const {
   return std::any_of(tokens_.begin(), tokens_.end(), [](const auto& one) { return !one.second.revoked; });
 }
@@ -308,6 +322,10 @@ std::string secret_key(const EndpointSecret& secret) {
 
 std::string token_key(std::string_view id) {
   return "~tokens/" + std::string(id);
+}
+
+std::string token_use_key(std::string_view id) {
+  return token_key(id) + "/used";
 }
 
 std::string health_key(const HealthFact& fact) {

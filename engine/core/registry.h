@@ -38,6 +38,14 @@ struct TokenFact {
   bool operator==(const TokenFact&) const = default;
 };
 
+// On which day a token was last used (`~tokens/<id>/used` facet).
+struct TokenUseFact {
+  std::string id;        // of the token
+  std::int64_t day = 0;  // unix ms: when that day began, UTC
+  std::string unknown = {};
+  bool operator==(const TokenUseFact&) const = default;
+};
+
 // The log's identity (`~identity`), written once by `topics create` or by the embedded log under its lock.
 struct IdentityFact {
   LogIdentity identity;
@@ -90,6 +98,7 @@ class Registry {
   Applied apply(const EndpointDef& def, std::string_view raw, bool restated = false);
   Applied apply(const EndpointSecret& secret, std::string_view raw, bool restated = false);
   Applied apply(const TokenFact& token, std::string_view raw, bool restated = false);
+  Applied apply(const TokenUseFact& use, std::string_view raw, bool restated = false);
   Applied apply(const IdentityFact& identity, std::string_view raw, bool restated = false);
   // Folded per partition: the newest enable revision counts, then the last one. So it does not matter how far
   // `endpoints` was read when it came.
@@ -113,6 +122,7 @@ class Registry {
   std::optional<Grant> grant_of(std::string_view token_hash_hex, std::int64_t now) const;
   const TokenFact* find_token(const std::string& id) const;
   bool has_tokens() const;
+  std::int64_t last_used(const std::string& token_id) const;  // the day, unix ms; 0: never
   std::vector<TokenFact> tokens() const;  // revoked ones included
   // Living, subscribed to `type`; of a replay: just its target, if it lives. Stopped ones included.
   std::vector<const Endpoint*> route(const Event& event) const;
@@ -135,6 +145,7 @@ class Registry {
   std::map<std::string, Life>
       apart_;  // by tenant/endpoint/incarnation: def not yet seen, or another one current
   std::map<std::string, TokenFact> tokens_;
+  std::map<std::string, std::int64_t> used_;  // by token
   std::optional<IdentityFact> identity_;
   std::unordered_map<std::string, std::string>
       current_;  // by key: the value that counts, as it is on the log
@@ -151,6 +162,7 @@ bool is_type_pattern(std::string_view pattern);
 std::string def_key(const TenantId& tenant, const EndpointId& endpoint);
 std::string secret_key(const EndpointSecret& secret);
 std::string token_key(std::string_view id);
+std::string token_use_key(std::string_view id);
 std::string health_key(const HealthFact& fact);
 inline constexpr std::string_view kIdentityKey = "~identity";
 

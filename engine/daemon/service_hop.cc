@@ -101,7 +101,7 @@ void ServiceHop::revoke_token(TenantId within, std::string id, Answer<TokenFact>
       [this, within, id, answer = returning(std::move(answer))] { shard_.revoke_token(within, id, answer); });
 }
 
-void ServiceHop::list_tokens(TenantId within, Answer<std::vector<TokenFact>> answer) {
+void ServiceHop::list_tokens(TenantId within, Answer<std::vector<TokenView>> answer) {
   to_shard_.post(
       [this, within, answer = returning(std::move(answer))] { shard_.list_tokens(within, answer); });
 }

@@ -30,7 +30,7 @@ class ServiceHop : public Service {
   void open_payload(TenantId tenant, std::string target, std::string sealed, Answer<Secret> answer) override;
   void create_token(TokenSpec spec, Answer<MadeToken> answer) override;
   void revoke_token(TenantId within, std::string id, Answer<TokenFact> answer) override;
-  void list_tokens(TenantId within, Answer<std::vector<TokenFact>> answer) override;
+  void list_tokens(TenantId within, Answer<std::vector<TokenView>> answer) override;
   void rotate_admin_token(Answer<Secret> answer) override;
   void begin_request(RequestClaim claim, Answer<ClaimedRequest> answer) override;
   void end_request(RequestEnd end, Answer<bool> answer) override;

@@ -18,6 +18,8 @@ constexpr std::uint64_t kLookupBit = 1ull << 63;
 // leader that still answers and hides the change: metadata is refreshed each second.
 constexpr Millis kEverywhereAfter = RegistryView::kFreshFor + Millis(1000);
 
+constexpr std::int64_t kDayMs = 24LL * 3600 * 1000;
+
 tl::unexpected<Error> invalid(std::string message, std::string suggestion) {
   return fail(Errc::invalid, "INVALID_REQUEST", std::move(message), std::move(suggestion));
 }
@@ -602,10 +604,29 @@ void Commands::revoke_token(TenantId within, std::string id, Answer<TokenFact> a
   });
 }
 
-void Commands::list_tokens(TenantId within, Answer<std::vector<TokenFact>> answer) {
-  std::vector<TokenFact> tokens = registry_.registry().tokens();
-  std::erase_if(tokens, [&](const TokenFact& one) { return !within.empty() && one.tenant != within; });
-  answer(std::move(tokens));
+void Commands::list_tokens(TenantId within, Answer<std::vector<TokenView>> answer) {
+  std::vector<TokenView> views;
+  for (TokenFact& token : registry_.registry().tokens()) {
+    if (!within.empty() && token.tenant != within) continue;
+    const std::int64_t used = registry_.registry().last_used(token.id);
+    views.push_back({std::move(token), used});
+  }
+  answer(std::move(views));
+}
+
+// A record a token and day: whoever is the first to see it used on a day that the log does not know of writes
+// it. So it is true on every instance and after every restart, to the day.
+void Commands::note_use(const std::string& token_id) {
+  const std::int64_t now = to_ms(context_.ports.clock.wall());
+  const std::int64_t day = now - now % kDayMs;
+  std::int64_t& told = use_told_[token_id];
+  if (told >= day || registry_.registry().last_used(token_id) >= day) return;
+  told = day;
+  registry_.write(token_use_key(token_id),
+                  wire::encode(context_.config.environment, TokenUseFact{token_id, day}),
+                  [this, token_id](const Result<bool>& written) {
+                    if (!written) use_told_.erase(token_id);  // the next use tries again
+                  });
 }
 
 void Commands::rotate_admin_token(Answer<Secret> answer) {
@@ -660,6 +681,7 @@ void Commands::grant_of(std::string token_hash_hex, Answer<std::optional<Grant>>
     return answer(fail(Errc::unavailable, "SERVICE_UNAVAILABLE", "the registry is not read yet",
                        "try again in a moment; /readyz says when"));
   }
+  if (grant) note_use(grant->token_id);
   answer(std::move(grant));
 }
 

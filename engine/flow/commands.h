@@ -3,6 +3,7 @@
 
 #include <deque>
 #include <functional>
+#include <map>
 #include <memory>
 #include <string>
 #include <string_view>
@@ -44,7 +45,7 @@ class Commands : public Service {
   void open_payload(TenantId tenant, std::string target, std::string sealed, Answer<Secret> answer) override;
   void create_token(TokenSpec spec, Answer<MadeToken> answer) override;
   void revoke_token(TenantId within, std::string id, Answer<TokenFact> answer) override;
-  void list_tokens(TenantId within, Answer<std::vector<TokenFact>> answer) override;
+  void list_tokens(TenantId within, Answer<std::vector<TokenView>> answer) override;
   void rotate_admin_token(Answer<Secret> answer) override;
   void begin_request(RequestClaim claim, Answer<ClaimedRequest> answer) override;
   void end_request(RequestEnd end, Answer<bool> answer) override;
@@ -99,6 +100,7 @@ class Commands : public Service {
   void change(TenantId tenant, EndpointId id, Terms terms, std::function<void(EndpointDef&)> edit,
               Answer<EndpointDef> answer);
   MadeToken new_token();
+  void note_use(const std::string& token_id);
   void revoke(std::vector<TokenFact> tokens, std::function<void(Result<void>)> done);
   EndpointView view_of(const Endpoint& endpoint);
   void after_everywhere(bool wait, std::function<void()> then);
@@ -116,6 +118,7 @@ class Commands : public Service {
     std::function<void()> then;
   };
   std::vector<Later> later_;  // answers that wait until a change is in force everywhere
+  std::map<std::string, std::int64_t> use_told_;  // by token: the day that we have written
   std::uint64_t last_token_ = 0;
   absl::flat_hash_map<std::uint64_t, Job> lookups_;
 };

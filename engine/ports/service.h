@@ -93,6 +93,11 @@ struct TokenSpec {
   std::string created_by;
 };
 
+struct TokenView {
+  TokenFact fact;
+  std::int64_t used_day = 0;  // unix ms, when the day of its last use began, UTC; 0: never
+};
+
 struct MadeToken {
   TokenFact fact;
   Secret token;  // shown this once
@@ -178,7 +183,7 @@ class Service {
   virtual void create_token(TokenSpec spec, Answer<MadeToken> answer) = 0;
   virtual void revoke_token(TenantId within, std::string id, Answer<TokenFact> answer) = 0;
   // Revoked and expired ones included. `within`: a tenant's own; empty: all.
-  virtual void list_tokens(TenantId within, Answer<std::vector<TokenFact>> answer) = 0;
+  virtual void list_tokens(TenantId within, Answer<std::vector<TokenView>> answer) = 0;
   virtual void rotate_admin_token(Answer<Secret> answer) = 0;
   // What becomes of requests under an Idempotency-Key holds on every instance (core/request_ledger.h).
   virtual void begin_request(RequestClaim claim, Answer<ClaimedRequest> answer) = 0;

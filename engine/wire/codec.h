@@ -22,7 +22,7 @@ namespace postrider::wire {
 // start.
 void silence_protobuf();
 
-using RegistryFact = std::variant<std::monostate, EndpointDef, EndpointSecret, TokenFact, IdentityFact>;
+using RegistryFact = std::variant<std::monostate, EndpointDef, EndpointSecret, TokenFact, TokenUseFact, IdentityFact>;
 using AttemptsFact = std::variant<std::monostate, AttemptFact, CancelledFact, NoMatchFact, RepeatFact,
                                   SetAsideFact, SourceLostFact>;
 using ParkedFact = std::variant<std::monostate, ParkedState, OwnerMark>;
@@ -31,6 +31,7 @@ using DeadLetterFact = std::variant<std::monostate, DeadLetter, DeadLetterMark>;
 std::string encode(const Environment& environment, const EndpointDef& fact);
 std::string encode(const Environment& environment, const EndpointSecret& fact);
 std::string encode(const Environment& environment, const TokenFact& fact);
+std::string encode(const Environment& environment, const TokenUseFact& fact);
 std::string encode(const Environment& environment, const IdentityFact& fact);
 std::string encode(const Environment& environment, const HealthFact& fact);
 std::string encode(const Environment& environment, const WrappedKeyFact& fact);

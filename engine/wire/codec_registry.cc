@@ -144,6 +144,14 @@ std::string encode(const Environment& environment, const TokenFact& fact) {
   return serialize(record, fact.unknown);
 }
 
+std::string encode(const Environment& environment, const TokenUseFact& fact) {
+  v1::RegistryRecord record;
+  record.set_environment(environment.str());
+  record.mutable_token_use()->set_id(fact.id);
+  record.mutable_token_use()->set_day(fact.day);
+  return serialize(record, fact.unknown);
+}
+
 std::string encode(const Environment& environment, const IdentityFact& fact) {
   v1::RegistryRecord record;
   record.set_environment(environment.str());
@@ -171,6 +179,11 @@ Result<RegistryFact> decode_registry(const Environment& environment, std::string
     case v1::RegistryRecord::kToken: {
       TokenFact fact = read(record.token());
       fact.unknown = keep_unknown(record, {&record.token()});
+      return RegistryFact(std::move(fact));
+    }
+    case v1::RegistryRecord::kTokenUse: {
+      TokenUseFact fact{record.token_use().id(), record.token_use().day(),
+                        keep_unknown(record, {&record.token_use()})};
       return RegistryFact(std::move(fact));
     }
     case v1::RegistryRecord::kIdentity: {

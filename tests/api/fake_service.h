@@ -173,10 +173,11 @@ class FakeService : public Service {
     add_token(id, *found, true);
     later(answer, Result<TokenFact>(*tokens.find_token(id)));
   }
-  void list_tokens(TenantId within, Answer<std::vector<TokenFact>> answer) override {
-    auto all = tokens.tokens();
-    std::erase_if(all, [&](const TokenFact& one) { return !within.empty() && one.tenant != within; });
-    later(answer, Result<std::vector<TokenFact>>(std::move(all)));
+  void list_tokens(TenantId within, Answer<std::vector<TokenView>> answer) override {
+    std::vector<TokenView> all;
+    for (auto& one : tokens.tokens())
+      if (within.empty() || one.tenant == within) all.push_back({one, tokens.last_used(one.id)});
+    later(answer, Result<std::vector<TokenView>>(std::move(all)));
   }
   void rotate_admin_token(Answer<Secret> answer) override {
     for (const TokenFact& before : tokens.tokens()) add_token(before.id, before, true);

@@ -272,6 +272,15 @@ TEST_F(TokenRoutes, RevokeAtOnce) {
   expect_problem(call("DELETE", "/v1/tokens/tok_none"), 404, "NOT_FOUND");
 }
 
+TEST_F(TokenRoutes, TellTheDayOfTheLastUse) {
+  service_.tokens.apply(TokenUseFact{"tok_first", 1'699'920'000'000}, "used");
+  make(R"({"name":"idle"})");
+  const auto tokens = call("GET", "/v1/tokens").json()["tokens"];
+  ASSERT_EQ(tokens.size(), 2u);
+  EXPECT_EQ(tokens[0]["last_used_at"], "2023-11-14T00:00:00.000Z");
+  EXPECT_EQ(tokens[1]["last_used_at"], nullptr);
+}
+
 TEST_F(TokenRoutes, RefuseWhatMakesNoToken) {
   for (const auto* body :
        {"{}", R"({"name":""})", R"({"name":"a","role":"king"})", R"({"name":"a","scopes":["everything"]})",

@@ -137,6 +137,10 @@ TEST(Golden, Audit) {
             "6f6f6b6a04646f6e6572046e6f6e65788fd095ffbc31");
 }
 
+TEST(Golden, TokenUse) {
+  EXPECT_EQ(hex(samples::token_use()), "0a0a70726f64756374696f6e7a0e0a05746f6b5f311080a09c82bd31");
+}
+
 TEST(Golden, Request) {
   EXPECT_EQ(hex(samples::request()),
             "0a0a70726f64756374696f6e12036b65791a0572756e5f3220012a05746f6b5f31320b66696e6765727072696e"

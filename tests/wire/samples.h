@@ -214,6 +214,10 @@ inline AuditFact audit() {
   return fact;
 }
 
+inline TokenUseFact token_use() {
+  return {"tok_1", 1700006400000, ""};
+}
+
 inline RequestFact request() {
   RequestFact fact;
   fact.key = "key";
