@@ -96,6 +96,11 @@ class Verbs {
       endpoint(each);
       no_wait(each);
     }
+    auto& test = verb(group, "test", "Publish a test event to it alone, whatever types it takes");
+    endpoint(test);
+    test.add_option("--type", line_.type, "the event's type [postrider.test]");
+    verb(this->group(app_, "tenants", "Whom something is declared for (--api)"), "list",
+         "Each tenant with its endpoints and tokens");
   }
 
   void secrets() {

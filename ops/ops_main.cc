@@ -30,6 +30,8 @@ constexpr std::array kVerbs = {
     NamedVerb{"endpoints disable", endpoints_disable},
     NamedVerb{"endpoints enable", endpoints_enable},
     NamedVerb{"endpoints delete", endpoints_delete},
+    NamedVerb{"endpoints test", endpoints_test},
+    NamedVerb{"tenants list", tenants_list},
     NamedVerb{"keys new", keys_new},
     NamedVerb{"keys list", keys_list},
     NamedVerb{"keys rotate", keys_rotate},

@@ -61,6 +61,8 @@ Result<int> endpoints_show(Session& session);
 Result<int> endpoints_disable(Session& session);
 Result<int> endpoints_enable(Session& session);
 Result<int> endpoints_delete(Session& session);
+Result<int> endpoints_test(Session& session);
+Result<int> tenants_list(Session& session);
 Result<int> keys_new(Session& session);
 Result<int> keys_list(Session& session);
 Result<int> keys_rotate(Session& session);

@@ -91,7 +91,7 @@ struct Api::State : std::enable_shared_from_this<Api::State> {
       limiter.failed(head.client, hash, clock.steady());
       return refuse(problem(auth_failed()));
     }
-    return {.body_bytes_max = match.route->body_bytes_max, .refusal = std::nullopt};
+    return {.body_bytes_max = body_bytes_max_of(*match.route, head), .refusal = std::nullopt};
   }
 
   bool needs_token(const Route& route) const { return !(route.open_on_loopback && loopback); }

@@ -116,7 +116,9 @@ struct Once : std::enable_shared_from_this<Once> {
 
   void keep(const std::shared_ptr<ApiResponse>& response) {
     RequestEnd end{claim, run, tenant, std::nullopt};
-    if (response->status >= 200 && response->status < 300) end.answer = Secret(locked(*response));
+    // Of a batch that was taken in part (207) the rest may be sent again: what was taken is then a repeat.
+    const bool done = response->status >= 200 && response->status < 300 && response->status != 207;
+    if (done) end.answer = Secret(locked(*response));
     routes->service.end_request(std::move(end), [self = shared_from_this(), response](const Result<bool>&) {
       self->respond(std::move(*response));
     });

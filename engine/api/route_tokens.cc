@@ -145,8 +145,10 @@ void Routes::post_token(CallPtr call) {
   service.create_token(std::move(*spec), [call, now, self = shared_from_this()](Result<MadeToken> answer) {
     if (!answer) return call->refuse(answer.error());
     auto made = std::make_shared<MadeToken>(std::move(*answer));  // the job is copied
-    self->tell_outcome(call, audit_of_token(call->actor, "token_created", made->fact), nullptr,
-                       [call, now, made] { call->answer(with_secret(json_answer(201, view_of(made->fact, now)), "token", made->token)); });
+    self->tell_outcome(
+        call, audit_of_token(call->actor, "token_created", made->fact), nullptr, [call, now, made] {
+          call->answer(with_secret(json_answer(201, view_of(made->fact, now)), "token", made->token));
+        });
   });
 }
 

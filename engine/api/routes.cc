@@ -3,6 +3,7 @@
 #include <array>
 
 #include "engine/core/event.h"
+#include "engine/wire/cloud_event.h"
 
 namespace postrider {
 namespace {
@@ -17,6 +18,7 @@ constexpr std::array kRoutes = {
     Route{"GET", "/readyz", Scope::status_read, Sees::all, true, 0, &Routes::get_readyz},
     Route{"GET", "/metrics", Scope::status_read, Sees::platform, true, 0, &Routes::get_metrics},
     Route{"POST", "/v1/events", Scope::events_publish, Sees::own, false, kEventBytes, &Routes::post_event},
+    Route{"GET", "/v1/tenants", Scope::endpoints_read, Sees::platform, false, 0, &Routes::list_tenants},
     Route{"GET", "/v1/endpoints", Scope::endpoints_read, Sees::own, false, 0, &Routes::list_endpoints},
     Route{"PUT", "/v1/tenants/{tenant}/endpoints/{id}", Scope::endpoints_write, Sees::own, false,
           kCommandBytes, &Routes::put_endpoint},
@@ -26,6 +28,8 @@ constexpr std::array kRoutes = {
           &Routes::delete_endpoint},
     Route{"POST", "/v1/tenants/{tenant}/endpoints/{id}/disable", Scope::endpoints_write, Sees::own, false,
           kCommandBytes, &Routes::disable_endpoint},
+    Route{"POST", "/v1/tenants/{tenant}/endpoints/{id}/test", Scope::endpoints_write, Sees::own, false,
+          kCommandBytes, &Routes::test_endpoint},
     Route{"POST", "/v1/tenants/{tenant}/endpoints/{id}/enable", Scope::endpoints_write, Sees::own, false,
           kCommandBytes, &Routes::enable_endpoint},
     Route{"POST", "/v1/tenants/{tenant}/endpoints/{id}/secrets/rotate", Scope::secrets_rotate, Sees::own,
@@ -80,7 +84,14 @@ bool matches(std::string_view pattern, std::string_view path, std::vector<std::s
   return pattern.empty() && path.empty();
 }
 
+constexpr std::size_t kBatchBytes = std::size_t{4} << 20;
+
 }  // namespace
+
+std::size_t body_bytes_max_of(const Route& route, const ApiRequest& head) {
+  const bool batch = route.handle == &Routes::post_event && wire::is_batch(head.headers);
+  return batch ? kBatchBytes : route.body_bytes_max;
+}
 
 std::span<const Route> all_routes() {
   return kRoutes;

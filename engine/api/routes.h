@@ -26,6 +26,8 @@ struct Routes : std::enable_shared_from_this<Routes> {
   void get_readyz(CallPtr call);
   void get_metrics(CallPtr call);
   void post_event(CallPtr call);
+  void post_batch(CallPtr call);
+  void test_endpoint(CallPtr call);
   void list_endpoints(CallPtr call);
   void put_endpoint(CallPtr call);
   void get_endpoint(CallPtr call);
@@ -46,6 +48,7 @@ struct Routes : std::enable_shared_from_this<Routes> {
   void post_replay(CallPtr call);
   void post_token(CallPtr call);
   void list_tokens(CallPtr call);
+  void list_tenants(CallPtr call);
   void delete_token(CallPtr call);
   void reset_token(CallPtr call);
   void list_audit(CallPtr call);
@@ -92,6 +95,8 @@ struct Route {
   void (Routes::*handle)(CallPtr) = nullptr;
 };
 std::span<const Route> all_routes();
+// A batch of events may be longer than one.
+std::size_t body_bytes_max_of(const Route& route, const ApiRequest& head);
 
 struct Match {
   const Route* route = nullptr;   // nullptr: none of that method

@@ -23,6 +23,13 @@ void ServiceHop::publish(Event event, Answer<Published> answer) {
       [this, held, answer = returning(std::move(answer))] { shard_.publish(std::move(*held), answer); });
 }
 
+void ServiceHop::publish_to(TenantId tenant, EndpointId id, Event event, Answer<Published> answer) {
+  auto held = std::make_shared<Event>(std::move(event));
+  to_shard_.post([this, tenant, id, held, answer = returning(std::move(answer))] {
+    shard_.publish_to(tenant, id, std::move(*held), answer);
+  });
+}
+
 void ServiceHop::apply_endpoint(EndpointSpec spec, Answer<ApplyAnswer> answer) {
   auto held = std::make_shared<EndpointSpec>(std::move(spec));
   to_shard_.post([this, held, answer = returning(std::move(answer))] {

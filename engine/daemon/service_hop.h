@@ -13,6 +13,7 @@ class ServiceHop : public Service {
   ServiceHop(Service& shard, Mailbox& to_shard, std::function<void(std::function<void()>)> back);
 
   void publish(Event event, Answer<Published> answer) override;
+  void publish_to(TenantId tenant, EndpointId id, Event event, Answer<Published> answer) override;
   void apply_endpoint(EndpointSpec spec, Answer<ApplyAnswer> answer) override;
   void list_endpoints(TenantId tenant, PageAsk page, Answer<std::vector<EndpointView>> answer) override;
   void show_endpoint(TenantId tenant, EndpointId id, Answer<EndpointView> answer) override;

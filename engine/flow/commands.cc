@@ -146,6 +146,19 @@ void Commands::publish(Event event, Answer<Published> answer) {
     answer(invalid("target and replayjob are ours to set", "leave them out, or use `postrider-ops replay`"));
     return;
   }
+  append_event(event, std::move(answer));
+}
+
+void Commands::publish_to(TenantId tenant, EndpointId id, Event event, Answer<Published> answer) {
+  const Endpoint* endpoint = registry_.registry().find(tenant, id);
+  if (!endpoint) return answer(fail(no_such("endpoint")));
+  event.tenant = std::move(tenant);
+  event.target = Target{std::move(id), endpoint->def.incarnation};
+  if (event.id.empty()) event.id = random_name("test_");
+  append_event(event, std::move(answer));
+}
+
+void Commands::append_event(const Event& event, Answer<Published> answer) {
   wire::KafkaMessage message = wire::encode_kafka(event);
   Published published;
   published.event_id = event.id;

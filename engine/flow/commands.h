@@ -28,6 +28,7 @@ class Commands : public Service {
            ActiveTable& active, Requests& requests);
 
   void publish(Event event, Answer<Published> answer) override;
+  void publish_to(TenantId tenant, EndpointId id, Event event, Answer<Published> answer) override;
   void apply_endpoint(EndpointSpec spec, Answer<ApplyAnswer> answer) override;
   void list_endpoints(TenantId tenant, PageAsk page, Answer<std::vector<EndpointView>> answer) override;
   void show_endpoint(TenantId tenant, EndpointId id, Answer<EndpointView> answer) override;
@@ -99,6 +100,7 @@ class Commands : public Service {
                    const std::vector<EndpointSecret>& secrets) const;
   void change(TenantId tenant, EndpointId id, Terms terms, std::function<void(EndpointDef&)> edit,
               Answer<EndpointDef> answer);
+  void append_event(const Event& event, Answer<Published> answer);
   MadeToken new_token();
   void note_use(const std::string& token_id);
   void revoke(std::vector<TokenFact> tokens, std::function<void(Result<void>)> done);
@@ -117,7 +119,7 @@ class Commands : public Service {
     SteadyTime at;
     std::function<void()> then;
   };
-  std::vector<Later> later_;  // answers that wait until a change is in force everywhere
+  std::vector<Later> later_;                      // answers that wait until a change is in force everywhere
   std::map<std::string, std::int64_t> use_told_;  // by token: the day that we have written
   std::uint64_t last_token_ = 0;
   absl::flat_hash_map<std::uint64_t, Job> lookups_;

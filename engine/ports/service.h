@@ -155,6 +155,8 @@ class Service {
 
   virtual ~Service() = default;
   virtual void publish(Event event, Answer<Published> answer) = 0;
+  // To that endpoint alone, whatever types it takes. The event's id is made if it has none.
+  virtual void publish_to(TenantId tenant, EndpointId id, Event event, Answer<Published> answer) = 0;
   virtual void apply_endpoint(EndpointSpec spec, Answer<ApplyAnswer> answer) = 0;
   // By tenant and id, behind "tenant/id" `page.after`; at most one more than `page.limit`: then there are
   // more. No tenant: of all.

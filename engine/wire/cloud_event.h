@@ -1,6 +1,7 @@
 #pragma once
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include "engine/core/endpoint.h"
 #include "engine/core/event.h"
@@ -13,6 +14,7 @@
 namespace postrider::wire {
 
 inline constexpr std::string_view kStructuredJson = "application/cloudevents+json";
+inline constexpr std::string_view kBatchJson = "application/cloudevents-batch+json";
 inline constexpr std::string_view kStructuredProtobuf = "application/cloudevents+protobuf";
 // A replayed dead letter: the value is its sealed payload, unopened; the attributes stand in ce_* headers.
 inline constexpr std::string_view kSealedEvent = "application/vnd.postrider.sealed+protobuf";
@@ -29,6 +31,11 @@ Result<DecodedEvent> decode_kafka(std::string_view key, const Headers& headers, 
 
 // An HTTP request's headers and body (binary: ce-* headers, percent-decoded; structured: by Content-Type).
 Result<Event> decode_http(const Headers& headers, std::string_view body);
+
+// CloudEvents' JSON batch format (§4), each event by itself: one that is none spoils no other. Invalid as a
+// whole: what is no JSON array.
+bool is_batch(const Headers& headers);
+Result<std::vector<Result<Event>>> decode_batch(std::string_view body);
 
 // One structured JSON text (a line of `--file EVENTS.jsonl`).
 Result<Event> parse_json(std::string_view text);

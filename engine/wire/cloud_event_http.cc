@@ -5,6 +5,7 @@
 #include "engine/wire/cloud_event.h"
 #include "engine/wire/cloud_event_json.h"
 #include "engine/wire/event_attributes.h"
+#include "engine/wire/json_text.h"
 
 namespace postrider::wire {
 namespace {
@@ -110,12 +111,30 @@ Result<Event> decode_http(const Headers& headers, std::string_view body) {
   if (media == kStructuredJson) return parse_json(body);
   if (media == kStructuredProtobuf) return parse_protobuf(body);
   if (media.starts_with("application/cloudevents-batch")) {
-    return undecodable("a batch of CloudEvents in one request is not supported", "send each event by itself");
+    return undecodable("a batch of CloudEvents is taken as application/cloudevents-batch+json",
+                       "POST it to /v1/events");
   }
   if (media.starts_with("application/cloudevents")) {
     return undecodable("structured mode in a format that is neither JSON nor protobuf");
   }
   return decode_binary(headers, body, content_type);
+}
+
+bool is_batch(const Headers& headers) {
+  const auto* type = find_header(headers, "content-type");
+  return type != nullptr && media_type(*type) == kBatchJson;
+}
+
+Result<std::vector<Result<Event>>> decode_batch(std::string_view body) {
+  JsonFlaw flaw;
+  const auto elements = json_elements(body, flaw);
+  if (!elements)
+    return undecodable("it is no JSON array of CloudEvents: " + flaw.what + " at byte " +
+                       std::to_string(flaw.at));
+  std::vector<Result<Event>> events;
+  events.reserve(elements->size());
+  for (const auto element : *elements) events.push_back(parse_json(element));
+  return events;
 }
 
 HttpMessage format_http(const Event& event, BodyFormat format) {

@@ -32,6 +32,8 @@ class Scanner {
     blanks();
     return at_ == text_.size() || flaw("there is something after the value");
   }
+  // The elements of an array, which the outermost value is.
+  std::vector<std::string_view> take_elements() { return std::move(elements_); }
   JsonFlaw found() const { return flaw_; }
   JsonKind kind() const { return kind_; }
 
@@ -110,7 +112,9 @@ class Scanner {
     blanks();
     if (is(']')) return ++at_, true;
     while (true) {
+      const auto begin = at_;
       if (!value(depth + 1)) return false;
+      if (depth == 0) elements_.push_back(text_.substr(begin, at_ - begin));
       blanks();
       if (is(']')) return ++at_, true;
       if (!is(',')) return flaw("expected ',' or ']'");
@@ -185,6 +189,7 @@ class Scanner {
 
   std::string_view text_;
   std::vector<JsonMember>* members_;
+  std::vector<std::string_view> elements_;
   std::size_t at_ = 0;
   JsonKind kind_ = JsonKind::null;
   JsonFlaw flaw_;
@@ -286,6 +291,19 @@ std::optional<std::vector<JsonMember>> json_members(std::string_view text, JsonF
     return std::nullopt;
   }
   return members;
+}
+
+std::optional<std::vector<std::string_view>> json_elements(std::string_view text, JsonFlaw& flaw) {
+  Scanner scanner(text, nullptr);
+  if (!scanner.document()) {
+    flaw = scanner.found();
+    return std::nullopt;
+  }
+  if (scanner.kind() != JsonKind::array) {
+    flaw = {"it is not an array", 0};
+    return std::nullopt;
+  }
+  return scanner.take_elements();
 }
 
 std::optional<std::string> unquote_json(std::string_view quoted) {

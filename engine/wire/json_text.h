@@ -30,6 +30,8 @@ struct JsonFlaw {
 bool is_json(std::string_view text);
 // The members of one JSON object in their order. A flaw, or a value of another kind, is reported in `flaw`.
 std::optional<std::vector<JsonMember>> json_members(std::string_view text, JsonFlaw& flaw);
+// The elements of one JSON array in their order, as text.
+std::optional<std::vector<std::string_view>> json_elements(std::string_view text, JsonFlaw& flaw);
 // A scanned string's content; nullopt: an escape names half a surrogate pair.
 std::optional<std::string> unquote_json(std::string_view quoted);
 // Appends `text` as a JSON string. Bytes that are no UTF-8 become U+FFFD.

@@ -40,6 +40,13 @@ class FakeService : public Service {
     later(answer, Result<Published>(published));
   }
 
+  void publish_to(TenantId tenant, EndpointId id, Event event, Answer<Published> answer) override {
+    if (auto known = find(tenant, id); !known) return later(answer, Result<Published>(fail(known.error())));
+    event.tenant = tenant;
+    event.target = Target{id, Incarnation("inc_1")};
+    if (event.id.empty()) event.id = "test_" + std::to_string(published());
+    publish(std::move(event), std::move(answer));
+  }
   void apply_endpoint(EndpointSpec spec, Answer<ApplyAnswer> answer) override {
     ApplyAnswer applied;
     const auto current = find(spec.tenant, spec.id);

@@ -129,6 +129,8 @@ struct World : ApiTest {
         {"GET /v1/tenants/{tenant}/endpoints/{id}", {endpoint, ""}},
         {"DELETE /v1/tenants/{tenant}/endpoints/{id}", {endpoint, ""}},
         {"POST /v1/tenants/{tenant}/endpoints/{id}/disable", {endpoint + "/disable", R"({"why":"asked"})"}},
+        {"POST /v1/tenants/{tenant}/endpoints/{id}/test", {endpoint + "/test", "{}"}},
+        {"GET /v1/tenants", {"/v1/tenants", "", false}},
         {"POST /v1/tenants/{tenant}/endpoints/{id}/enable", {endpoint + "/enable", "{}"}},
         {"POST /v1/tenants/{tenant}/endpoints/{id}/secrets/rotate", {endpoint + "/secrets/rotate", "{}"}},
         {"DELETE /v1/tenants/{tenant}/endpoints/{id}/secrets/{secret_id}", {endpoint + "/secrets/sec_1", ""}},

@@ -48,6 +48,8 @@ TEST(CommandLine, KnowsEveryVerb) {
       {"endpoints disable", {"endpoints", "disable", "acme", "orders", "--why", "asked"}},
       {"endpoints enable", {"endpoints", "enable", "acme", "orders", "--no-wait"}},
       {"endpoints delete", {"endpoints", "delete", "acme", "orders"}},
+      {"endpoints test", {"endpoints", "test", "acme", "orders", "--type", "order.test"}},
+      {"tenants list", {"tenants", "list"}},
       {"keys new", {"keys", "new"}},
       {"keys new", {"keys", "new", "a.key"}},
       {"secrets new", {"secrets", "new"}},
