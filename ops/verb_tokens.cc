@@ -61,12 +61,13 @@ Result<int> tokens_list(Session& session) {
     if (out.json())
       out.object(token);
     else
-      table.add({text(token, "id"), or_dash(text(token, "name")), or_dash(text(token, "tenant")),
-                 text(token, "state"),
-                 member(token, "last_used_at").is_null() ? "never" : text(token, "last_used_at").substr(0, 10),
-                 short_time(token, "expires_at"),
-                 short_time(token, "review_at") + (flag(token, "review_due") ? " (due)" : ""),
-                 or_dash(text(token, "created_by")), scopes_of(token)});
+      table.add(
+          {text(token, "id"), or_dash(text(token, "name")), or_dash(text(token, "tenant")),
+           text(token, "state"),
+           member(token, "last_used_at").is_null() ? "never" : text(token, "last_used_at").substr(0, 10),
+           short_time(token, "expires_at"),
+           short_time(token, "review_at") + (flag(token, "review_due") ? " (due)" : ""),
+           or_dash(text(token, "created_by")), scopes_of(token)});
   }
   if (!out.json()) out.table(table);
   return kDone;

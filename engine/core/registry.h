@@ -123,7 +123,7 @@ class Registry {
   const TokenFact* find_token(const std::string& id) const;
   bool has_tokens() const;
   std::int64_t last_used(const std::string& token_id) const;  // the day, unix ms; 0: never
-  std::vector<TokenFact> tokens() const;  // revoked ones included
+  std::vector<TokenFact> tokens() const;                      // revoked ones included
   // Living, subscribed to `type`; of a replay: just its target, if it lives. Stopped ones included.
   std::vector<const Endpoint*> route(const Event& event) const;
 

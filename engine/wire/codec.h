@@ -22,7 +22,8 @@ namespace postrider::wire {
 // start.
 void silence_protobuf();
 
-using RegistryFact = std::variant<std::monostate, EndpointDef, EndpointSecret, TokenFact, TokenUseFact, IdentityFact>;
+using RegistryFact =
+    std::variant<std::monostate, EndpointDef, EndpointSecret, TokenFact, TokenUseFact, IdentityFact>;
 using AttemptsFact = std::variant<std::monostate, AttemptFact, CancelledFact, NoMatchFact, RepeatFact,
                                   SetAsideFact, SourceLostFact>;
 using ParkedFact = std::variant<std::monostate, ParkedState, OwnerMark>;
