@@ -30,7 +30,7 @@ void show_delivery(const Output& out, const Json& delivery) {
 }
 
 // Its status, or what went wrong before there was one.
-std::string last_of(const Json& delivery) {
+std::string last_answer_of(const Json& delivery) {
   const auto error = text(delivery, "last_error");
   return !error.empty()                    ? error
          : number(delivery, "last_status") ? std::to_string(number(delivery, "last_status"))
@@ -71,7 +71,7 @@ Result<int> deliveries_list(Session& session) {
       out.object(delivery);
     else
       table.add({text(delivery, "delivery_id"), text(delivery, "tenant"), text(delivery, "endpoint"),
-                 text(delivery, "type"), text(delivery, "state"), last_of(delivery),
+                 text(delivery, "type"), text(delivery, "state"), last_answer_of(delivery),
                  std::to_string(number(delivery, "attempts")), short_time(delivery, "changed_at"),
                  short_time(delivery, "next_at")});
   }

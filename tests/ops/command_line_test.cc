@@ -104,7 +104,7 @@ TEST(CommandLine, NamesTheVerbThatIsNoneAndTheNearest) {
   const std::vector<std::tuple<std::vector<const char*>, std::string, std::string>> cases = {
       {{"endpoint", "list"}, "endpoint", "did you mean endpoints list?"},
       {{"endpoints", "lst"}, "endpoints lst", "did you mean list?"},
-      {{"deliveries", "list"}, "deliveries list", "there are: show"},
+      {{"deliveries", "bogus"}, "deliveries bogus", "there are: list"},
       {{"bogus"}, "bogus", "there are: topics, endpoints"},
       {{"bogus", "--help"}, "bogus", "there are: topics, endpoints"},
       {{"endpoints", "bogus", "--help"}, "endpoints bogus", "there are: apply, list"},

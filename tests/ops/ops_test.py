@@ -356,7 +356,7 @@ class OverTheApi(Case):
                              {"name": "shop", "tenant": "acme", "scopes": ["events:publish", "replays:write"]})
             table = self.run_ops("tokens", "list", "--tenant", "acme", "--api", api.url).stdout.splitlines()
             self.assertEqual(re.split(r"  +", table[1]),
-                             ["tok_1", "shop", "acme", "active", "2026-03-01T00:00:00Z", "2026-02-01T00:00:00Z (due)",
+                             ["tok_1", "shop", "acme", "active", "never", "2026-03-01T00:00:00Z", "2026-02-01T00:00:00Z (due)",
                               "alice", "events:publish"])
             self.assertEqual(api.requests[-1][2], "tenant=acme")
             self.assertIn("tok_1 is revoked", self.run_ops("tokens", "revoke", "tok_1", "--api", api.url).stdout)

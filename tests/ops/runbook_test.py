@@ -6,7 +6,7 @@ import unittest
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 CODE = r"[A-Z][A-Z0-9]*(?:_[A-Z0-9]+)+"
 # Spelt like codes, and none: how a receiver's answer is named, and variables.
-OTHERS = re.compile(r"HTTP_\d+|POSTRIDER_\w+|WEBHOOK_SECRET|KAFKA_PASSWORD")
+OTHERS = re.compile(r"HTTP_\d+|CKM_\w+|POSTRIDER_\w+|WEBHOOK_SECRET|KAFKA_PASSWORD")
 
 
 def text_of(path):

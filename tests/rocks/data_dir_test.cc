@@ -27,7 +27,7 @@ TEST(DataDir, IsMadeForUsAlone) {
   CountingRandom random;
   auto data = DataDir::open(dir / "a/b/data/", kDevelopment, random).value();
   EXPECT_EQ(data->path(), dir / "a/b/data");
-  EXPECT_EQ(data->view(), dir / "a/b/data/view");
+  EXPECT_EQ(data->view(0), dir / "a/b/data/view");
   struct stat found {};
   ASSERT_EQ(::stat(data->path().c_str(), &found), 0);
   EXPECT_EQ(found.st_mode & 07777, 0700u);
