@@ -28,6 +28,8 @@ set(apart
   producers/kafka_publisher.cc
   tests/core/customer_headers_test.cc
   tests/core/health_test.cc
+  tests/core/request_ledger_test.cc
+  tests/core/request_limiter_test.cc
   tests/core/retry_policy_test.cc
   tests/core/signature_test.cc
   tests/core/target_check_test.cc

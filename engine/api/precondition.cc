@@ -12,7 +12,7 @@ tl::unexpected<Error> unreadable() {
               "write If-Match: with the ETag of a GET, quotes included, or If-None-Match: *");
 }
 
-std::string_view trimmed(std::string_view text) {
+std::string_view without_blanks(std::string_view text) {
   while (!text.empty() && (text.front() == ' ' || text.front() == '\t')) text.remove_prefix(1);
   while (!text.empty() && (text.back() == ' ' || text.back() == '\t')) text.remove_suffix(1);
   return text;
@@ -29,7 +29,7 @@ Result<std::vector<std::uint64_t>> revisions_of(std::string_view list) {
   std::vector<std::uint64_t> revisions;
   while (!list.empty()) {
     const auto comma = list.find(',');
-    auto tag = trimmed(list.substr(0, comma));
+    auto tag = without_blanks(list.substr(0, comma));
     const bool weak = tag.starts_with("W/");
     if (weak) tag.remove_prefix(2);
     if (tag.size() < 2 || tag.front() != '"' || tag.back() != '"' || revisions.size() == kTagsMax)
@@ -48,12 +48,12 @@ Result<std::vector<std::uint64_t>> revisions_of(std::string_view list) {
 Result<Precondition> precondition_of(const Call& call) {
   Precondition precondition;
   if (const auto* none = find_header(call.request.headers, "if-none-match")) {
-    if (trimmed(*none) != "*") return unreadable();
+    if (without_blanks(*none) != "*") return unreadable();
     precondition.absent = true;
   }
   const auto* match = find_header(call.request.headers, "if-match");
   if (!match) return precondition;
-  precondition.any = trimmed(*match) == "*";
+  precondition.any = without_blanks(*match) == "*";
   if (precondition.any) return precondition;
   auto revisions = revisions_of(*match);
   if (!revisions) return fail(revisions.error());

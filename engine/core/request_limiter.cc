@@ -8,7 +8,7 @@
 namespace postrider {
 namespace {
 
-constexpr double kSlack = 1e-6;  // sums of fractions fall short
+constexpr double kFractionSlack = 1e-6;  // sums of fractions fall short
 
 double tokens_at(double tokens, SteadyTime counted_at, const Allowance& allowance, SteadyTime now) {
   const double seconds = static_cast<double>(std::max<std::int64_t>(0, (now - counted_at).count())) / 1000;
@@ -17,12 +17,13 @@ double tokens_at(double tokens, SteadyTime counted_at, const Allowance& allowanc
 
 Charge charge_of(double tokens, const Allowance& allowance, bool admitted) {
   const auto seconds = [&](double missing) {
-    return static_cast<std::int64_t>(std::ceil(std::max(0.0, missing - kSlack) / allowance.per_second));
+    return static_cast<std::int64_t>(
+        std::ceil(std::max(0.0, missing - kFractionSlack) / allowance.per_second));
   };
   return {.admitted = admitted,
           .limited = true,
           .limit = static_cast<std::int64_t>(allowance.full()),
-          .remaining = static_cast<std::int64_t>(tokens + kSlack),
+          .remaining = static_cast<std::int64_t>(tokens + kFractionSlack),
           .reset_s = seconds(allowance.full() - tokens),
           .retry_s = admitted ? 0 : std::max<std::int64_t>(1, seconds(1 - tokens))};
 }
@@ -35,7 +36,7 @@ Charge Buckets::look(const std::string& name, const Allowance& allowance, Steady
   const double tokens = known == buckets_.end()
                             ? allowance.full()
                             : tokens_at(known->second.tokens, known->second.counted_at, allowance, now);
-  return charge_of(tokens, allowance, tokens >= 1 - kSlack);
+  return charge_of(tokens, allowance, tokens >= 1 - kFractionSlack);
 }
 
 // A name is remembered where there is no limit too: it tells who has been heard of.
@@ -51,7 +52,7 @@ Charge Buckets::take(const std::string& name, const Allowance& allowance, Steady
   if (!(allowance.per_second > 0)) return {};
   bucket.tokens = tokens_at(bucket.tokens, bucket.counted_at, allowance, now);
   bucket.counted_at = std::max(bucket.counted_at, now);
-  const bool admitted = bucket.tokens >= 1 - kSlack;
+  const bool admitted = bucket.tokens >= 1 - kFractionSlack;
   if (admitted) bucket.tokens = std::max(0.0, bucket.tokens - 1);
   return charge_of(bucket.tokens, allowance, admitted);
 }
