@@ -138,6 +138,7 @@ ShardMetrics::ShardMetrics(Registry& r, int shard)
       repeat_index_incomplete_(
           of_shard(r, shard, "postrider_repeat_index_incomplete_partitions",
                    "Partitions whose index of first positions does not cover all of repeat_window yet.")),
+      shard_(std::to_string(shard)),
       repeat_index_(gauges(r, "postrider_repeat_index_covered_seconds",
                            "How far back the index of first positions of a partition is whole.")) {}
 
@@ -162,15 +163,17 @@ void ShardMetrics::set(const ShardGauges& now, std::int64_t unix_ms) {
   set_repeat_index(now.repeat_index);
 }
 
-// A partition that went to another instance is no longer ours to speak of.
+// A partition that went to another shard is no longer ours to speak of. Each shard has a series of its own:
+// the other one's goes when its owner says so, and with it the gauge.
 void ShardMetrics::set_repeat_index(const std::vector<RepeatIndexGauge>& now) {
   std::map<Partition, Gauge*> before = std::exchange(repeat_index_of_, {});
   double incomplete = 0;
   for (const RepeatIndexGauge& one : now) {
     const auto known = before.find(one.partition);
-    Gauge* const gauge = known != before.end()
-                             ? known->second
-                             : &repeat_index_.Add({{"partition", std::to_string(one.partition)}});
+    Gauge* const gauge =
+        known != before.end()
+            ? known->second
+            : &repeat_index_.Add({{"partition", std::to_string(one.partition)}, {"shard", shard_}});
     if (known != before.end()) before.erase(known);
     gauge->Set(static_cast<double>(one.covered_ms) / 1000);
     repeat_index_of_[one.partition] = gauge;

@@ -38,6 +38,7 @@ class ShardMetrics {
   prometheus::Gauge &unsettled_, &in_flight_, &queued_, &parked_, &held_, &bytes_, &unacknowledged_,
       &oldest_due_, &lag_, &breakers_open_, &slowed_, &silent_in_flight_, &endpoints_, &partitions_,
       &view_broken_, &heartbeat_, &repeat_index_incomplete_;
+  const std::string shard_;
   prometheus::Family<prometheus::Gauge>& repeat_index_;
   std::map<Partition, prometheus::Gauge*> repeat_index_of_;  // of the partitions that we own
 };

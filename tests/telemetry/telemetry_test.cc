@@ -273,14 +273,27 @@ TEST_F(TelemetryTest, TheIndexOfFirstPositionsIsToldOfThePartitionsThatAreOurs) 
   gauges.repeat_index = {{0, 86'400'000, true}, {3, 5'500, false}};
   telemetry_->observer().gauges(gauges);
   telemetry_->observer().perhaps_repeat(TenantId("acme"));
-  EXPECT_EQ(metric(R"(postrider_repeat_index_covered_seconds{partition="0"})"), 86'400);
-  EXPECT_EQ(metric(R"(postrider_repeat_index_covered_seconds{partition="3"})"), 5.5);
+  EXPECT_EQ(metric(R"(postrider_repeat_index_covered_seconds{partition="0",shard="0"})"), 86'400);
+  EXPECT_EQ(metric(R"(postrider_repeat_index_covered_seconds{partition="3",shard="0"})"), 5.5);
   EXPECT_EQ(metric(R"(postrider_repeat_index_incomplete_partitions{shard="0"})"), 1);
   EXPECT_EQ(metric("postrider_events_perhaps_repeat_total"), 1);
   gauges.repeat_index = {{3, 86'400'000, true}};
   telemetry_->observer().gauges(gauges);
-  EXPECT_EQ(telemetry_->metrics_text().find(R"(covered_seconds{partition="0"})"), std::string::npos);
+  EXPECT_EQ(telemetry_->metrics_text().find(R"(covered_seconds{partition="0",)"), std::string::npos);
   EXPECT_EQ(metric(R"(postrider_repeat_index_incomplete_partitions{shard="0"})"), 0);
+}
+
+// One series for both was removed by the one that lost the partition, and written to by the other.
+TEST_F(TelemetryTest, APartitionThatGoesFromShardToShardHasASeriesOfEach) {
+  ShardGauges owning, without;
+  owning.repeat_index = {{3, 5'500, false}};
+  telemetry_->observer(0).gauges(owning);
+  telemetry_->observer(1).gauges(owning);
+  telemetry_->observer(0).gauges(without);
+  owning.repeat_index = {{3, 7'000, false}};
+  telemetry_->observer(1).gauges(owning);
+  EXPECT_EQ(metric(R"(postrider_repeat_index_covered_seconds{partition="3",shard="1"})"), 7);
+  EXPECT_EQ(telemetry_->metrics_text().find(R"({partition="3",shard="0"})"), std::string::npos);
 }
 
 TEST_F(TelemetryTest, TheProcessAndItsOwnersGaugesAreTold) {
