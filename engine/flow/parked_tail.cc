@@ -88,9 +88,11 @@ void Ownership::answer_if_foreign(OwnedPartition& partition, const Record& recor
   if (own) {
     const bool waits = partition.unacknowledged.contains(stamp->sequence);
     const OwnWord is = take_own(partition, word.id, stamp->sequence, word.at);
+    const bool newer = stamp->sequence > partition.own_seen;
+    if (newer) partition.own_seen = stamp->sequence;
+    // The later one below which it stands may be an older word, overtaken on its way: then that is answered.
     if (is == OwnWord::superseded) return;
-    if ((waits || is == OwnWord::newest) && stamp->sequence > partition.own_seen) {
-      partition.own_seen = stamp->sequence;
+    if ((waits || is == OwnWord::newest) && newer) {
       // Its row is written with its acknowledgement: until then our position stays below it.
       if (waits) partition.seen_unacknowledged.emplace(stamp->sequence, std::move(word));
       return;
