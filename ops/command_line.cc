@@ -118,6 +118,25 @@ class Verbs {
     revoke.add_option("SECRET", line_.secret, "sec_…, as `endpoints show` lists them")->required();
     no_wait(revoke);
     tokens();
+    event_types();
+  }
+
+  void event_types() {
+    auto& group = this->group(app_, "event-types", "What events of a type shall look like (--api)");
+    auto& list = verb(group, "list", "Which are described");
+    list.add_option("--tenant", line_.tenant, "what holds for one tenant, the platform's included");
+    const auto one = [&](const char* name, const char* help) -> CLI::App& {
+      auto& made = verb(group, name, help);
+      made.add_option("TYPE", line_.type, "as in order.created")->required();
+      made.add_option("--tenant", line_.tenant, "a tenant's own [the platform's, for all that have none]");
+      return made;
+    };
+    one("show", "One, its schema too");
+    auto& put = one("put", "Describe one, or describe it anew");
+    put.add_option("FILE", line_.file, "JSON: description, version, classification, deprecated, schema")
+        ->required();
+    no_wait(put);
+    no_wait(one("delete", "Forget one: its events go on as those of a type that nobody described"));
   }
 
   void keys() {

@@ -71,6 +71,7 @@ void show_letter(const Output& out, const Json& letter) {
   const Json& position = member(letter, "position");
   table.add({"position", "events " + std::to_string(number(position, "partition")) + " at " +
                              std::to_string(number(position, "offset"))});
+  if (const auto detail = text(letter, "detail"); !detail.empty()) table.add({"detail", detail});
   table.add({"payload", std::to_string(number(letter, "payload_bytes")) + " bytes, sealed"});
   const Json& mark = member(letter, "mark");
   if (mark.is_object())

@@ -5,8 +5,6 @@
 namespace postrider {
 namespace {
 
-constexpr int kDepthMax = 8;
-
 tl::unexpected<Error> refuse(std::string message, std::string suggestion) {
   return fail(Errc::invalid, "INVALID_REQUEST", std::move(message), std::move(suggestion));
 }
@@ -16,17 +14,17 @@ class Builder : public nlohmann::detail::json_sax_dom_parser<Json> {
   using Base = nlohmann::detail::json_sax_dom_parser<Json>;
 
  public:
-  explicit Builder(Json& value) : Base(value, false) {}
+  Builder(Json& value, int depth_max) : Base(value, false), depth_max_(depth_max) {}
   bool start_object(std::size_t count) {
     keys_.emplace_back();
-    return ++depth_ <= kDepthMax && Base::start_object(count);
+    return ++depth_ <= depth_max_ && Base::start_object(count);
   }
   bool end_object() {
     keys_.pop_back();
     --depth_;
     return Base::end_object();
   }
-  bool start_array(std::size_t count) { return ++depth_ <= kDepthMax && Base::start_array(count); }
+  bool start_array(std::size_t count) { return ++depth_ <= depth_max_ && Base::start_array(count); }
   bool end_array() {
     --depth_;
     return Base::end_array();
@@ -34,6 +32,7 @@ class Builder : public nlohmann::detail::json_sax_dom_parser<Json> {
   bool key(std::string& name) { return keys_.back().insert(name).second && Base::key(name); }
 
  private:
+  const int depth_max_;
   int depth_ = 0;
   std::vector<std::set<std::string>> keys_;
 };
@@ -52,16 +51,16 @@ Json time_or_null(std::int64_t unix_ms) {
   return unix_ms == 0 ? Json(nullptr) : Json(rfc3339(unix_ms));
 }
 
-Result<Json> parse_body(const ApiRequest& request) {
+Result<Json> parse_body(const ApiRequest& request, int depth_max) {
   if (request.body.empty()) return Json::object();
   if (const auto* type = find_header(request.headers, "content-type");
       type && !type->starts_with("application/json"))
     return refuse("the body's Content-Type is not application/json", "send JSON");
   Json root;
-  Builder builder(root);
+  Builder builder(root, depth_max);
   if (!Json::sax_parse(request.body, &builder) || !root.is_object())
     return refuse("the body is no JSON object, is nested too deeply, or names a key twice",
-                  "send one JSON object, UTF-8, at most " + std::to_string(kDepthMax) + " levels deep");
+                  "send one JSON object, UTF-8, at most " + std::to_string(depth_max) + " levels deep");
   return root;
 }
 

@@ -20,9 +20,11 @@ ApiResponse json_answer(int status, const Json& body);
 
 Json time_or_null(std::int64_t unix_ms);  // RFC 3339 UTC; 0: null
 
-// A request body that shall be one JSON object. Errc::invalid for what is none, is nested deeper than 8, or
+inline constexpr int kBodyDepthMax = 8;
+
+// A request body that shall be one JSON object. Errc::invalid for what is none, is nested more deeply, or
 // holds a key twice. An empty body is an empty object.
-Result<Json> parse_body(const ApiRequest& request);
+Result<Json> parse_body(const ApiRequest& request, int depth_max = kBodyDepthMax);
 
 // Takes an object apart field by field, by type, and refuses what nobody asked for. The first thing that is
 // wrong is kept and answered by done(); getters then answer their defaults. Errors name the field, never its

@@ -37,6 +37,10 @@ struct Routes : std::enable_shared_from_this<Routes> {
   void rotate_secret(CallPtr call);
   void revoke_secret(CallPtr call);
   void list_deliveries(CallPtr call);
+  void list_event_types(CallPtr call);
+  void put_event_type(CallPtr call);
+  void get_event_type(CallPtr call);
+  void delete_event_type(CallPtr call);
   void get_delivery(CallPtr call);
   void list_attempts(CallPtr call);
   void get_payload(CallPtr call);

@@ -179,6 +179,7 @@ Json view_of(const DeadLetterView& view) {
       {"last_error", letter.last_error == AttemptError::none ? Json(nullptr) : error_view(letter.last_error)},
       {"replay_job", text_or_null(ref.replay_job.str())},
       {"dead_at", time_or_null(letter.dead_at)},
+      {"detail", text_or_null(letter.detail)},
       {"position", view_of(ref.position)},
       {"payload_bytes", letter.payload_bytes},
       {"state", name_of(view.state)},

@@ -20,7 +20,8 @@ constexpr std::array kReasons{DeadReason::attempts_exhausted, DeadReason::expire
                               DeadReason::payload_lost,       DeadReason::undecodable,
                               DeadReason::oversize,           DeadReason::no_tenant,
                               DeadReason::bad_tenant,         DeadReason::foreign_environment,
-                              DeadReason::bad_attribute,      DeadReason::crashed_decoder};
+                              DeadReason::bad_attribute,      DeadReason::crashed_decoder,
+                              DeadReason::schema_violation};
 
 bool is_final(std::int32_t status) {
   return status >= 200;
@@ -120,6 +121,8 @@ std::string_view reason_of(DeadReason reason) {
       return reason_of(BadEvent::foreign_environment);
     case DeadReason::bad_attribute:
       return reason_of(BadEvent::bad_attribute);
+    case DeadReason::schema_violation:
+      return "schema_violation";
     case DeadReason::crashed_decoder:
       return "crashed_decoder";
   }
@@ -170,6 +173,7 @@ Category category_of(DeadReason reason) {
     case DeadReason::bad_tenant:
     case DeadReason::foreign_environment:
     case DeadReason::bad_attribute:
+    case DeadReason::schema_violation:
     case DeadReason::crashed_decoder:
       return Category::bad_event;
   }

@@ -27,8 +27,9 @@ enum class DeadReason {
   no_tenant,
   bad_tenant,
   foreign_environment,
-  bad_attribute,    // bad events, up to here
-  crashed_decoder,  // the process died three times while it decoded that record
+  bad_attribute,     // bad events, up to here
+  schema_violation,  // its data break the schema of its type
+  crashed_decoder,   // the process died three times while it decoded that record
 };
 std::string_view reason_of(DeadReason reason);
 std::optional<DeadReason> parse_dead_reason(std::string_view text);

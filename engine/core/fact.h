@@ -163,6 +163,7 @@ struct DeadLetter {
   std::string sealed_payload;  // the event (protobuf format), or the raw record of a bad one; sealed
   std::uint64_t payload_bytes = 0;
   std::string payload_digest;  // SHA-256
+  std::string detail;          // schema_violation: where and how, without any value
   // The CloudEvent's source: with tenant and id it makes the webhook-id, which a replay keeps, so that a
   // replay straight from the log need not open the payload. Empty: a bad event, or one written before the
   // field was.

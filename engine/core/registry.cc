@@ -170,6 +170,13 @@ Registry::Applied Registry::apply(const IdentityFact& identity, std::string_view
   return note(std::move(key), raw, Applied::yes);
 }
 
+Registry::Applied Registry::apply(const EventTypeDef& type, std::string_view raw, bool restated) {
+  std::string key = event_type_key(type.tenant, type.name);
+  if (is_current(key, raw)) return note(std::move(key), raw, Applied::same);
+  const bool applied = event_types_.apply(type, restated);
+  return note(std::move(key), raw, applied ? Applied::yes : Applied::ignored);
+}
+
 void Registry::apply(const HealthFact& fact) {
   Endpoint* endpoint = endpoint_of(fact.tenant, fact.endpoint, fact.incarnation);
   if (endpoint == nullptr) {

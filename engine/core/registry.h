@@ -12,6 +12,7 @@
 
 #include "engine/core/endpoint.h"
 #include "engine/core/event.h"
+#include "engine/core/event_type.h"
 #include "engine/core/health.h"
 #include "engine/core/ids.h"
 #include "engine/core/scope.h"
@@ -100,6 +101,7 @@ class Registry {
   Applied apply(const TokenFact& token, std::string_view raw, bool restated = false);
   Applied apply(const TokenUseFact& use, std::string_view raw, bool restated = false);
   Applied apply(const IdentityFact& identity, std::string_view raw, bool restated = false);
+  Applied apply(const EventTypeDef& type, std::string_view raw, bool restated = false);
   // Folded per partition: the newest enable revision counts, then the last one. So it does not matter how far
   // `endpoints` was read when it came.
   void apply(const HealthFact& health);
@@ -124,6 +126,7 @@ class Registry {
   bool has_tokens() const;
   std::int64_t last_used(const std::string& token_id) const;  // the day, unix ms; 0: never
   std::vector<TokenFact> tokens() const;                      // revoked ones included
+  const EventTypes& event_types() const { return event_types_; }
   // Living, subscribed to `type`; of a replay: just its target, if it lives. Stopped ones included.
   std::vector<const Endpoint*> route(const Event& event) const;
 
@@ -147,6 +150,7 @@ class Registry {
   std::map<std::string, TokenFact> tokens_;
   std::map<std::string, std::int64_t> used_;  // by token
   std::optional<IdentityFact> identity_;
+  EventTypes event_types_;
   std::unordered_map<std::string, std::string>
       current_;  // by key: the value that counts, as it is on the log
   std::set<std::string> mending_;

@@ -22,9 +22,11 @@ enum class Scope : std::uint8_t {
   dead_letters_write,  // resolve
   replays_write,       //
   audit_read,          //
+  event_types_read,    //
+  event_types_write,   // what events of a type shall look like
   admin,               // all of it, and tokens
 };
-inline constexpr std::size_t kScopes = 11;
+inline constexpr std::size_t kScopes = 13;
 
 std::string_view name_of(Scope scope);  // "endpoints:read"
 std::optional<Scope> parse_scope(std::string_view name);

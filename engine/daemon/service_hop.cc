@@ -84,6 +84,29 @@ void ServiceHop::revoke_secret(TenantId tenant, EndpointId id, std::string secre
   });
 }
 
+void ServiceHop::put_event_type(EventTypeSpec spec, Answer<EventTypeAnswer> answer) {
+  to_shard_.post(
+      [this, spec, answer = returning(std::move(answer))] { shard_.put_event_type(spec, answer); });
+}
+
+void ServiceHop::show_event_type(TenantId tenant, std::string name, Answer<EventTypeDef> answer) {
+  to_shard_.post([this, tenant, name, answer = returning(std::move(answer))] {
+    shard_.show_event_type(tenant, name, answer);
+  });
+}
+
+void ServiceHop::list_event_types(TenantId tenant, Answer<std::vector<EventTypeDef>> answer) {
+  to_shard_.post(
+      [this, tenant, answer = returning(std::move(answer))] { shard_.list_event_types(tenant, answer); });
+}
+
+void ServiceHop::delete_event_type(TenantId tenant, std::string name, std::string actor, bool wait,
+                                   Answer<bool> answer) {
+  to_shard_.post([this, tenant, name, actor, wait, answer = returning(std::move(answer))] {
+    shard_.delete_event_type(tenant, name, actor, wait, answer);
+  });
+}
+
 void ServiceHop::find_deliveries(std::string id, Answer<std::vector<DeliveryId>> answer) {
   to_shard_.post([this, id, answer = returning(std::move(answer))] { shard_.find_deliveries(id, answer); });
 }

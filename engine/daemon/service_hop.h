@@ -26,6 +26,11 @@ class ServiceHop : public Service {
   void rotate_secret(SecretRotation rotation, Answer<ApplyAnswer> answer) override;
   void revoke_secret(TenantId tenant, EndpointId id, std::string secret_id, std::string actor, Terms terms,
                      Answer<ApplyAnswer> answer) override;
+  void put_event_type(EventTypeSpec spec, Answer<EventTypeAnswer> answer) override;
+  void show_event_type(TenantId tenant, std::string name, Answer<EventTypeDef> answer) override;
+  void list_event_types(TenantId tenant, Answer<std::vector<EventTypeDef>> answer) override;
+  void delete_event_type(TenantId tenant, std::string name, std::string actor, bool wait,
+                         Answer<bool> answer) override;
   void find_deliveries(std::string id, Answer<std::vector<DeliveryId>> answer) override;
   void show_delivery(DeliveryId id, Answer<Delivery> answer) override;
   void open_payload(TenantId tenant, std::string target, std::string sealed, Answer<Secret> answer) override;

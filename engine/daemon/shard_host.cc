@@ -12,6 +12,7 @@
 #include "engine/curl/curl_transport.h"
 #include "engine/daemon/decode_mark_file.h"
 #include "engine/daemon/loop.h"
+#include "engine/jsonschema/json_schemas.h"
 
 namespace postrider {
 namespace {
@@ -103,6 +104,7 @@ struct ShardHost::Parts {
   crypto::SystemRandom random;
   std::unique_ptr<crypto::TenantKeys> keys;
   std::unique_ptr<DecodeMarkFile> decode_mark;
+  JsonSchemas schemas;
   Mailbox mailbox;
   std::optional<flow::Ports> ports;
   std::optional<flow::Shard> shard;
@@ -133,9 +135,10 @@ Result<std::unique_ptr<ShardHost>> ShardHost::open(const Shared& shared, std::si
   parts->keys = std::make_unique<crypto::TenantKeys>(config.environment, shared.keys, shared.clock);
   parts->decode_mark =
       open_decode_mark(shared.data.decode_mark(number), shared.log.identity, shared.telemetry);
-  parts->ports.emplace(flow::Ports{
-      *parts->log, *parts->transport, *parts->resolver, *parts->store, shared.clock, parts->random,
-      *parts->keys, shared.telemetry.observer(static_cast<int>(number)), parts->decode_mark.get()});
+  parts->ports.emplace(flow::Ports{*parts->log, *parts->transport, *parts->resolver, *parts->store,
+                                   shared.clock, parts->random, *parts->keys,
+                                   shared.telemetry.observer(static_cast<int>(number)),
+                                   parts->decode_mark.get(), &parts->schemas});
   parts->shard.emplace(*parts->ports, settings);
   parts->loop.emplace(*parts->shard, *parts->ports, parts->mailbox, config.drain.timeout);
   return std::unique_ptr<ShardHost>(new ShardHost(std::move(parts)));

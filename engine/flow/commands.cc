@@ -96,14 +96,15 @@ EndpointSecret Commands::revoked(EndpointSecret secret) {
 }
 
 Commands::Commands(Context& context, Appender& appender, RegistryView& registry, Dispatch& dispatch,
-                   View& view, ActiveTable& active, Requests& requests)
+                   View& view, ActiveTable& active, Requests& requests, Schemas& schemas)
     : context_(context),
       appender_(appender),
       registry_(registry),
       dispatch_(dispatch),
       view_(view),
       active_(active),
-      requests_(requests) {}
+      requests_(requests),
+      schemas_(schemas) {}
 
 std::string Commands::random_name(std::string_view prefix) {
   const std::uint64_t high = context_.ports.random.next();
@@ -159,6 +160,12 @@ void Commands::publish_to(TenantId tenant, EndpointId id, Event event, Answer<Pu
 }
 
 void Commands::append_event(const Event& event, Answer<Published> answer) {
+  if (auto breach = schemas_.breach(registry_.registry().event_types(), event)) {
+    answer(fail(Errc::invalid, "SCHEMA_VIOLATION",
+                "the event's data break the schema of " + event.type.substr(0, 255) + ": " + text_of(*breach),
+                "correct the data; `postrider-ops event-types show` shows the schema"));
+    return;
+  }
   wire::KafkaMessage message = wire::encode_kafka(event);
   Published published;
   published.event_id = event.id;

@@ -15,6 +15,7 @@
 #include "engine/flow/dispatch.h"
 #include "engine/flow/registry_view.h"
 #include "engine/flow/requests.h"
+#include "engine/flow/schemas.h"
 #include "engine/flow/view.h"
 #include "engine/ports/service.h"
 
@@ -25,7 +26,7 @@ namespace postrider::flow {
 class Commands : public Service {
  public:
   Commands(Context& context, Appender& appender, RegistryView& registry, Dispatch& dispatch, View& view,
-           ActiveTable& active, Requests& requests);
+           ActiveTable& active, Requests& requests, Schemas& schemas);
 
   void publish(Event event, Answer<Published> answer) override;
   void publish_to(TenantId tenant, EndpointId id, Event event, Answer<Published> answer) override;
@@ -41,6 +42,11 @@ class Commands : public Service {
   void rotate_secret(SecretRotation rotation, Answer<ApplyAnswer> answer) override;
   void revoke_secret(TenantId tenant, EndpointId id, std::string secret_id, std::string actor, Terms terms,
                      Answer<ApplyAnswer> answer) override;
+  void put_event_type(EventTypeSpec spec, Answer<EventTypeAnswer> answer) override;
+  void show_event_type(TenantId tenant, std::string name, Answer<EventTypeDef> answer) override;
+  void list_event_types(TenantId tenant, Answer<std::vector<EventTypeDef>> answer) override;
+  void delete_event_type(TenantId tenant, std::string name, std::string actor, bool wait,
+                         Answer<bool> answer) override;
   void find_deliveries(std::string id, Answer<std::vector<DeliveryId>> answer) override;
   void show_delivery(DeliveryId id, Answer<Delivery> answer) override;
   void open_payload(TenantId tenant, std::string target, std::string sealed, Answer<Secret> answer) override;
@@ -104,6 +110,7 @@ class Commands : public Service {
   MadeToken new_token();
   void note_use(const std::string& token_id);
   void revoke(std::vector<TokenFact> tokens, std::function<void(Result<void>)> done);
+  void write_event_type(EventTypeDef def, bool wait, std::function<void(Result<EventTypeDef>)> answer);
   EndpointView view_of(const Endpoint& endpoint);
   void after_everywhere(bool wait, std::function<void()> then);
   std::string random_name(std::string_view prefix);
@@ -115,6 +122,7 @@ class Commands : public Service {
   View& view_;
   ActiveTable& active_;
   Requests& requests_;
+  Schemas& schemas_;
   struct Later {
     SteadyTime at;
     std::function<void()> then;

@@ -14,6 +14,7 @@
 #include "engine/ports/observer.h"
 #include "engine/ports/random.h"
 #include "engine/ports/resolver.h"
+#include "engine/ports/schemas.h"
 #include "engine/ports/store.h"
 #include "engine/ports/transport.h"
 
@@ -30,6 +31,7 @@ struct Ports {
   Keys& keys;
   Observer& observer;
   DecodeMark* decode_mark = nullptr;  // nullptr: none is kept
+  SchemaCompiler* schemas = nullptr;  // nullptr: none can be declared
 };
 
 struct ShardConfig {

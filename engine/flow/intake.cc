@@ -45,7 +45,7 @@ Hash128 first_key(const Event& event) {
 }  // namespace
 
 Intake::Intake(Context& context, RegistryView& registry, Ownership& ownership, Dispatch& dispatch,
-               Settle& settle, View& view, ActiveTable& active, Firsts& firsts)
+               Settle& settle, View& view, ActiveTable& active, Firsts& firsts, Schemas& schemas)
     : context_(context),
       registry_(registry),
       ownership_(ownership),
@@ -53,7 +53,8 @@ Intake::Intake(Context& context, RegistryView& registry, Ownership& ownership, D
       settle_(settle),
       view_(view),
       active_(active),
-      firsts_(firsts) {}
+      firsts_(firsts),
+      schemas_(schemas) {}
 
 // Only what was asked for by begin(): a record of an earlier assignment, read on from where that one had
 // come, would make the watermark pass what lies before it.
@@ -151,6 +152,7 @@ void Intake::take(OwnedPartition& partition, Record& record, SteadyTime since, b
     }
   }
   const std::vector<const Endpoint*> endpoints = registry_.registry().route(*event);
+  if (breaks_schema(partition, record, *event, endpoints)) return;
   if (!endpoints.empty()) {
     if (!firsts_.covers_window(partition)) context_.ports.observer.perhaps_repeat(event->tenant);
     make_deliveries(partition, record, *std::move(event), endpoints, key);
@@ -162,6 +164,25 @@ void Intake::take(OwnedPartition& partition, Record& record, SteadyTime since, b
     return;
   }
   cancel(partition, record, *event, CancelReason::target_gone);
+}
+
+// A replay was accepted once, under the schema of then. So was one whose deliveries have begun: they go on.
+bool Intake::breaks_schema(OwnedPartition& partition, const Record& record, const Event& event,
+                           const std::vector<const Endpoint*>& endpoints) {
+  if (event.target) return false;
+  const auto breach = schemas_.breach(registry_.registry().event_types(), event);
+  if (!breach) return false;
+  const Position position{record.partition, record.offset};
+  const WebhookId webhook = webhook_id(event.tenant, event.source, event.id);
+  if (record.offset < partition.assignment.events_end) {
+    for (const Endpoint* endpoint : endpoints) {
+      const DeliveryId id =
+          delivery_id(ownership_.identity(), position, webhook, endpoint->def.incarnation, event.replay_job);
+      if (view_.parked(id) || view_.has_ended(id)) return false;
+    }
+  }
+  settle_.set_aside(partition, record, DeadReason::schema_violation, &event, text_of(*breach));
+  return true;
 }
 
 // A replay that ends before there is a delivery: its target, or the key of what it carries, is no more.

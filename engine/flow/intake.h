@@ -9,6 +9,7 @@
 #include "engine/flow/firsts.h"
 #include "engine/flow/ownership.h"
 #include "engine/flow/registry_view.h"
+#include "engine/flow/schemas.h"
 #include "engine/flow/settle.h"
 #include "engine/flow/view.h"
 
@@ -19,7 +20,7 @@ namespace postrider::flow {
 class Intake {
  public:
   Intake(Context& context, RegistryView& registry, Ownership& ownership, Dispatch& dispatch, Settle& settle,
-         View& view, ActiveTable& active, Firsts& firsts);
+         View& view, ActiveTable& active, Firsts& firsts, Schemas& schemas);
 
   void on_event(Record record);
   void on_lost(Partition partition, Offset first, Offset next);
@@ -41,6 +42,9 @@ class Intake {
   void take(OwnedPartition& partition, Record& record, SteadyTime since, bool looked = false);
   // nullopt: settled otherwise, or waiting for its key.
   std::optional<Event> decode(OwnedPartition& partition, Record& record, SteadyTime since);
+  // True: it breaks its type's schema, and has become a dead letter.
+  bool breaks_schema(OwnedPartition& partition, const Record& record, const Event& event,
+                     const std::vector<const Endpoint*>& endpoints);
   Result<Event> open_sealed(const Event& replay);
   bool is_repeat(OwnedPartition& partition, const Record& record, const Event& event, const Hash128& key);
   // True: the record waits until what stands at a proven position was fetched.
@@ -63,6 +67,7 @@ class Intake {
   View& view_;
   ActiveTable& active_;
   Firsts& firsts_;
+  Schemas& schemas_;
   struct Queued {
     Record record;
     std::optional<Offset> lost_from;  // no record: what stood from there up to record.offset is gone

@@ -463,7 +463,8 @@ Settle::Step Settle::fact_step(std::string key, Fact fact) {
           nullptr};
 }
 
-void Settle::set_aside(OwnedPartition& partition, const Record& record, DeadReason reason) {
+void Settle::set_aside(OwnedPartition& partition, const Record& record, DeadReason reason, const Event* event,
+                       std::string detail) {
   auto letter = std::make_shared<DeadLetter>();  // shared by its steps
   auto payload = std::make_shared<std::string>();
   for (const Header& header : record.headers) *payload += header.name + ": " + header.value + "\r\n";
@@ -474,6 +475,12 @@ void Settle::set_aside(OwnedPartition& partition, const Record& record, DeadReas
   const LogIdentity identity = ownership_.identity();
   letter->delivery.id = delivery_id(identity, position, WebhookId(), Incarnation(), ReplayJobId());
   if (is_tenant_or_endpoint_id(record.key)) letter->delivery.tenant = TenantId(record.key);
+  if (event) {
+    letter->delivery.tenant = event->tenant;
+    letter->delivery.event_id = event->id;
+    letter->delivery.event_type = event->type;
+  }
+  letter->detail = std::move(detail);
   letter->reason = reason;
   letter->appended = to_ms(record.appended);
   letter->payload_bytes = record.value ? record.value->size() : 0;

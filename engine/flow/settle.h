@@ -49,7 +49,9 @@ class Settle {
   void cancel(ActiveDelivery& delivery, CancelReason reason);
 
   // Records of `events` that make no delivery.
-  void set_aside(OwnedPartition& partition, const Record& record, DeadReason reason);
+  // `event`: what was decoded of it, if it was; `detail`: for people, without any of its values.
+  void set_aside(OwnedPartition& partition, const Record& record, DeadReason reason,
+                 const Event* event = nullptr, std::string detail = {});
   void no_match(OwnedPartition& partition, Offset offset, Offset registry_version);
   void repeat(OwnedPartition& partition, RepeatFact::Repeat repeat);
   void cancelled(OwnedPartition& partition, const CancelledFact& fact);

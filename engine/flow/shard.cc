@@ -29,10 +29,11 @@ Shard::Shard(Ports ports, ShardConfig config)
       settle_(context_, appender_, ownership_, view_, active_),
       dispatch_(context_, registry_, ownership_, settle_, active_),
       firsts_(context_, ownership_, view_),
-      intake_(context_, registry_, ownership_, dispatch_, settle_, view_, active_, firsts_),
+      schemas_(context_),
+      intake_(context_, registry_, ownership_, dispatch_, settle_, view_, active_, firsts_, schemas_),
       parking_(context_, registry_, ownership_, dispatch_, settle_, view_, active_),
       requests_(context_, appender_, registry_),
-      commands_(context_, appender_, registry_, dispatch_, view_, active_, requests_) {
+      commands_(context_, appender_, registry_, dispatch_, view_, active_, requests_, schemas_) {
   connect_parts();
 }
 

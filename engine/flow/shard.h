@@ -17,6 +17,7 @@
 #include "engine/flow/parking.h"
 #include "engine/flow/registry_view.h"
 #include "engine/flow/requests.h"
+#include "engine/flow/schemas.h"
 #include "engine/flow/settle.h"
 #include "engine/flow/view.h"
 
@@ -81,6 +82,7 @@ class Shard : public LogListener, public TransportListener, public ResolverListe
   Settle settle_;
   Dispatch dispatch_;
   Firsts firsts_;
+  Schemas schemas_;
   Intake intake_;
   Parking parking_;
   Requests requests_;

@@ -103,6 +103,22 @@ struct MadeToken {
   Secret token;  // shown this once
 };
 
+// What a caller declares of an event type; everything else is ours to fill in.
+struct EventTypeSpec {
+  TenantId tenant;  // empty: the platform's
+  std::string name, description, version;
+  std::string schema;  // JSON text; empty: none
+  Classification classification = Classification::internal;
+  bool deprecated = false;
+  std::string actor;
+  bool wait = true;
+};
+
+struct EventTypeAnswer {
+  ApplyAnswer::Change change = ApplyAnswer::Change::unchanged;
+  EventTypeDef def;
+};
+
 struct Published {
   std::string event_id;
   WebhookId webhook_id;
@@ -173,6 +189,14 @@ class Service {
   // At once, also for what is on its way to be sent. LAST_SECRET (conflict): no other one signs.
   virtual void revoke_secret(TenantId tenant, EndpointId id, std::string secret_id, std::string actor,
                              Terms terms, Answer<ApplyAnswer> answer) = 0;
+  // TOO_MANY_EVENT_TYPES, INVALID_SCHEMA (invalid); CONFLICT.
+  virtual void put_event_type(EventTypeSpec spec, Answer<EventTypeAnswer> answer) = 0;
+  // The tenant's own alone; empty: the platform's.
+  virtual void show_event_type(TenantId tenant, std::string name, Answer<EventTypeDef> answer) = 0;
+  // What holds for a tenant, the platform's included. Empty: every one's.
+  virtual void list_event_types(TenantId tenant, Answer<std::vector<EventTypeDef>> answer) = 0;
+  virtual void delete_event_type(TenantId tenant, std::string name, std::string actor, bool wait,
+                                 Answer<bool> answer) = 0;
   // The delivery ids that the view knows under a webhook-id or an event id; a delivery id answers itself.
   virtual void find_deliveries(std::string id, Answer<std::vector<DeliveryId>> answer) = 0;
   // not_found: look on the log. So it is for what has not ended and is in another instance's partition.

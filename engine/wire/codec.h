@@ -22,8 +22,8 @@ namespace postrider::wire {
 // start.
 void silence_protobuf();
 
-using RegistryFact =
-    std::variant<std::monostate, EndpointDef, EndpointSecret, TokenFact, TokenUseFact, IdentityFact>;
+using RegistryFact = std::variant<std::monostate, EndpointDef, EndpointSecret, TokenFact, TokenUseFact,
+                                  IdentityFact, EventTypeDef>;
 using AttemptsFact = std::variant<std::monostate, AttemptFact, CancelledFact, NoMatchFact, RepeatFact,
                                   SetAsideFact, SourceLostFact>;
 using ParkedFact = std::variant<std::monostate, ParkedState, OwnerMark>;
@@ -34,6 +34,7 @@ std::string encode(const Environment& environment, const EndpointSecret& fact);
 std::string encode(const Environment& environment, const TokenFact& fact);
 std::string encode(const Environment& environment, const TokenUseFact& fact);
 std::string encode(const Environment& environment, const IdentityFact& fact);
+std::string encode(const Environment& environment, const EventTypeDef& fact);
 std::string encode(const Environment& environment, const HealthFact& fact);
 std::string encode(const Environment& environment, const WrappedKeyFact& fact);
 std::string encode(const Environment& environment, const ParkedState& fact);

@@ -24,6 +24,7 @@ DeadLetterFact decode_letter(const v1::DeadLetterRecord& record) {
   fact.event_source = message.event_source();
   fact.registry_version = message.registry_version();
   fact.fan_out = message.fan_out();
+  fact.detail = message.detail();
   fact.unknown = keep_unknown(record, {&message, &message.stamp(), &message.delivery()});
   return fact;
 }
@@ -63,6 +64,7 @@ std::string encode(const Environment& environment, const DeadLetter& fact) {
   message.set_event_source(fact.event_source);
   message.set_registry_version(fact.registry_version);
   message.set_fan_out(fact.fan_out);
+  message.set_detail(fact.detail);
   return serialize(record, fact.unknown);
 }
 

@@ -77,6 +77,24 @@ TokenFact read(const v1::Token& token) {
   return fact;
 }
 
+EventTypeDef read(const v1::EventTypeDef& def) {
+  EventTypeDef fact;
+  fact.tenant = TenantId(def.tenant());
+  fact.name = def.name();
+  fact.revision = def.revision();
+  fact.replaces = def.replaces();
+  fact.description = def.description();
+  fact.version = def.version();
+  fact.schema = def.schema();
+  // It only informs: one of a newer version keeps its number.
+  fact.classification = static_cast<Classification>(def.classification());
+  fact.deprecated = def.deprecated();
+  fact.changed_by = def.changed_by();
+  fact.changed_at = def.changed_at();
+  fact.deleted = def.deleted();
+  return fact;
+}
+
 }  // namespace
 
 std::string encode(const Environment& environment, const EndpointDef& fact) {
@@ -160,6 +178,25 @@ std::string encode(const Environment& environment, const IdentityFact& fact) {
   return serialize(record, fact.unknown);
 }
 
+std::string encode(const Environment& environment, const EventTypeDef& fact) {
+  v1::RegistryRecord record;
+  record.set_environment(environment.str());
+  v1::EventTypeDef& def = *record.mutable_event_type();
+  def.set_tenant(fact.tenant.str());
+  def.set_name(fact.name);
+  def.set_revision(fact.revision);
+  def.set_replaces(fact.replaces);
+  def.set_description(fact.description);
+  def.set_version(fact.version);
+  def.set_schema(fact.schema);
+  def.set_classification(static_cast<v1::EventTypeDef::Classification>(fact.classification));
+  def.set_deprecated(fact.deprecated);
+  def.set_changed_by(fact.changed_by);
+  def.set_changed_at(fact.changed_at);
+  def.set_deleted(fact.deleted);
+  return serialize(record, fact.unknown);
+}
+
 Result<RegistryFact> decode_registry(const Environment& environment, std::string_view bytes) {
   Scratch scratch;
   auto& record = scratch.make<v1::RegistryRecord>();
@@ -190,6 +227,11 @@ Result<RegistryFact> decode_registry(const Environment& environment, std::string
       IdentityFact fact{LogIdentity(record.identity().identity()),
                         Environment(record.identity().environment()),
                         keep_unknown(record, {&record.identity()})};
+      return RegistryFact(std::move(fact));
+    }
+    case v1::RegistryRecord::kEventType: {
+      EventTypeDef fact = read(record.event_type());
+      fact.unknown = keep_unknown(record, {&record.event_type()});
       return RegistryFact(std::move(fact));
     }
     case v1::RegistryRecord::FACET_NOT_SET:

@@ -137,6 +137,40 @@ class FakeService : public Service {
     applied.differences = {"secrets: " + secret_id + " revoked"};
     later(answer, Result<ApplyAnswer>(std::move(applied)));
   }
+  // The fold is the registry's; the revisions are written as a writer would.
+  void put_event_type(EventTypeSpec spec, Answer<EventTypeAnswer> answer) override {
+    const bool known = event_types.find(spec.tenant, spec.name) != nullptr;
+    EventTypeDef def;
+    def.description = spec.description;
+    def.version = spec.version;
+    def.schema = spec.schema;
+    def.classification = spec.classification;
+    def.deprecated = spec.deprecated;
+    def.changed_by = spec.actor;
+    write(def, spec.tenant, spec.name);
+    later(answer, Result<EventTypeAnswer>(
+                      {known ? ApplyAnswer::Change::updated : ApplyAnswer::Change::created, def}));
+  }
+  void show_event_type(TenantId tenant, std::string name, Answer<EventTypeDef> answer) override {
+    const auto* found = event_types.find(tenant, name);
+    later(answer, found ? Result<EventTypeDef>(*found) : Result<EventTypeDef>(missing()));
+  }
+  void list_event_types(TenantId tenant, Answer<std::vector<EventTypeDef>> answer) override {
+    std::vector<EventTypeDef> all;
+    for (const auto* each : event_types.all_of(tenant)) all.push_back(*each);
+    later(answer, Result<std::vector<EventTypeDef>>(std::move(all)));
+  }
+  void delete_event_type(TenantId tenant, std::string name, std::string, bool, Answer<bool> answer) override {
+    if (!event_types.find(tenant, name)) return later(answer, Result<bool>(missing()));
+    EventTypeDef def;
+    def.deleted = true;
+    write(def, tenant, name);
+    later(answer, Result<bool>(true));
+  }
+  void add_event_type(const TenantId& tenant, const std::string& name) {
+    EventTypeDef def;
+    if (!event_types.find(tenant, name)) write(def, tenant, name);
+  }
   void find_deliveries(std::string id, Answer<std::vector<DeliveryId>> answer) override {
     std::vector<DeliveryId> ids;
     for (const auto& [delivery_id, delivery] : deliveries)
@@ -280,6 +314,7 @@ class FakeService : public Service {
   std::map<std::pair<TenantId, EndpointId>, EndpointView> endpoints;
   std::map<DeliveryId, Delivery> deliveries;
   std::vector<Event> events;
+  EventTypes event_types;
   EndpointSpec last_spec;
   SecretRotation last_rotation;
   Registry tokens;
@@ -311,6 +346,13 @@ class FakeService : public Service {
     auto view = find(tenant, id);
     if (view && !only_if.met(&view->def)) return not_as_demanded();
     return view;
+  }
+  void write(EventTypeDef& def, const TenantId& tenant, const std::string& name) {
+    def.tenant = tenant;
+    def.name = name;
+    def.replaces = event_types.revision_of(tenant, name);
+    def.revision = def.replaces + 1;
+    event_types.apply(def, false);
   }
   template <class T>
   void later(Answer<T> answer, Result<T> result, bool at_once = false) {

@@ -278,6 +278,7 @@ const std::vector<ReasonRow> kReasons{
     {DeadReason::bad_tenant, "bad_tenant", Category::bad_event},
     {DeadReason::foreign_environment, "foreign_environment", Category::bad_event},
     {DeadReason::bad_attribute, "bad_attribute", Category::bad_event},
+    {DeadReason::schema_violation, "schema_violation", Category::bad_event},
     {DeadReason::crashed_decoder, "crashed_decoder", Category::bad_event}};
 
 TEST(DeadReason, IsSpelledForEverAndComesBack) {

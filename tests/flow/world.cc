@@ -16,6 +16,20 @@ std::uint64_t TestRandom::next() {  // splitmix64
   return z ^ (z >> 31);
 }
 
+Result<std::unique_ptr<const CompiledSchema>> TestSchemas::compile(std::string_view schema) {
+  struct Holding : CompiledSchema {
+    explicit Holding(std::string_view wanted) : text(wanted) {}
+    std::optional<SchemaBreach> judge(std::string_view json) const override {
+      if (json.find(text) != std::string_view::npos) return std::nullopt;
+      return SchemaBreach{"/order", "is missing"};
+    }
+    std::string text;
+  };
+  ++compiled;
+  if (schema == "none") return fail(Errc::invalid, "INVALID_SCHEMA", "it is none", "write one");
+  return std::make_unique<const Holding>(schema);
+}
+
 // --- the log
 
 Cluster::Cluster(Clocks& shared_clocks, Partition count) : clocks(shared_clocks), partitions(count) {
@@ -434,7 +448,8 @@ void Instance::start() {
   line = std::make_unique<TestLine>(transport);
   log = std::make_unique<TestLog>(cluster);
   shard = std::make_unique<flow::Shard>(
-      flow::Ports{*log, *line, *resolver, store, clock, random, *keys, observer, &decode_mark}, config);
+      flow::Ports{*log, *line, *resolver, store, clock, random, *keys, observer, &decode_mark, &schemas},
+      config);
   shard->start();
 }
 
@@ -503,6 +518,18 @@ void World::declare(const std::string& endpoint, const std::function<void(Endpoi
   });
   run_until([&] { return answered_once; }, std::chrono::seconds(30));
   if (!answered_once || error) throw std::runtime_error("declare: " + (error ? error->message : "no answer"));
+}
+
+void World::describe(const std::string& type, const std::string& schema, const std::string& tenant) {
+  EventTypeSpec spec;
+  spec.tenant = TenantId(tenant);
+  spec.name = type;
+  spec.schema = schema;
+  spec.wait = false;
+  bool done = false;
+  one().shard->service().put_event_type(spec,
+                                        [&](Result<EventTypeAnswer> answer) { done = answer.has_value(); });
+  run_until([&] { return done; }, std::chrono::seconds(10));
 }
 
 Position World::publish(const std::string& id, const std::string& type,

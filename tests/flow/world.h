@@ -291,6 +291,13 @@ class TestObserver : public Observer {
   bool noted(std::string_view operation) const;
 };
 
+// A schema is a text that the data must hold; "none" is none. Counts what is made ready.
+class TestSchemas : public SchemaCompiler {
+ public:
+  Result<std::unique_ptr<const CompiledSchema>> compile(std::string_view schema) override;
+  int compiled = 0;
+};
+
 // One instance: a shard with its ports. Its store outlives a restart, its memory does not.
 struct Instance {
   Instance(Clocks& clocks, Cluster& cluster, TestTransport& transport, std::string name);
@@ -307,6 +314,7 @@ struct Instance {
   TestStore store;
   TestObserver observer;
   TestDecodeMark decode_mark;
+  TestSchemas schemas;
   std::unique_ptr<TestResolver> resolver;
   std::unique_ptr<TestKeys> keys;
   std::unique_ptr<TestLine> line;
@@ -331,6 +339,8 @@ class World {
 
   void declare(
       const std::string& endpoint, const std::function<void(EndpointSpec&)>& edit = [](EndpointSpec&) {});
+  // An event type of acme, or of another one ("": the platform's), whose events' data must hold that text.
+  void describe(const std::string& type, const std::string& schema, const std::string& tenant = "acme");
   Position publish(
       const std::string& id, const std::string& type = "order.created",
       const std::function<void(Event&)>& edit = [](Event&) {});

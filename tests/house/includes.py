@@ -24,6 +24,7 @@ SEES = {
     "pkcs11": {"core", "ports"},
     "telemetry": {"core", "ports"},
     "config": {"core"},
+    "jsonschema": {"core", "ports"},
     "operations": {"core", "ports", "wire"},
     "api": {"core", "ports", "wire", "operations"},
 }
@@ -44,7 +45,9 @@ LIBRARIES = {
     "schemas/": {"engine/wire"},
     "toml.hpp": {"engine/config", "ops"},
     "CLI/": {"engine/main.cc", "ops", "producers", "consumers"},
-    "nlohmann/": {"engine/wire", "engine/api", "ops", "producers", "consumers"},
+    "valijson/": {"engine/jsonschema"},
+    "re2/": {"engine/jsonschema"},
+    "nlohmann/": {"engine/wire", "engine/api", "engine/jsonschema", "ops", "producers", "consumers"},
     "openssl/": {"engine/core", "engine/crypto", "engine/curl", "engine/api", "consumers", "ops"},
     "absl/": {"engine/flow"},
 }

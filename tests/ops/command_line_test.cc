@@ -58,6 +58,8 @@ TEST(CommandLine, KnowsEveryVerb) {
         "30d"}},
       {"tokens create", {"tokens", "create", "--name", "ops", "--role", "operator"}},
       {"tokens list", {"tokens", "list", "--tenant", "acme"}},
+      {"event-types list", {"event-types", "list", "--tenant", "acme"}},
+      {"event-types put", {"event-types", "put", "order.created", "type.json"}},
       {"tokens revoke", {"tokens", "revoke", "tok_1"}},
       {"tokens reset", {"tokens", "reset"}},
       {"deliveries show", {"deliveries", "show", "dlv_1_x"}},

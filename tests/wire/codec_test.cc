@@ -57,6 +57,7 @@ TEST(Codec, EveryFactComesBackAsItWas) {
   expect_round_trip(samples::token());
   expect_round_trip(samples::limited_token());
   expect_round_trip(samples::token_use());
+  expect_round_trip(samples::event_type());
   expect_round_trip(samples::identity());
   expect_round_trip(samples::health());
   expect_round_trip(samples::wrapped_key());

@@ -100,6 +100,7 @@ TEST(UnknownFields, SurviveInEveryMessageOfTheRegistry) {
   keep(samples::endpoint_secret());
   keep(samples::token());
   keep(samples::limited_token());
+  keep(samples::event_type());
   keep(samples::identity());
 }
 

@@ -69,6 +69,23 @@ inline TokenFact limited_token() {
   return fact;
 }
 
+inline EventTypeDef event_type() {
+  EventTypeDef fact;
+  fact.tenant = TenantId("acme");
+  fact.name = "order.created";
+  fact.revision = 3;
+  fact.replaces = 2;
+  fact.description = "An order was placed";
+  fact.version = "1.4";
+  fact.schema = R"({"type":"object"})";
+  fact.classification = Classification::confidential;
+  fact.deprecated = true;
+  fact.changed_by = "ann";
+  fact.changed_at = 1700000000006;
+  fact.deleted = true;
+  return fact;
+}
+
 inline IdentityFact identity() {
   return {LogIdentity("log_0000000000000000000006"), Environment("production"), ""};
 }
@@ -180,6 +197,7 @@ inline DeadLetter dead_letter() {
   fact.event_source = "/shop";
   fact.registry_version = 77;
   fact.fan_out = 3;
+  fact.detail = "/price: is missing";
   return fact;
 }
 
