@@ -112,7 +112,9 @@ void print_plain(const Arrival& arrival) {
   if (!arrival.verified()) {
     std::cout << "NOT VERIFIED: " << webhooks::explain(arrival.verdict);
   } else {
-    std::cout << (arrival.repeat ? "verified, a repeat: dropped" : "verified");
+    std::cout << (!arrival.challenge.empty() ? "verified, a challenge: given back"
+                  : arrival.repeat           ? "verified, a repeat: dropped"
+                                             : "verified");
   }
   std::cout << ", " << answer_text(arrival.answer) << std::endl;
 }

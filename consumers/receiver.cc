@@ -224,8 +224,12 @@ Arrival Receiver::Server::judge(evhttp_request* request) {
   const webhooks::Webhook webhook{arrival.webhook_id, arrival.timestamp, signature, x_signature, x_next,
                                   arrival.body};
   arrival.verdict = verifier_.verify(webhook, arrival.at_ms / 1000);
+  const auto asked = header(arrival, "webhook-challenge");
   if (!arrival.verified()) {
     arrival.answer = {Answer::Kind::status, 401};
+  } else if (const auto challenge = webhooks::challenge(asked, arrival.body)) {
+    arrival.challenge = *challenge;
+    arrival.answer = {Answer::Kind::status, 200};
   } else if (plan_.is_repeat(arrival.webhook_id)) {
     arrival.repeat = true;
     arrival.answer = {Answer::Kind::status, 200};
@@ -244,6 +248,9 @@ void Receiver::Server::answer(evhttp_request* request, const Arrival& arrival) {
     evhttp_add_header(evhttp_request_get_output_headers(request), "Retry-After",
                       std::to_string(*options_.retry_after_seconds).c_str());
   }
+  if (!arrival.challenge.empty())
+    evhttp_add_header(evhttp_request_get_output_headers(request), "webhook-challenge",
+                      arrival.challenge.c_str());
   std::unique_ptr<evbuffer, Freed<evbuffer_free>> body(evbuffer_new());
   const char* words = !arrival.verified() ? webhooks::explain(arrival.verdict)
                       : arrival.repeat    ? "repeat"

@@ -25,6 +25,7 @@ struct Arrival {
   std::string timestamp;   // as sent; empty: absent
   webhooks::Verdict verdict = webhooks::Verdict::missing_header;
   bool repeat = false;
+  std::string challenge;  // given back: the sender asks whether we want its webhooks; else empty
   Answer answer;
   std::vector<std::pair<std::string, std::string>> headers;  // names in lower case, in their order
   std::string body;

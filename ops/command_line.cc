@@ -96,6 +96,14 @@ class Verbs {
       endpoint(each);
       no_wait(each);
     }
+    auto& verify =
+        verb(group, "verify", "Prove that the receiver of an unverified one wants it, or have it asked anew");
+    endpoint(verify);
+    auto* challenge =
+        verify.add_option("--challenge", line_.challenge, "chl_…, as somebody read it at the receiver");
+    verify.add_flag("--vouch", line_.vouch, "on the platform's word, with a token of the platform")
+        ->excludes(challenge);
+    no_wait(verify);
     auto& test = verb(group, "test", "Publish a test event to it alone, whatever types it takes");
     endpoint(test);
     test.add_option("--type", line_.type, "the event's type [postrider.test]");

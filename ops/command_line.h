@@ -37,6 +37,9 @@ struct CommandLine {
   std::string tenant, endpoint, id, why;
   // secrets rotate, revoke
   std::string overlap, secret;
+  // endpoints verify
+  std::string challenge;
+  bool vouch = false;
   // endpoints apply FILE, keys new PATH, keys backup and restore FILE
   std::string file;
   bool dry_run = false, no_wait = false;

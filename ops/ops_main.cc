@@ -29,6 +29,7 @@ constexpr std::array kVerbs = {
     NamedVerb{"endpoints show", endpoints_show},
     NamedVerb{"endpoints disable", endpoints_disable},
     NamedVerb{"endpoints enable", endpoints_enable},
+    NamedVerb{"endpoints verify", endpoints_verify},
     NamedVerb{"endpoints delete", endpoints_delete},
     NamedVerb{"endpoints test", endpoints_test},
     NamedVerb{"tenants list", tenants_list},

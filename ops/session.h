@@ -60,6 +60,7 @@ Result<int> endpoints_list(Session& session);
 Result<int> endpoints_show(Session& session);
 Result<int> endpoints_disable(Session& session);
 Result<int> endpoints_enable(Session& session);
+Result<int> endpoints_verify(Session& session);
 Result<int> endpoints_delete(Session& session);
 Result<int> endpoints_test(Session& session);
 Result<int> tenants_list(Session& session);

@@ -113,6 +113,13 @@ Result<int> endpoints_enable(Session& session) {
   return change_endpoint(session, "/enable", Json::object());
 }
 
+Result<int> endpoints_verify(Session& session) {
+  Json body = Json::object();
+  if (!session.line().challenge.empty()) body["challenge"] = session.line().challenge;
+  if (session.line().vouch) body["vouch"] = true;
+  return change_endpoint(session, "/verify", body);
+}
+
 Result<int> endpoints_delete(Session& session) {
   const auto& line = session.line();
   auto path = endpoint_path(line);

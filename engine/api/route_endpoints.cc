@@ -152,6 +152,7 @@ void Routes::put_endpoint(CallPtr call) {
   spec->tenant = place->tenant;
   spec->id = place->id;
   spec->actor = call->actor.name;
+  spec->by_tenant = !call->grant.tenant.empty();
   spec->dry_run = *dry_run;
   spec->wait = *wait;
   spec->only_if = std::move(*only_if);
@@ -222,6 +223,30 @@ void Routes::enable_endpoint(CallPtr call) {
   if (auto done = fields.done(); !done) return call->refuse(done.error());
   service.enable_endpoint(place->tenant, place->id, call->actor.name, *terms,
                           tell_and_show_endpoint(call, audit_of_endpoint(*call, "endpoint_enabled", *place)));
+}
+
+void Routes::verify_endpoint(CallPtr call) {
+  if (auto fine = call->only({"wait"}); !fine) return call->refuse(fine.error());
+  const auto place = place_of(*call);
+  const auto terms = terms_of(*call);
+  if (!place) return call->refuse(place.error());
+  if (!terms) return call->refuse(terms.error());
+  auto body = parse_body(call->request);
+  if (!body) return call->refuse(body.error());
+  Fields fields(*body);
+  EndpointProof proof{place->tenant,
+                      place->id,
+                      fields.text("challenge", 128),
+                      fields.flag("vouch").value_or(false),
+                      call->actor.name,
+                      terms->wait,
+                      terms->only_if};
+  if (auto done = fields.done(); !done) return call->refuse(done.error());
+  if (proof.vouched && !call->grant.tenant.empty())
+    return call->refuse(permission_denied("only the platform can vouch for an endpoint",
+                                          "give the challenge that its receiver was sent"));
+  service.prove_endpoint(std::move(proof),
+                         tell_and_show_endpoint(call, audit_of_endpoint(*call, "endpoint_verified", *place)));
 }
 
 void Routes::rotate_secret(CallPtr call) {

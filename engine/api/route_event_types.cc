@@ -1,5 +1,6 @@
 #include "engine/api/json_text.h"
 #include "engine/api/routes.h"
+#include "engine/operations/audit.h"
 
 // Event types: a tenant's own under /v1/tenants/{tenant}/event-types/{name}, and the platform's, which hold
 // for every tenant that has none of its own under that name, under /v1/event-types/{name}.
@@ -71,6 +72,17 @@ Json whole_view_of(const EventTypeDef& def) {
   return view;
 }
 
+AuditFact audit_of_type(const Call& call, const char* action, const TypePlace& place) {
+  auto fact = audit_of(call.actor, action, "event-types/" + place.name);
+  fact.tenant = place.tenant;
+  fact.event_type = place.name;
+  return fact;
+}
+
+bool is_no_deed(const Error& error) {
+  return error.errc == Errc::not_found || error.errc == Errc::unavailable;
+}
+
 }  // namespace
 
 void Routes::put_event_type(CallPtr call) {
@@ -87,10 +99,16 @@ void Routes::put_event_type(CallPtr call) {
   spec->tenant = place->tenant;
   spec->name = place->name;
   spec->wait = *wait;
-  service.put_event_type(std::move(*spec), [call](Result<EventTypeAnswer> answer) {
-    if (!answer) return call->refuse(answer.error());
+  service.put_event_type(std::move(*spec), [self = shared_from_this(), call,
+                                            fact = audit_of_type(*call, "event_type_updated", *place)](
+                                               Result<EventTypeAnswer> answer) mutable {
+    if (!answer && is_no_deed(answer.error())) return call->refuse(answer.error());
+    if (!answer) return self->tell_outcome(call, fact, &answer.error(), {});
     const bool created = answer->change == ApplyAnswer::Change::created;
-    call->answer(json_answer(created ? 201 : 200, whole_view_of(answer->def)));
+    auto shown = json_answer(created ? 201 : 200, whole_view_of(answer->def));
+    if (answer->change == ApplyAnswer::Change::unchanged) return call->answer(std::move(shown));
+    if (created) fact.action = "event_type_created";
+    self->tell_outcome(call, fact, nullptr, [call, shown] { call->answer(shown); });
   });
 }
 
@@ -110,11 +128,16 @@ void Routes::delete_event_type(CallPtr call) {
   const auto wait = call->flag("wait", true);
   if (!place) return call->refuse(place.error());
   if (!wait) return call->refuse(wait.error());
-  service.delete_event_type(place->tenant, place->name, call->actor.name, *wait,
-                            [call](Result<bool> deleted) {
-                              if (!deleted) return call->refuse(deleted.error());
-                              call->answer(json_answer(200, {{"deleted", *deleted}}));
-                            });
+  service.delete_event_type(
+      place->tenant, place->name, call->actor.name, *wait,
+      [self = shared_from_this(), call,
+       fact = audit_of_type(*call, "event_type_deleted", *place)](Result<bool> deleted) {
+        if (!deleted && is_no_deed(deleted.error())) return call->refuse(deleted.error());
+        if (!deleted) return self->tell_outcome(call, fact, &deleted.error(), {});
+        self->tell_outcome(call, fact, nullptr, [call] {
+          call->answer(json_answer(200, {{"deleted", true}}));
+        });
+      });
 }
 
 void Routes::list_event_types(CallPtr call) {

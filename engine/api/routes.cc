@@ -32,6 +32,8 @@ constexpr std::array kRoutes = {
           kCommandBytes, &Routes::test_endpoint},
     Route{"POST", "/v1/tenants/{tenant}/endpoints/{id}/enable", Scope::endpoints_write, Sees::own, false,
           kCommandBytes, &Routes::enable_endpoint},
+    Route{"POST", "/v1/tenants/{tenant}/endpoints/{id}/verify", Scope::endpoints_write, Sees::own, false,
+          kCommandBytes, &Routes::verify_endpoint},
     Route{"POST", "/v1/tenants/{tenant}/endpoints/{id}/secrets/rotate", Scope::secrets_rotate, Sees::own,
           false, kCommandBytes, &Routes::rotate_secret},
     Route{"DELETE", "/v1/tenants/{tenant}/endpoints/{id}/secrets/{secret_id}", Scope::secrets_rotate,

@@ -34,6 +34,7 @@ struct Routes : std::enable_shared_from_this<Routes> {
   void delete_endpoint(CallPtr call);
   void disable_endpoint(CallPtr call);
   void enable_endpoint(CallPtr call);
+  void verify_endpoint(CallPtr call);
   void rotate_secret(CallPtr call);
   void revoke_secret(CallPtr call);
   void list_deliveries(CallPtr call);

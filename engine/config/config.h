@@ -78,6 +78,8 @@ struct Config {
     std::vector<PortRange> ports;  // beside 443 and 8443
     std::optional<EgressProxy> proxy;
     std::uint32_t endpoints_per_host = 100;  // of one tenant; 0: any number
+    std::uint32_t endpoints_per_tenant = 10'000;
+    bool challenge_tenants = false;
   } guard;
   std::vector<KafkaProperty> kafka;  // by name
   struct {

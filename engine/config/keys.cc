@@ -328,6 +328,21 @@ std::vector<Key> make_keys() {
                  "Endpoints of one tenant that may lead to one host, 0 to 100000; 0: any number. In "
                  "development not counted where all its addresses are in guard.allow.",
                  0, 100000, FIELD(guard.endpoints_per_host)),
+      number_key("guard.endpoints_per_tenant",
+                 "Endpoints that one tenant may have, 0 to 1000000; 0: any number. In development not "
+                 "counted where all addresses of the one that is declared are in guard.allow.",
+                 0, 1000000, FIELD(guard.endpoints_per_tenant)),
+      parsed_key(
+          "guard.challenge",
+          "Whose endpoints must prove themselves before anything is delivered to them: \"off\", or "
+          "\"tenants\", those that tenants' own tokens declare. In development not where all its addresses "
+          "are in guard.allow.",
+          FIELD(guard.challenge_tenants),
+          [](const std::string& text) -> Result<bool> {
+            if (text == "off" || text == "tenants") return text == "tenants";
+            return fail(Errc::invalid, "", "is neither off nor tenants", "write one of them");
+          },
+          [](const bool& tenants) { return quoted(tenants ? "tenants" : "off"); }),
       text_key("tls.cert", "Certificate chain of the HTTP API, a PEM file.", FIELD(tls.cert)),
       text_key("tls.key", "Private key of that certificate, a PEM file.", FIELD(tls.key)),
       number_key("embedded.partitions",

@@ -22,7 +22,7 @@ struct EndpointLimits {
 };
 
 // Why an endpoint takes nothing for now. Events meanwhile are held as parked.
-enum class Stop { none, disabled, quarantined };
+enum class Stop { none, disabled, quarantined, unverified };
 
 // One customer's URL as declared: the `def` facet. A value.
 struct EndpointDef {
@@ -47,7 +47,11 @@ struct EndpointDef {
   std::int64_t changed_at = 0;        // unix ms, the writer's wall clock: for people
   std::uint64_t enable_revision = 0;  // revision of the last `enable`: older health facts are void
   bool deleted = false;
-  std::string unknown;  // protobuf fields of a newer version, kept as they came
+  // What its receiver must give back before anything is delivered (core/challenge.h), sealed. Empty: nothing.
+  std::string sealed_challenge;
+  std::int64_t challenged_at = 0;  // unix ms, the writer's wall clock: when that was made
+  std::string proven_by;           // "challenge", "value", "platform"; empty: nobody asked
+  std::string unknown;             // protobuf fields of a newer version, kept as they came
   bool operator==(const EndpointDef&) const = default;
 };
 

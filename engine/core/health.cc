@@ -83,6 +83,8 @@ std::string_view name_of(HealthState state) {
       return "needs_reauth";
     case HealthState::revoked:
       return "revoked";
+    case HealthState::unverified:
+      return "unverified";
   }
   return "unknown";
 }
@@ -92,6 +94,7 @@ std::string_view name_of(HealthState state) {
 HealthState health_state(Stop stop, CircuitBreaker::State breaker, double failure_share) {
   if (stop == Stop::disabled) return HealthState::disabled;
   if (stop == Stop::quarantined) return HealthState::quarantined;
+  if (stop == Stop::unverified) return HealthState::unverified;
   if (breaker != CircuitBreaker::State::closed || failure_share > 0.5) return HealthState::failing;
   return failure_share > 0.05 ? HealthState::degraded : HealthState::healthy;
 }

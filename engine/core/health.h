@@ -63,7 +63,16 @@ class EndpointHealth {
 inline constexpr Millis kDisableAfterFailing = std::chrono::hours(24);
 inline constexpr std::uint32_t kUnauthorizedToQuarantine = 5;
 
-enum class HealthState { healthy, degraded, failing, quarantined, disabled, needs_reauth, revoked };
+enum class HealthState {
+  healthy,
+  degraded,
+  failing,
+  quarantined,
+  disabled,
+  needs_reauth,
+  revoked,
+  unverified
+};
 std::string_view name_of(HealthState state);
 HealthState health_state(Stop stop, CircuitBreaker::State breaker, double failure_share);
 

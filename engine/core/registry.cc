@@ -79,6 +79,9 @@ bool is_worse(const HealthFact& one, const HealthFact* other) {
 
 Endpoint::Stopped Endpoint::stopped() const {
   if (def.disabled) return {Stop::disabled, def.disabled_why, def.changed_at, def.changed_by};
+  if (!def.sealed_challenge.empty())
+    return {Stop::unverified, "its receiver has not given back the challenge", def.challenged_at,
+            def.changed_by};
   const HealthFact* worst = nullptr;
   for (const auto& [partition, fact] : health) {
     if (is_worse(fact, worst)) worst = &fact;
@@ -128,6 +131,11 @@ void Registry::put(Endpoint& endpoint, const EndpointDef& def) {
     endpoint.health = std::move(life.health);
   }
   endpoint.def = def;
+  if (def.deleted || def.sealed_challenge.empty()) {
+    unproven_.erase({def.tenant, def.id});
+  } else {
+    unproven_.insert({def.tenant, def.id});
+  }
   drop_void(endpoint.health, def.enable_revision);
   endpoint.version = ++changes_;
 }

@@ -119,6 +119,8 @@ class Registry {
   std::vector<const Endpoint*> endpoints_of(const TenantId& tenant) const;  // living, by id
   std::vector<const Endpoint*> all() const;                                 // living, by tenant and id
   const std::optional<IdentityFact>& identity() const { return identity_; }
+  // Living ones that must prove themselves still.
+  const std::set<std::pair<TenantId, EndpointId>>& unproven() const { return unproven_; }
   // What the bearer of that token may do at `now` (unix ms). nullopt: unknown, revoked or expired. Constant
   // time an entry.
   std::optional<Grant> grant_of(std::string_view token_hash_hex, std::int64_t now) const;
@@ -147,6 +149,7 @@ class Registry {
   std::map<TenantId, ByEndpoint> tenants_;
   std::map<std::string, Life>
       apart_;  // by tenant/endpoint/incarnation: def not yet seen, or another one current
+  std::set<std::pair<TenantId, EndpointId>> unproven_;
   std::map<std::string, TokenFact> tokens_;
   std::map<std::string, std::int64_t> used_;  // by token
   std::optional<IdentityFact> identity_;

@@ -21,7 +21,9 @@ std::optional<Error> target_refusal(const AddressPolicy& policy, const Url& url,
 // at once on two instances may exceed it by one.
 std::optional<Error> too_many_at_host(const Url& url, const std::vector<const Endpoint*>& others,
                                       std::uint32_t most);
-// In development neither ports nor that cap count where every address is allowed.
+// Endpoints of one tenant, wherever they lead. 0: any number.
+std::optional<Error> too_many_of_tenant(std::size_t others, std::uint32_t most);
+// In development neither ports nor these caps count where every address is allowed.
 bool is_exempt(const AddressPolicy& policy, const std::vector<IpAddress>& addresses);
 
 }  // namespace postrider

@@ -14,9 +14,10 @@ constexpr std::size_t kInformationalMax = 16;
 constexpr std::size_t kKeptHeadersMax = 24;
 constexpr std::size_t kKeptValueBytesMax = 256;
 
-constexpr std::array<std::string_view, 10> kKeptNames = {
-    "retry-after",    "date",   "x-request-id",     "request-id",      "x-correlation-id",
-    "correlation-id", "cf-ray", "x-amzn-requestid", "x-amzn-trace-id", "x-github-request-id"};
+constexpr std::array<std::string_view, 11> kKeptNames = {
+    "retry-after",      "date",   "x-request-id",     "request-id",      "x-correlation-id",
+    "correlation-id",   "cf-ray", "x-amzn-requestid", "x-amzn-trace-id", "x-github-request-id",
+    "webhook-challenge"};
 
 // `part` begins with an r.
 bool contains_ignoring_case(std::string_view text, std::string_view part) {

@@ -84,6 +84,11 @@ void ServiceHop::revoke_secret(TenantId tenant, EndpointId id, std::string secre
   });
 }
 
+void ServiceHop::prove_endpoint(EndpointProof proof, Answer<EndpointView> answer) {
+  to_shard_.post(
+      [this, proof, answer = returning(std::move(answer))] { shard_.prove_endpoint(proof, answer); });
+}
+
 void ServiceHop::put_event_type(EventTypeSpec spec, Answer<EventTypeAnswer> answer) {
   to_shard_.post(
       [this, spec, answer = returning(std::move(answer))] { shard_.put_event_type(spec, answer); });

@@ -26,6 +26,7 @@ class ServiceHop : public Service {
   void rotate_secret(SecretRotation rotation, Answer<ApplyAnswer> answer) override;
   void revoke_secret(TenantId tenant, EndpointId id, std::string secret_id, std::string actor, Terms terms,
                      Answer<ApplyAnswer> answer) override;
+  void prove_endpoint(EndpointProof proof, Answer<EndpointView> answer) override;
   void put_event_type(EventTypeSpec spec, Answer<EventTypeAnswer> answer) override;
   void show_event_type(TenantId tenant, std::string name, Answer<EventTypeDef> answer) override;
   void list_event_types(TenantId tenant, Answer<std::vector<EventTypeDef>> answer) override;

@@ -51,6 +51,8 @@ flow::ShardConfig shard_config(const Config& config, const std::string& instance
   shard.addresses = address_policy(config);
   shard.endpoints_per_host = config.guard.endpoints_per_host;
   shard.rotate_keys_after = config.rotation.rotate_after;
+  shard.endpoints_per_tenant = config.guard.endpoints_per_tenant;
+  shard.challenge_tenants = config.guard.challenge_tenants;
   return shard;
 }
 

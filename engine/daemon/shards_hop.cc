@@ -16,6 +16,9 @@ void add(EndpointView& sum, const EndpointView& part) {
   sum.held += part.held;
   sum.queued += part.queued;
   sum.health = std::max(sum.health, part.health);
+  // The one that asks for its challenge has heard the answers, and says more.
+  if (part.stopped.stop == Stop::unverified && part.stopped.why.size() > sum.stopped.why.size())
+    sum.stopped.why = part.stopped.why;
 }
 
 // A shard that does not know it yet (or no longer) has nothing of it waiting.
@@ -112,6 +115,11 @@ void ShardsHop::enable_endpoint(TenantId tenant, EndpointId id, std::string acto
                                 Answer<EndpointView> answer) {
   ServiceHop::enable_endpoint(tenant, id, std::move(actor), std::move(terms),
                               with_all_counts(tenant, id, std::move(answer)));
+}
+
+void ShardsHop::prove_endpoint(EndpointProof proof, Answer<EndpointView> answer) {
+  auto whole = with_all_counts(proof.tenant, proof.endpoint, std::move(answer));
+  ServiceHop::prove_endpoint(std::move(proof), std::move(whole));
 }
 
 void ShardsHop::find_deliveries(std::string id, Answer<std::vector<DeliveryId>> answer) {

@@ -25,6 +25,7 @@ class ShardsHop final : public ServiceHop {
                         Answer<EndpointView> answer) override;
   void enable_endpoint(TenantId tenant, EndpointId id, std::string actor, Terms terms,
                        Answer<EndpointView> answer) override;
+  void prove_endpoint(EndpointProof proof, Answer<EndpointView> answer) override;
   void find_deliveries(std::string id, Answer<std::vector<DeliveryId>> answer) override;
   void show_delivery(DeliveryId id, Answer<Delivery> answer) override;
   void readiness(Answer<Readiness> answer) override;

@@ -6,6 +6,7 @@
 #include <sstream>
 #include <utility>
 
+#include "engine/core/challenge.h"
 #include "engine/core/target_check.h"
 #include "engine/wire/cloud_event.h"
 #include "engine/wire/codec.h"
@@ -96,7 +97,8 @@ EndpointSecret Commands::revoked(EndpointSecret secret) {
 }
 
 Commands::Commands(Context& context, Appender& appender, RegistryView& registry, Dispatch& dispatch,
-                   View& view, ActiveTable& active, Requests& requests, Schemas& schemas)
+                   View& view, ActiveTable& active, Requests& requests, Schemas& schemas,
+                   Challenges& challenges)
     : context_(context),
       appender_(appender),
       registry_(registry),
@@ -104,7 +106,8 @@ Commands::Commands(Context& context, Appender& appender, RegistryView& registry,
       view_(view),
       active_(active),
       requests_(requests),
-      schemas_(schemas) {}
+      schemas_(schemas),
+      challenges_(challenges) {}
 
 std::string Commands::random_name(std::string_view prefix) {
   const std::uint64_t high = context_.ports.random.next();
@@ -285,9 +288,13 @@ Result<void> Commands::plan_def(Apply& job, const Endpoint* current) {
   if (!job.exempt_from_cap && (!current || def.url != job.url.without_query())) {
     auto others = registry_.registry().endpoints_of(spec.tenant);
     std::erase(others, current);
+    if (!current)
+      if (auto full = too_many_of_tenant(others.size(), context_.config.endpoints_per_tenant))
+        return fail(*std::move(full));
     if (auto full = too_many_at_host(job.url, others, context_.config.endpoints_per_host))
       return fail(*std::move(full));
   }
+  if (auto done = plan_proof(job, current); !done) return done;
   auto& differences = job.result.differences;
   difference(differences, "url", current ? current->def.url : "", job.url.without_query());
   if (old_query != job.url.query) differences.push_back("url's query: changed");
@@ -422,6 +429,7 @@ EndpointView Commands::view_of(const Endpoint& endpoint) {
   EndpointView view;
   view.def = endpoint.def;
   view.def.sealed_query.clear();
+  view.def.sealed_challenge.clear();
   std::copy_if(endpoint.secrets.begin(), endpoint.secrets.end(), std::back_inserter(view.secrets),
                [&](const EndpointSecret& secret) {
                  return secret.state == SecretState::revoked || endpoint.names(secret);
@@ -440,6 +448,13 @@ EndpointView Commands::view_of(const Endpoint& endpoint) {
     stop = dispatch_.stop_of(endpoint, *state);
   }
   view.health = health_state(stop, breaker, share);
+  if (view.stopped.stop == Stop::unverified) {
+    view.stopped.why = "its receiver has not given back the challenge: it must answer the POST of type " +
+                       std::string(kChallengeType) + " with 2xx and its " + std::string(kChallengeHeader) +
+                       " header, or the value in the body";
+    if (const std::string heard = challenges_.heard(endpoint); !heard.empty())
+      view.stopped.why += "; the newest answer: " + heard;
+  }
   if (stop == Stop::none && view.health != HealthState::healthy && state) {
     view.stopped.why = state->last_failure;
     for (const auto& [partition, fact] : endpoint.health) {

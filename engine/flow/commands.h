@@ -12,6 +12,7 @@
 
 #include "engine/flow/active.h"
 #include "engine/flow/appender.h"
+#include "engine/flow/challenges.h"
 #include "engine/flow/dispatch.h"
 #include "engine/flow/registry_view.h"
 #include "engine/flow/requests.h"
@@ -26,7 +27,7 @@ namespace postrider::flow {
 class Commands : public Service {
  public:
   Commands(Context& context, Appender& appender, RegistryView& registry, Dispatch& dispatch, View& view,
-           ActiveTable& active, Requests& requests, Schemas& schemas);
+           ActiveTable& active, Requests& requests, Schemas& schemas, Challenges& challenges);
 
   void publish(Event event, Answer<Published> answer) override;
   void publish_to(TenantId tenant, EndpointId id, Event event, Answer<Published> answer) override;
@@ -42,6 +43,7 @@ class Commands : public Service {
   void rotate_secret(SecretRotation rotation, Answer<ApplyAnswer> answer) override;
   void revoke_secret(TenantId tenant, EndpointId id, std::string secret_id, std::string actor, Terms terms,
                      Answer<ApplyAnswer> answer) override;
+  void prove_endpoint(EndpointProof proof, Answer<EndpointView> answer) override;
   void put_event_type(EventTypeSpec spec, Answer<EventTypeAnswer> answer) override;
   void show_event_type(TenantId tenant, std::string name, Answer<EventTypeDef> answer) override;
   void list_event_types(TenantId tenant, Answer<std::vector<EventTypeDef>> answer) override;
@@ -92,6 +94,9 @@ class Commands : public Service {
   void check_address(const Job& job);
   void plan(const Job& job);
   Result<void> plan_def(Apply& job, const Endpoint* current);
+  Result<void> plan_proof(Apply& job, const Endpoint* current);
+  Result<void> put_challenge(EndpointDef& def);
+  void ask_anew(const Endpoint& endpoint, EndpointProof proof, Answer<EndpointView> answer);
   Result<void> plan_secrets(Apply& job, const Endpoint* current);
   Result<EndpointSecret> seal_secret(const Apply& job, const SigningSecret& secret);
   SigningSecret make_secret();
@@ -123,6 +128,7 @@ class Commands : public Service {
   ActiveTable& active_;
   Requests& requests_;
   Schemas& schemas_;
+  Challenges& challenges_;
   struct Later {
     SteadyTime at;
     std::function<void()> then;

@@ -51,8 +51,10 @@ struct ShardConfig {
   Millis stale_view = std::chrono::hours(12);  // half of `parked`'s delete.retention.ms
   AddressPolicy addresses;
   std::uint32_t endpoints_per_host = 0;  // of one tenant; 0: any number
-  Millis rotate_keys_after{0};           // of a tenant's key; 0: never
-  std::size_t opened_max = 16384;        // endpoints whose secrets lie open; each is an HMAC key or two
+  std::uint32_t endpoints_per_tenant = 0;
+  bool challenge_tenants = false;  // endpoints that tenants declare must prove themselves
+  Millis rotate_keys_after{0};     // of a tenant's key; 0: never
+  std::size_t opened_max = 16384;  // endpoints whose secrets lie open; each is an HMAC key or two
   BreakerLimits breaker;
 };
 

@@ -491,22 +491,40 @@ const std::shared_ptr<const ActiveEvent::Body>& Dispatch::body(ActiveEvent& even
   return slot;
 }
 
-void Dispatch::send(EndpointState& state, ActiveDelivery& delivery, SteadyTime now) {
-  ActiveEvent& event = *delivery.event;
-  const std::shared_ptr<const ActiveEvent::Body>& out = body(event, state.format);
-  // Stamped and signed with the time of this attempt: receivers refuse anything older than 300 s.
-  const std::int64_t seconds = to_ms(context_.ports.clock.wall()) / 1000;
-  const std::string prefix = signed_prefix(state.scheme, event.webhook_id, seconds);
+HttpRequest Dispatch::request_of(EndpointState& state, const WebhookId& webhook, std::int64_t seconds,
+                                 const ActiveEvent::Body& out) {
+  const std::string prefix = signed_prefix(state.scheme, webhook, seconds);
   if (!state.destination) {
     state.destination = std::make_shared<const Destination>(Destination{state.url, state.addresses});
   }
   HttpRequest request;
   request.to = state.destination;
-  request.headers =
-      signature_headers(state.scheme, event.webhook_id, seconds, state.signer->sign(prefix, *out->bytes));
-  request.shared_headers = out->headers;
-  request.body = out->bytes;
+  request.headers = signature_headers(state.scheme, webhook, seconds, state.signer->sign(prefix, *out.bytes));
+  request.shared_headers = out.headers;
+  request.body = out.bytes;
   request.timeout = context_.config.attempt_timeout;
+  return request;
+}
+
+Dispatch::Unsent Dispatch::prepare_unsent(const Endpoint& endpoint, const Event& event, SteadyTime now) {
+  EndpointState& at = state(endpoint.def.tenant, {endpoint.def.id, endpoint.def.incarnation});
+  if (stopped_ || prepare(at, endpoint, now) != Prepared::yes) return {};
+  const Addresses found = addresses(at, now);
+  if (found == Addresses::pending) return {};
+  if (found == Addresses::none) return {Unsent::Kind::no_address, {}};
+  ActiveEvent unsent;
+  unsent.event = event;
+  const std::int64_t seconds = to_ms(context_.ports.clock.wall()) / 1000;
+  return {Unsent::Kind::ready, request_of(at, webhook_id(event.tenant, event.source, event.id), seconds,
+                                          *body(unsent, at.format))};
+}
+
+void Dispatch::send(EndpointState& state, ActiveDelivery& delivery, SteadyTime now) {
+  ActiveEvent& event = *delivery.event;
+  const std::shared_ptr<const ActiveEvent::Body>& out = body(event, state.format);
+  // Stamped and signed with the time of this attempt: receivers refuse anything older than 300 s.
+  const std::int64_t seconds = to_ms(context_.ports.clock.wall()) / 1000;
+  HttpRequest request = request_of(state, event.webhook_id, seconds, *out);
 
   auto [token, flight] = flights_.add();
   flight.endpoint = &state;

@@ -40,6 +40,14 @@ class Dispatch {
   void turn_begins(SteadyTime now) { turns_.begin(now); }
   void turn_ends(SteadyTime now) { turns_.end(now); }
 
+  // A request to that endpoint which is no delivery, signed and ready to go; or not yet, for its name is
+  // looked up or a key is away.
+  struct Unsent {
+    enum class Kind { ready, later, no_address } kind = Kind::later;
+    HttpRequest request;
+  };
+  Unsent prepare_unsent(const Endpoint& endpoint, const Event& event, SteadyTime now);
+
   // Sends what may be sent.
   void pump(SteadyTime now);
   void on_outcome(std::uint64_t token, const Outcome& outcome);
@@ -115,6 +123,8 @@ class Dispatch {
   enum class Addresses { ready, pending, none };
   Addresses addresses(EndpointState& state, SteadyTime now);
   void send(EndpointState& state, ActiveDelivery& delivery, SteadyTime now);
+  HttpRequest request_of(EndpointState& state, const WebhookId& webhook, std::int64_t seconds,
+                         const ActiveEvent::Body& out);
   const std::shared_ptr<const ActiveEvent::Body>& body(ActiveEvent& event, BodyFormat format) const;
   void settle_outcome(EndpointState& state, ActiveDelivery& delivery, const Outcome& outcome,
                       const AttemptMade& made);

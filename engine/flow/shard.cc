@@ -29,11 +29,12 @@ Shard::Shard(Ports ports, ShardConfig config)
       settle_(context_, appender_, ownership_, view_, active_),
       dispatch_(context_, registry_, ownership_, settle_, active_),
       firsts_(context_, ownership_, view_),
+      challenges_(context_, registry_, ownership_, dispatch_),
       schemas_(context_),
       intake_(context_, registry_, ownership_, dispatch_, settle_, view_, active_, firsts_, schemas_),
       parking_(context_, registry_, ownership_, dispatch_, settle_, view_, active_),
       requests_(context_, appender_, registry_),
-      commands_(context_, appender_, registry_, dispatch_, view_, active_, requests_, schemas_) {
+      commands_(context_, appender_, registry_, dispatch_, view_, active_, requests_, schemas_, challenges_) {
   connect_parts();
 }
 
@@ -63,7 +64,10 @@ void Shard::connect_parts() {
   appender_.may_append = [this](const Appender::Owner& owner) {
     return ownership_.may_append(owner, context_.steady());
   };
-  registry_.on_change([this] { parking_.registry_changed(); });
+  registry_.on_change([this] {
+    parking_.registry_changed();
+    challenges_.registry_changed();
+  });
   commands_.ready = [this] { return readiness(); };
   commands_.owns = [this](Partition partition) {
     const OwnedPartition* owned = ownership_.find(partition);
@@ -88,6 +92,7 @@ void Shard::step() {
   intake_.pump(now);
   parking_.tick(now);
   firsts_.tick(now, !crowded_ && !draining_ && !ownership_.restores());
+  if (!draining_) challenges_.tick(now);
   dispatch_.pump(now);
   context_.ports.transport.start(*this);
   settle_.flush_batches();
@@ -115,7 +120,8 @@ SteadyTime Shard::next_wake() {
   if (registry_.fresh(now) && !draining_) {
     if (dispatch_.in_flight() < context_.config.in_flight_max)
       next = std::min(next, dispatch_.next_wake(now));
-    next = std::min({next, parking_.next_wake(now), firsts_.next_wake(now), intake_.next_wake(now)});
+    next = std::min({next, parking_.next_wake(now), firsts_.next_wake(now), intake_.next_wake(now),
+                     challenges_.next_wake()});
   }
   return next;
 }
@@ -270,6 +276,7 @@ void Shard::on_log_error(const Error& error) {
 }
 
 void Shard::on_outcome(std::uint64_t token, Outcome outcome) {
+  if (challenges_.is_ours(token)) return challenges_.on_outcome(token, outcome);
   dispatch_.on_outcome(token, outcome);
 }
 

@@ -8,6 +8,7 @@
 
 #include "engine/flow/active.h"
 #include "engine/flow/appender.h"
+#include "engine/flow/challenges.h"
 #include "engine/flow/commands.h"
 #include "engine/flow/context.h"
 #include "engine/flow/dispatch.h"
@@ -58,7 +59,9 @@ class Shard : public LogListener, public TransportListener, public ResolverListe
   void on_fetched(std::uint64_t token, Result<Record> record) override;
   void on_log_error(const Error& error) override;
   void on_outcome(std::uint64_t token, Outcome outcome) override;
-  bool may_still_send(std::uint64_t token) override { return dispatch_.may_still_send(token); }
+  bool may_still_send(std::uint64_t token) override {
+    return challenges_.is_ours(token) ? challenges_.may_still_send(token) : dispatch_.may_still_send(token);
+  }
   void on_resolved(std::uint64_t token, Result<Resolved> resolved) override;
 
  private:
@@ -82,6 +85,7 @@ class Shard : public LogListener, public TransportListener, public ResolverListe
   Settle settle_;
   Dispatch dispatch_;
   Firsts firsts_;
+  Challenges challenges_;
   Schemas schemas_;
   Intake intake_;
   Parking parking_;

@@ -45,6 +45,7 @@ struct EndpointSpec {
   // The signing secrets that shall be active. Empty: keep what there is; at creation one is made.
   std::vector<SigningSecret> secrets;
   std::string actor;
+  bool by_tenant = false;  // a tenant's token declares it: its receiver may have to prove itself
   bool dry_run = false;
   bool wait = true;  // answer once it is in force everywhere
   Precondition only_if;
@@ -64,6 +65,18 @@ struct SecretRotation {
   EndpointId endpoint;
   std::optional<SigningSecret> secret;  // nullopt: one is made
   Millis overlap{0};                    // how long the others still sign; 0: no longer
+  std::string actor;
+  bool wait = true;
+  Precondition only_if;
+};
+
+// How an endpoint is proven: by the value that its receiver was sent, or on the platform's word. Neither: it
+// is asked anew.
+struct EndpointProof {
+  TenantId tenant;
+  EndpointId endpoint;
+  std::optional<std::string> challenge;
+  bool vouched = false;
   std::string actor;
   bool wait = true;
   Precondition only_if;
@@ -189,6 +202,8 @@ class Service {
   // At once, also for what is on its way to be sent. LAST_SECRET (conflict): no other one signs.
   virtual void revoke_secret(TenantId tenant, EndpointId id, std::string secret_id, std::string actor,
                              Terms terms, Answer<ApplyAnswer> answer) = 0;
+  // Of one that is proven: nothing changes. WRONG_CHALLENGE (invalid), RATE_LIMITED (overloaded).
+  virtual void prove_endpoint(EndpointProof proof, Answer<EndpointView> answer) = 0;
   // TOO_MANY_EVENT_TYPES, INVALID_SCHEMA (invalid); CONFLICT.
   virtual void put_event_type(EventTypeSpec spec, Answer<EventTypeAnswer> answer) = 0;
   // The tenant's own alone; empty: the platform's.

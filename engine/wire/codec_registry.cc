@@ -43,6 +43,9 @@ EndpointDef read(const v1::EndpointDef& def) {
   fact.changed_at = def.changed_at();
   fact.enable_revision = def.enable_revision();
   fact.deleted = def.deleted();
+  fact.sealed_challenge = def.sealed_challenge();
+  fact.challenged_at = def.challenged_at();
+  fact.proven_by = def.proven_by();
   fact.secret_ids.assign(def.secret_ids().begin(), def.secret_ids().end());
   return fact;
 }
@@ -115,6 +118,9 @@ std::string encode(const Environment& environment, const EndpointDef& fact) {
   def.set_concurrency(fact.limits.concurrency);
   def.set_queue_max(fact.limits.queue_max);
   def.set_rate_per_second(fact.limits.rate_per_second);
+  def.set_sealed_challenge(fact.sealed_challenge);
+  def.set_challenged_at(fact.challenged_at);
+  def.set_proven_by(fact.proven_by);
   def.set_disabled(fact.disabled);
   def.set_disabled_why(fact.disabled_why);
   def.set_changed_by(fact.changed_by);

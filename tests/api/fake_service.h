@@ -115,6 +115,11 @@ class FakeService : public Service {
     endpoints.erase({tenant, id});
     later(answer, Result<bool>(true));
   }
+  void prove_endpoint(EndpointProof proof, Answer<EndpointView> answer) override {
+    auto view = demanded(proof.tenant, proof.endpoint, proof.only_if);
+    last_proof = std::move(proof);
+    later(answer, std::move(view));
+  }
   void rotate_secret(SecretRotation rotation, Answer<ApplyAnswer> answer) override {
     auto view = demanded(rotation.tenant, rotation.endpoint, rotation.only_if);
     if (!view) return later(answer, Result<ApplyAnswer>(fail(view.error())));
@@ -316,6 +321,7 @@ class FakeService : public Service {
   std::vector<Event> events;
   EventTypes event_types;
   EndpointSpec last_spec;
+  EndpointProof last_proof;
   SecretRotation last_rotation;
   Registry tokens;
   std::int64_t now_ms = 1'700'000'000'000;

@@ -31,6 +31,7 @@ TEST_F(Preconditions, AChangeOfAnotherRevisionIsRefusedAndChangesNothing) {
   expect_problem(call("DELETE", place, "", old), 412, "PRECONDITION_FAILED");
   expect_problem(call("POST", place + "/disable", R"({"why":"asked"})", old), 412, "PRECONDITION_FAILED");
   expect_problem(call("POST", place + "/enable", "{}", old), 412, "PRECONDITION_FAILED");
+  expect_problem(call("POST", place + "/verify", "{}", old), 412, "PRECONDITION_FAILED");
   expect_problem(call("POST", place + "/secrets/rotate", "{}", old), 412, "PRECONDITION_FAILED");
   expect_problem(call("DELETE", place + "/secrets/sec_1", "", old), 412, "PRECONDITION_FAILED");
   expect_problem(put("https://example.com/c", {"If-Match: W/\"2\""}), 412, "PRECONDITION_FAILED");

@@ -115,8 +115,12 @@ struct World : ApiTest {
     auto& endpoint = service_.endpoints[{TenantId(tenant), EndpointId("shop")}];
     endpoint.def.tenant = TenantId(tenant);
     endpoint.def.id = EndpointId("shop");
-    service_.add_event_type(TenantId(tenant), "order.created");
-    service_.add_event_type(TenantId(), "order.created");
+  }
+  void describe_types() {
+    service_.event_types = EventTypes();
+    for (const char* tenant : {"", "acme", "other"})
+      if (has_others || std::string(tenant) != "other")
+        service_.add_event_type(TenantId(tenant), "order.created");
   }
   std::optional<Sample> sample(const std::string& route, const std::string& tenant) {
     const std::string endpoint = "/v1/tenants/" + tenant + "/endpoints/shop";
@@ -134,6 +138,7 @@ struct World : ApiTest {
         {"POST /v1/tenants/{tenant}/endpoints/{id}/test", {endpoint + "/test", "{}"}},
         {"GET /v1/tenants", {"/v1/tenants", "", false}},
         {"POST /v1/tenants/{tenant}/endpoints/{id}/enable", {endpoint + "/enable", "{}"}},
+        {"POST /v1/tenants/{tenant}/endpoints/{id}/verify", {endpoint + "/verify", "{}"}},
         {"POST /v1/tenants/{tenant}/endpoints/{id}/secrets/rotate", {endpoint + "/secrets/rotate", "{}"}},
         {"DELETE /v1/tenants/{tenant}/endpoints/{id}/secrets/{secret_id}", {endpoint + "/secrets/sec_1", ""}},
         {"GET /v1/deliveries", {"/v1/deliveries?tenant=" + tenant, "", false}},
@@ -168,6 +173,7 @@ struct World : ApiTest {
   }
   Reply ask_for(const std::string& route, const std::string& tenant, const std::string& token) {
     declare(tenant);  // what an earlier request deleted
+    describe_types();
     const auto sample = this->sample(route, tenant);
     if (!sample) return {};
     auto headers = route == "POST /v1/events" ? kEventHeaders : std::vector<std::string>{};

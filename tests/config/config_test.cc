@@ -90,6 +90,8 @@ allow = ["127.0.0.0/8", "10.1.0.0/16"]
 ports = [9443, "9000-9099"]
 proxy = "http://10.0.0.5:3128"
 endpoints_per_host = 3
+endpoints_per_tenant = 5
+challenge = "tenants"
 [limits]
 memory_bytes = "64MiB"
 window = 100
@@ -106,6 +108,8 @@ default = ["5s", "5m"]
   ASSERT_EQ(config->guard.ports.size(), 2u);
   EXPECT_EQ(config->guard.ports[0].last, 9443);
   EXPECT_EQ(config->guard.endpoints_per_host, 3u);
+  EXPECT_EQ(config->guard.endpoints_per_tenant, 5u);
+  EXPECT_TRUE(config->guard.challenge_tenants);
   EXPECT_EQ(format_egress_proxy(*config->guard.proxy), "http://10.0.0.5:3128");
   EXPECT_EQ(config->guard.ports[1].first, 9000);
   EXPECT_EQ(config->limits.memory_bytes, 64u << 20);

@@ -109,6 +109,16 @@ class Page(unittest.TestCase):
                         for scheme, secret, headers, body, now, _ in cases)
         self.check(sys.executable, self.write("webhooks.py", text + "\n" + calls), cases=cases)
 
+    def test_a_challenge_in_python(self):
+        block = re.search(r"^def challenge_answer.*?(?=^```$)", code("python") + "\n```", re.S | re.M).group(0)
+        block = block[:block.index("\nimport")] if "\nimport" in block else block
+        names = {}
+        exec(block, names)
+        answer, value = names["challenge_answer"], "chl_0123456789abcdef"
+        self.assertEqual(answer({"webhook-challenge": value}, b'{"challenge":"' + value.encode() + b'"}'), value)
+        self.assertIsNone(answer({"webhook-challenge": value}, b"{}"))
+        self.assertIsNone(answer({}, b"{}"))
+
     def test_javascript(self):
         self.need("node")
         names = {"v1": "verifyV1", "v1a": "verifyV1a", "x-webhook": "verifyXWebhook"}

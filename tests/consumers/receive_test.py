@@ -90,6 +90,19 @@ BODY = b'{"order": 7, "name": "\xc3\xbc"}'
 
 
 class Receive(unittest.TestCase):
+    def test_gives_back_a_challenge_that_is_signed_and_no_other(self):
+        value = "chl_0123456789abcdefghij"
+        body = b'{"type":"postrider.endpoint.challenge","challenge":"' + value.encode() + b'"}'
+        with Receiver("--answer", "503") as receiver:
+            asked = lambda body, value: dict(signed("msg_1", body), **{"webhook-challenge": value})
+            answer = receiver.post(asked(body, value), body)
+            self.assertEqual((answer.status, answer.headers["webhook-challenge"]), (200, value))
+            for headers, status in ((asked(BODY, value), 503), (asked(body, "chl_0123456789abcdefghiX"), 503),
+                                    ({"webhook-challenge": value}, 401)):
+                answer = receiver.post(headers, BODY if status == 503 and value in headers.values() else body)
+                self.assertEqual((answer.status, answer.headers["webhook-challenge"]), (status, None))
+        self.assertIn("a challenge: given back", receiver.rest)
+
     def test_a_signed_webhook_is_answered_200_and_recorded_byte_for_byte(self):
         with Receiver() as receiver:
             headers = dict(signed("msg_1", BODY), **{"ce-type": "order.created"})

@@ -42,6 +42,15 @@ TEST(Verifier, AcceptsThePublishedVectorOfEachScheme) {
   EXPECT_EQ(verify({kSecret}, webhook("", kXWebhook)), Verdict::verified);
 }
 
+TEST(Verifier, FindsAChallengeThatTheSignedBodyHolds) {
+  const std::string value = "chl_0123456789abcdefghij", body = R"({"challenge":")" + value + "\"}";
+  EXPECT_EQ(webhooks::challenge(value, body), value);
+  EXPECT_FALSE(webhooks::challenge("", body));
+  EXPECT_FALSE(webhooks::challenge("chl_", body));
+  EXPECT_FALSE(webhooks::challenge("chl_0123456789abcdefghiX", body));
+  EXPECT_FALSE(webhooks::challenge("0123456789abcdefghij0000", "0123456789abcdefghij0000"));
+}
+
 TEST(Verifier, RefusesWhatWasChanged) {
   for (const char* signature : {kV1, kV1a}) {
     const std::vector<const char*> secrets{kSecret, kPublicKey};

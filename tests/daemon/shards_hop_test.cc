@@ -30,6 +30,9 @@ struct OneShard : test::FakeService {
     if (views.empty()) return answer(fail(Errc::not_found, "NOT_FOUND", "unknown", "list them"));
     answer(views.front());
   }
+  void prove_endpoint(EndpointProof proof, Answer<EndpointView> answer) override {
+    show_endpoint(proof.tenant, proof.endpoint, std::move(answer));
+  }
   std::vector<EndpointView> views;
 };
 
@@ -89,6 +92,18 @@ TEST_F(ShardsHopTest, AnEndpointThatNoneKnowsIsNotFound) {
       answer_of<EndpointView>([&](auto answer) { hop_.show_endpoint(kTenant, kEndpoint, answer); });
   ASSERT_FALSE(shown);
   EXPECT_EQ(shown.error().errc, Errc::not_found);
+}
+
+TEST_F(ShardsHopTest, AnEndpointThatIsProvenIsShownWithWhatAllHoldAndWhatItsAskerHeard) {
+  for (OneShard& shard : shards_) shard.views = {view(2, 0, HealthState::unverified)};
+  for (OneShard& shard : shards_) shard.views.front().stopped = {Stop::unverified, "unproven", 0, ""};
+  shards_[1].views.front().stopped.why = "unproven; the newest answer: HTTP 404";
+  const auto shown = answer_of<EndpointView>([&](auto answer) {
+    hop_.prove_endpoint({kTenant, kEndpoint, std::nullopt, false, "ann", true, {}}, answer);
+  });
+  ASSERT_TRUE(shown);
+  EXPECT_EQ(shown->held, 6u);
+  EXPECT_EQ(shown->stopped.why, "unproven; the newest answer: HTTP 404");
 }
 
 TEST_F(ShardsHopTest, DeliveriesOfAllShardsAreFoundOnce) {

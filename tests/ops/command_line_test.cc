@@ -58,6 +58,7 @@ TEST(CommandLine, KnowsEveryVerb) {
         "30d"}},
       {"tokens create", {"tokens", "create", "--name", "ops", "--role", "operator"}},
       {"tokens list", {"tokens", "list", "--tenant", "acme"}},
+      {"endpoints verify", {"endpoints", "verify", "acme", "shop", "--challenge", "chl_1"}},
       {"event-types list", {"event-types", "list", "--tenant", "acme"}},
       {"event-types put", {"event-types", "put", "order.created", "type.json"}},
       {"tokens revoke", {"tokens", "revoke", "tok_1"}},

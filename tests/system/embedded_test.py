@@ -1,5 +1,7 @@
 """The whole on the embedded log: one machine, no Kafka."""
+import http.client
 import json
+import os
 import re
 import shutil
 import signal
@@ -9,7 +11,7 @@ import unittest
 import zlib
 
 from cases import OnEitherLog, Whole
-from kit import metric, run_tool, until
+from kit import BUILD, SECRET, metric, run_tool, until
 
 
 class Embedded(OnEitherLog, Whole):
@@ -60,6 +62,92 @@ class Embedded(OnEitherLog, Whole):
         done = daemon.ops("replay", "--tenant", "acme", "--reason", "endpoint_disabled")
         self.assertEqual(done.code, 0, done)
         until(lambda: len(receiver.ids()) == 20, 60, "the replay")
+
+    def test_data_that_break_the_schema_of_their_type_are_refused_and_the_rest_is_delivered(self):
+        daemon = self.started()
+        receiver = self.receiver()
+        daemon.apply({"main": (receiver.url, {})})
+        described = daemon.directory / "type.json"
+        described.write_text(json.dumps({"version": "1.0", "classification": "confidential", "schema": {
+            "type": "object", "required": ["number"], "additionalProperties": False,
+            "properties": {"number": {"type": "integer"}, "code": {"type": "string", "pattern": "^(a+)+$"}}}}))
+        self.assertEqual(daemon.ops("event-types", "put", "order.created", described).code, 0)
+        self.assertIn("confidential", daemon.ops("event-types", "list", "--tenant", "acme").out)
+        self.publish(daemon, "--file", daemon.publish_many(3, "good"))
+        for data in ({"number": "SECRET"}, {"number": 1, "code": "a" * 200_000 + "SECRET"}, {"number": 1, "SECRET": 1}):
+            file = daemon.publish_many(1, "bad", data=data)
+            done = run_tool("postrider-publish", "--to", daemon.api, "--token-file", daemon.token_file,
+                            "--environment", daemon.environment, "--file", file)
+            self.assertNotEqual(done.code, 0)
+            self.assertIn("SCHEMA_VIOLATION", done.err + done.out)
+        self.assertNotIn("SECRETa", done.err)
+        self.publish(daemon, "--file", daemon.publish_many(1, "other", "order.paid", {"number": "anything"}))
+        until(lambda: len(receiver.delivered()) == 4, 60, "what is as it shall be")
+        self.assertEqual(receiver.count(), 4)
+        bad = daemon.directory / "bad.json"
+        bad.write_text(json.dumps({"schema": {"properties": {"u": {"format": "uri"}}}}))
+        refused = daemon.ops("event-types", "put", "order.paid", bad)
+        self.assertNotEqual(refused.code, 0)
+        self.assertIn("INVALID_SCHEMA", refused.err + refused.out)
+        self.assertIn("#/properties/u/format", refused.err + refused.out)
+
+    def asks_tenants(self):
+        """Not in development, where a receiver on loopback would not be asked."""
+        daemon = self.daemon(environment="staging")
+        daemon.guard += '\nchallenge = "tenants"'
+        daemon.write_config()
+        self.assertEqual(run_tool("postrider-ops", "keys", "new", daemon.key).code, 0)
+        daemon.start()
+        daemon.wait_token()
+        made = daemon.ops("--json", "tokens", "create", "--name", "acme", "--tenant", "acme", "--role", "admin")
+        self.assertEqual(made.code, 0, made)
+        return daemon, json.loads(made.out)["token"]
+
+    def declare(self, daemon, token, url):
+        connection = http.client.HTTPConnection("127.0.0.1", daemon.port, timeout=30)
+        self.closing.append(connection.close)
+        connection.request("PUT", "/v1/tenants/acme/endpoints/main", json.dumps({"url": url, "secrets": [SECRET]}),
+                           {"Authorization": "Bearer " + token, "Content-Type": "application/json"})
+        answer = connection.getresponse()
+        said = answer.read().decode()
+        self.assertEqual(answer.status, 201, said)
+        self.assertIn("unverified", said)
+
+    def state(self, daemon):
+        return json.loads(daemon.ops("--json", "endpoints", "show", "acme", "main").out)
+
+    def test_a_tenants_endpoint_gets_nothing_until_somebody_who_can_read_there_has_proven_it(self):
+        daemon, token = self.asks_tenants()
+        receiver = self.receiver(lambda n, webhook_id: 200)  # it takes anything, and gives nothing back
+        self.declare(daemon, token, receiver.url)
+        self.publish(daemon, "--file", daemon.publish_many(5, "held"))
+        until(lambda: "without the challenge" in (self.state(daemon)["why"] or ""), 60, "what it answered")
+        self.assertEqual(self.state(daemon)["state"], "unverified")
+        challenges = [arrival["headers"].get("webhook-challenge") for arrival in receiver.arrivals]
+        self.assertNotIn(None, challenges, "an event went out")
+        self.assertTrue(all(arrival["verified"] for arrival in receiver.arrivals))
+        daemon.kill()
+        daemon.start()  # the state is a fact
+        self.assertEqual(self.state(daemon)["state"], "unverified")
+        wrong = daemon.ops("endpoints", "verify", "acme", "main", "--challenge", "chl_0000000000000000000000")
+        self.assertIn("WRONG_CHALLENGE", wrong.err + wrong.out)
+        self.assertEqual(daemon.ops("endpoints", "verify", "acme", "main", "--challenge", challenges[0]).code, 0)
+        held = lambda: [a for a in receiver.arrivals if "webhook-challenge" not in a["headers"]]
+        until(lambda: len(held()) == 5, 60, "what was held")
+        self.assertEqual(self.state(daemon)["state"], "healthy")
+
+    def test_postrider_receive_proves_its_endpoint(self):
+        daemon, token = self.asks_tenants()
+        with subprocess.Popen([BUILD / "postrider-receive", "--listen", "127.0.0.1:0", "--secret", "env:TEST_SECRET",
+                               "--tls", self.authority.cert, self.authority.key], stdout=subprocess.PIPE, text=True,
+                              env={**os.environ, "TEST_SECRET": SECRET}) as receiver:
+            self.closing.append(receiver.kill)
+            url = re.search(r"https://\S+", receiver.stdout.readline()).group(0)
+            self.declare(daemon, token, url)
+            until(lambda: self.state(daemon)["state"] == "healthy", 60, "the proof")
+            self.publish(daemon, "--file", daemon.publish_many(1, "after"))
+            until(lambda: "order.created" in receiver.stdout.readline(), 60, "the event")
+            receiver.kill()
 
     def test_a_full_disk_is_told_and_over_once_there_is_room(self):
         daemon = self.daemon()

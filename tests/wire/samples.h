@@ -38,6 +38,9 @@ inline EndpointDef endpoint_def() {
   fact.changed_at = 1700000000000;
   fact.enable_revision = 5;
   fact.deleted = true;
+  fact.sealed_challenge = "sealed2";
+  fact.challenged_at = 1700000000020;
+  fact.proven_by = "challenge";
   return fact;
 }
 

@@ -1,0 +1,254 @@
+#include <gtest/gtest.h>
+
+#include "tests/flow/world.h"
+
+namespace postrider::world {
+namespace {
+
+constexpr Millis for_seconds(std::int64_t count) {
+  return Millis(count * 1000);
+}
+
+struct Challenged : ::testing::Test {
+  Challenged() {
+    world.begin().config.challenge_tenants = true;
+    again();
+  }
+  void again() {
+    world.one().restart();
+    ASSERT_TRUE(world.run_until([&] { return world.one().log->joined; }));
+    world.one().log->assign({0});
+    world.run(for_seconds(1));
+  }
+  void declare(
+      const std::string& id, const std::function<void(EndpointSpec&)>& edit = [](EndpointSpec&) {}) {
+    world.declare(id, [&](EndpointSpec& spec) {
+      spec.by_tenant = true;
+      edit(spec);
+    });
+  }
+  // What the receiver was last asked; empty: nothing.
+  std::string asked() const {
+    for (auto at = world.transport.arrivals.rbegin(); at != world.transport.arrivals.rend(); ++at)
+      if (const auto value = at->header("webhook-challenge"); !value.empty()) return value;
+    return "";
+  }
+  int times_asked() const {
+    int times = 0;
+    for (const auto& arrival : world.transport.arrivals)
+      times += arrival.header("webhook-challenge").empty() ? 0 : 1;
+    return times;
+  }
+  int delivered() const { return static_cast<int>(world.transport.arrivals.size()) - times_asked(); }
+  // Answers challenges by header (or in the body), everything by that status.
+  void answer_with(int status, bool in_header = true, bool in_body = false) {
+    world.transport.answer = [=, this](const std::string&, int) {
+      Outcome outcome = answered(status);
+      const std::string value = world.transport.arrivals.back().header("webhook-challenge");
+      if (in_header && !value.empty()) outcome.headers.push_back({"Webhook-Challenge", value});
+      if (in_body) outcome.snippet = "{\"challenge\": \"" + value + "\"}";
+      return outcome;
+    };
+  }
+  EndpointView shown(const std::string& id) {
+    EndpointView view;
+    world.one().shard->service().show_endpoint(kTenant, EndpointId(id),
+                                               [&](Result<EndpointView> answer) { view = *answer; });
+    return view;
+  }
+  std::string prove(const std::string& id, std::optional<std::string> challenge, bool vouched = false) {
+    std::optional<std::string> code;
+    EndpointProof proof{kTenant, EndpointId(id), std::move(challenge), vouched, "ann", false, {}};
+    world.one().shard->service().prove_endpoint(
+        proof, [&](Result<EndpointView> answer) { code = answer ? "" : answer.error().code; });
+    EXPECT_TRUE(world.run_until([&] { return code.has_value(); }, for_seconds(10)));
+    return code.value_or("no answer");
+  }
+  World world;
+};
+
+TEST_F(Challenged, AnEndpointIsSentNothingButChallengesUntilItGivesOneBackAndThenWhatWasHeld) {
+  answer_with(404);
+  declare("main");
+  world.publish("e0");
+  world.run(for_seconds(60));
+  EXPECT_EQ(delivered(), 0);
+  EXPECT_GE(times_asked(), 3);
+  EXPECT_LE(times_asked(), 5) << "ever more rarely";
+  EXPECT_EQ(world.parked_now(), 1u);
+  const EndpointView view = shown("main");
+  EXPECT_EQ(name_of(view.health), "unverified");
+  EXPECT_NE(view.stopped.why.find("webhook-challenge"), std::string::npos);
+  EXPECT_NE(view.stopped.why.find("HTTP 404"), std::string::npos) << view.stopped.why;
+  EXPECT_TRUE(view.def.sealed_challenge.empty());
+  answer_with(200);
+  ASSERT_TRUE(world.run_until([&] { return delivered() == 1 && world.parked_now() == 0; }));
+  EXPECT_EQ(shown("main").health, HealthState::healthy);
+  EXPECT_EQ(shown("main").def.proven_by, "challenge");
+  const int asked_by_then = times_asked();
+  world.publish("e1");
+  world.run(for_seconds(60));
+  EXPECT_EQ(delivered(), 2);
+  EXPECT_EQ(times_asked(), asked_by_then);
+  EXPECT_TRUE(world.dead_letters().empty());
+}
+
+TEST_F(Challenged, AChallengeIsSignedAndFormattedLikeAnyOther) {
+  answer_with(404);
+  declare("main");
+  ASSERT_TRUE(world.run_until([&] { return times_asked() == 1; }, for_seconds(10)));
+  const Arrival arrival = world.transport.arrivals.front();
+  for (const char* name : {"webhook-id", "webhook-timestamp", "webhook-signature"})
+    EXPECT_NE(arrival.header(name), "") << name;
+  EXPECT_EQ(*arrival.request.body,
+            R"({"type":"postrider.endpoint.challenge","challenge":")" + asked() + "\"}");
+  EXPECT_TRUE(asked().starts_with("chl_"));
+}
+
+TEST_F(Challenged, TheValueInTheBodyProvesToo) {
+  answer_with(201, false, true);
+  declare("main");
+  world.publish("e0");
+  ASSERT_TRUE(world.run_until([&] { return delivered() == 1; }));
+}
+
+TEST_F(Challenged, NothingElseProves) {
+  for (const int status : {200, 302, 404, 500}) {
+    answer_with(status, status != 200, status != 200);
+    declare("at-" + std::to_string(status));
+  }
+  answer_with(500, true, true);
+  world.run(for_seconds(120));
+  EXPECT_EQ(shown("at-500").health, HealthState::unverified);
+  answer_with(200, false, false);
+  world.run(for_seconds(600));
+  EXPECT_EQ(shown("at-200").health, HealthState::unverified);
+}
+
+TEST_F(Challenged, ARestartAndAnotherInstanceKnowWhoIsUnverified) {
+  answer_with(404);
+  declare("main");
+  world.publish("e0");
+  world.run(for_seconds(5));
+  const std::string first = asked();
+  again();
+  world.run(for_seconds(20));
+  EXPECT_EQ(delivered(), 0);
+  EXPECT_EQ(shown("main").health, HealthState::unverified);
+  EXPECT_EQ(asked(), first) << "the value is a fact";
+  answer_with(200);
+  ASSERT_TRUE(world.run_until([&] { return delivered() == 1; }));
+  again();
+  EXPECT_EQ(shown("main").health, HealthState::healthy);
+}
+
+TEST_F(Challenged, SomebodyWhoReadTheValueAtTheReceiverProvesIt) {
+  answer_with(200, false, false);
+  declare("main");
+  world.publish("e0");
+  ASSERT_TRUE(world.run_until([&] { return times_asked() == 1; }, for_seconds(10)));
+  EXPECT_EQ(prove("main", "chl_0000000000000000000000"), "WRONG_CHALLENGE");
+  EXPECT_EQ(shown("main").health, HealthState::unverified);
+  EXPECT_EQ(prove("main", asked()), "");
+  EXPECT_EQ(shown("main").def.proven_by, "value");
+  ASSERT_TRUE(world.run_until([&] { return delivered() == 1; }));
+  EXPECT_EQ(prove("main", "whatever"), "") << "it is verified";
+}
+
+TEST_F(Challenged, ThePlatformVouches) {
+  answer_with(404);
+  declare("main");
+  EXPECT_EQ(prove("main", std::nullopt, true), "");
+  EXPECT_EQ(shown("main").def.proven_by, "platform");
+  world.declare("platforms");
+  EXPECT_EQ(shown("platforms").health, HealthState::healthy);
+}
+
+TEST_F(Challenged, OneOfAnotherRevisionThanIsDemandedIsNotProven) {
+  answer_with(404);
+  declare("main");
+  EndpointProof proof{kTenant, EndpointId("main"), std::nullopt, true, "ann", false, {}};
+  proof.only_if.revisions = {shown("main").def.revision + 1};
+  std::string code;
+  world.one().shard->service().prove_endpoint(
+      proof, [&](Result<EndpointView> answer) { code = answer ? "proven" : answer.error().code; });
+  EXPECT_EQ(code, "PRECONDITION_FAILED");
+  EXPECT_EQ(shown("main").health, HealthState::unverified);
+}
+
+TEST_F(Challenged, ANewChallengeIsSentAMinuteLaterAndTheOldOneProvesNothing) {
+  answer_with(404);
+  declare("main");
+  ASSERT_TRUE(world.run_until([&] { return times_asked() == 1; }, for_seconds(10)));
+  const std::string old = asked();
+  EXPECT_EQ(prove("main", std::nullopt), "RATE_LIMITED");
+  world.run(for_seconds(61));
+  EXPECT_EQ(prove("main", std::nullopt), "");
+  ASSERT_TRUE(world.run_until([&] { return asked() != old; }, for_seconds(10)));
+  EXPECT_EQ(prove("main", old), "WRONG_CHALLENGE");
+}
+
+TEST_F(Challenged, AnotherHostIsProvenAnewAndAnotherPathIsNot) {
+  answer_with(200);
+  declare("main");
+  ASSERT_TRUE(world.run_until([&] { return shown("main").health == HealthState::healthy; }));
+  answer_with(404);
+  declare("main", [](EndpointSpec& spec) { spec.url += "/further"; });
+  EXPECT_EQ(shown("main").health, HealthState::healthy);
+  declare("main", [](EndpointSpec& spec) { spec.url = "https://elsewhere.example/"; });
+  EXPECT_EQ(shown("main").health, HealthState::unverified);
+  declare("main", [](EndpointSpec& spec) {
+    spec.url = "https://elsewhere.example/";
+    spec.types = {"order.*"};
+  });
+  EXPECT_EQ(shown("main").health, HealthState::unverified) << "another change proves nothing";
+  world.declare("main", [](EndpointSpec& spec) { spec.url = "https://elsewhere.example/x"; });
+  EXPECT_EQ(shown("main").health, HealthState::unverified) << "nor does the platform's, of something else";
+}
+
+TEST_F(Challenged, ItIsAskedForThreeDaysAndNoLonger) {
+  answer_with(404);
+  declare("main");
+  world.run(std::chrono::hours(80));
+  const int times = times_asked();
+  EXPECT_LE(times, 25);
+  world.run(std::chrono::hours(24));
+  EXPECT_EQ(times_asked(), times);
+}
+
+TEST_F(Challenged, ADisabledOrDeletedEndpointIsNotAsked) {
+  answer_with(404);
+  declare("main");
+  bool done = false;
+  world.one().shard->service().disable_endpoint(
+      kTenant, EndpointId("main"), "why", "ann", false,
+      [&](Result<EndpointView> answer) { done = answer.has_value(); });
+  ASSERT_TRUE(world.run_until([&] { return done; }, for_seconds(10)));
+  const int times = times_asked();
+  world.run(for_seconds(300));
+  EXPECT_EQ(times_asked(), times);
+  EXPECT_EQ(shown("main").health, HealthState::disabled);
+}
+
+TEST(ChallengeOff, NobodyIsAsked) {
+  World world;
+  world.begin();
+  world.declare("main", [](EndpointSpec& spec) { spec.by_tenant = true; });
+  world.publish("e0");
+  ASSERT_TRUE(world.run_until([&] { return world.committed() == 1; }));
+  EXPECT_EQ(world.transport.arrivals.size(), 1u);
+  EXPECT_EQ(world.transport.arrivals.front().header("webhook-challenge"), "");
+}
+
+TEST(EndpointsOfATenant, AreNoMoreThanItMayHave) {
+  World world;
+  world.begin().config.endpoints_per_tenant = 2;
+  world.one().restart();
+  world.one().log->assign({0});
+  for (const char* id : {"one", "two"}) world.declare(id);
+  EXPECT_THROW(world.declare("three"), std::runtime_error);
+  world.declare("two", [](EndpointSpec& spec) { spec.types = {"order.*"}; });
+}
+
+}  // namespace
+}  // namespace postrider::world
