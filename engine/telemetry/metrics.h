@@ -19,10 +19,15 @@
 // Thread-safe.
 namespace postrider::telemetry {
 
-inline constexpr std::size_t kVerdicts = 4;        // Verdict::Kind
-inline constexpr std::size_t kAttemptErrors = 12;  // AttemptError
-inline constexpr std::size_t kDeadReasons = 16;    // DeadReason
-inline constexpr std::size_t kCancelReasons = 4;   // CancelReason
+// How many there are of a closed list, by its last.
+template <typename Last>
+constexpr std::size_t count_to(Last last) {
+  return static_cast<std::size_t>(last) + 1;
+}
+inline constexpr std::size_t kVerdicts = count_to(Verdict::Kind::defer);
+inline constexpr std::size_t kAttemptErrors = count_to(AttemptError::ambiguous);
+inline constexpr std::size_t kDeadReasons = count_to(DeadReason::crashed_decoder);
+inline constexpr std::size_t kCancelReasons = count_to(CancelReason::by_operator);
 // A stopped endpoint beyond these is counted in postrider_endpoints_stopped, and has no series of its own.
 inline constexpr std::size_t kStoppedSeriesMax = 500;
 

@@ -223,7 +223,7 @@ TEST_F(TelemetryTest, EveryDeadReasonHasItsSeries) {
   EXPECT_EQ(metric(R"(postrider_dead_letters_total{category="our_failure",reason="payload_lost"})"), 1)
       << telemetry_->metrics_text();
   EXPECT_EQ(metric(R"(postrider_dead_letters_total{category="bad_event",reason="bad_attribute"})"), 1);
-  EXPECT_EQ(metric(R"(postrider_deliveries_total{state="dead"})"), 16);
+  EXPECT_EQ(metric(R"(postrider_deliveries_total{state="dead"})"), 17);
 }
 
 TEST_F(TelemetryTest, EventsParkingAndCancellationsAreCounted) {
