@@ -21,8 +21,10 @@ Meaning meaning_of(rd_kafka_resp_err_t err) {
     case RD_KAFKA_RESP_ERR__RESOLVE:
     case RD_KAFKA_RESP_ERR__WAIT_COORD:
     case RD_KAFKA_RESP_ERR_REQUEST_TIMED_OUT:
-      return {Errc::unavailable, "KAFKA_UNREACHABLE",
-              "check that the brokers run and that their addresses are right"};
+      return {
+          Errc::unavailable, "KAFKA_UNREACHABLE",
+          "check that the brokers run, that their addresses are right, and that security.protocol is their "
+          "listener's"};
     case RD_KAFKA_RESP_ERR__AUTHENTICATION:
     case RD_KAFKA_RESP_ERR__SSL:
     case RD_KAFKA_RESP_ERR_SASL_AUTHENTICATION_FAILED:
@@ -87,19 +89,50 @@ std::optional<Error> to_error(rd_kafka_t* rk, rd_kafka_event_t* event) {
 
 namespace {
 
-// librdkafka tells why it cannot connect by events only.
-Error why_unreachable(const Client& client, const KafkaConfig& config, rd_kafka_resp_err_t err) {
-  Error error = to_error(err, "the Kafka cluster at " + config.brokers + " does not answer");
+constexpr Millis kFirstSlice{1'000};
+constexpr int kScramAsKafka4HasIt = 0x020601ff;  // 2.6.1, confluentinc/librdkafka#4895
+
+// Before 2.6.1 librdkafka repeated its nonce in SCRAM's last message, which Kafka 4 refuses as it would a
+// wrong password.
+std::string denied_suggestion(const KafkaConfig& config, std::string suggestion) {
+  for (const char* name : {"sasl.mechanisms", "sasl.mechanism"}) {
+    const auto found = config.properties.find(name);
+    if (found == config.properties.end() || !found->second.starts_with("SCRAM")) continue;
+    if (rd_kafka_version() >= kScramAsKafka4HasIt) continue;
+    suggestion += std::string("; the librdkafka that runs here, ") + rd_kafka_version_str() +
+                  ", cannot do SCRAM with Kafka 4: see \"SCRAM\" in ops/runbook.md";
+  }
+  return suggestion;
+}
+
+// librdkafka tells why it cannot connect by events only. `error`: what is known so far.
+Error why_unreachable(const Client& client, const KafkaConfig& config, Error error) {
   Queue queue(rd_kafka_queue_get_main(client.get()));
   while (Event event{rd_kafka_queue_poll(queue.get(), 0)}) {
     if (rd_kafka_event_type(event.get()) != RD_KAFKA_EVENT_ERROR) continue;
     const auto told = rd_kafka_event_error(event.get());
-    if (told == RD_KAFKA_RESP_ERR__ALL_BROKERS_DOWN) continue;
+    if (told == RD_KAFKA_RESP_ERR__ALL_BROKERS_DOWN || error.errc == Errc::denied) continue;
     error = to_error(told, "the Kafka cluster at " + config.brokers + " cannot be reached",
                      rd_kafka_event_error_string(event.get()));
-    if (error.errc == Errc::denied) return error;
+    if (error.errc == Errc::denied) error.suggestion = denied_suggestion(config, std::move(error.suggestion));
   }
   return error;
+}
+
+// In slices that double from a second: a broker that lets nobody in like that will not do so later.
+Result<Metadata> ask_metadata(const Client& client, const KafkaConfig& config, Millis timeout) {
+  std::optional<Error> error;
+  for (Millis slice = std::min(kFirstSlice, timeout); timeout > Millis(0);
+       slice = std::min(2 * slice, timeout)) {
+    const rd_kafka_metadata_t* raw = nullptr;
+    const auto err = rd_kafka_metadata(client.get(), 0, nullptr, &raw, static_cast<int>(slice.count()));
+    if (!err) return Metadata(raw);
+    if (!error) error = to_error(err, "the Kafka cluster at " + config.brokers + " does not answer");
+    error = why_unreachable(client, config, *std::move(error));
+    if (error->errc == Errc::denied) break;
+    timeout -= slice;
+  }
+  return fail(*std::move(error));
 }
 
 }  // namespace
@@ -108,10 +141,9 @@ Result<TopicShapes> topic_shapes(const Client& client, const KafkaConfig& config
   std::array<TopicHandle, kTopicCount> handles;  // asks for ours only: a cluster may hold thousands
   for (int i = 0; i < kTopicCount; ++i)
     handles[static_cast<std::size_t>(i)] = client.topic(config.environment, static_cast<Topic>(i));
-  const rd_kafka_metadata_t* raw = nullptr;
-  const auto err = rd_kafka_metadata(client.get(), 0, nullptr, &raw, static_cast<int>(timeout.count()));
-  if (err) return fail(why_unreachable(client, config, err));
-  Metadata metadata(raw);
+  auto answered = ask_metadata(client, config, timeout);
+  if (!answered) return fail(answered.error());
+  const Metadata metadata = *std::move(answered);
   TopicShapes shapes{};
   for (int t = 0; t < metadata->topic_cnt; ++t) {
     const auto& topic = metadata->topics[t];

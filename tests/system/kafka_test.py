@@ -8,6 +8,7 @@ import time
 import unittest
 
 from cases import OnEitherLog, Whole
+from kafka_secure import Secured
 from kit import Broker, metric, run_tool, until
 from outside_test import PYTHON, install
 
@@ -21,11 +22,11 @@ admin.delete_consumer_groups([group], request_timeout=10)[group].result(30)
 """
 
 
-class OnKafka(OnEitherLog, Whole):
+class OnKafka(Secured, OnEitherLog, Whole):
     @classmethod
     def setUpClass(cls):
         super().setUpClass()
-        cls.broker = Broker(cls.directory / "broker")
+        cls.broker = Broker(cls.directory / "broker", more=cls.secure_listener())
         cls.environments = 0
 
     @classmethod
