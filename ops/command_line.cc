@@ -253,6 +253,14 @@ class Verbs {
         ->check(CLI::Range(0.001, 1e6));
     replay.add_option("--job", line_.job,
                       "resume that job (rpl_…): repeat the same selection, plus --job; it repeats nothing");
+    auto& group = this->group(app_, "replays", "Those that were asked for, and how far each is (--api)");
+    auto& list = verb(group, "list", "The newest first");
+    list.add_option("--tenant", line_.tenant, "of one tenant");
+    list.add_option("--state", line_.replay_state,
+                    "waiting, running, cancelling, stopped, finished, cancelled or failed");
+    list.add_option("--limit", line_.limit, "at most")->check(CLI::Range(1, 100'000))->capture_default_str();
+    id(verb(group, "show", "How far it is"), "rpl_…");
+    id(verb(group, "cancel", "End it after what it is sending; the rest stays open"), "rpl_…");
   }
 
   void proof() {

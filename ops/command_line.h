@@ -52,7 +52,7 @@ struct CommandLine {
   std::string job;
 
   // Which deliveries, besides
-  std::string delivery_state, event_id, webhook_id;
+  std::string delivery_state, replay_state, event_id, webhook_id;
 
   // audit list
   std::string who, action;

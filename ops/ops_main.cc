@@ -60,6 +60,9 @@ constexpr std::array kVerbs = {
     NamedVerb{"dead-letters summary", dead_letters_summary},
     NamedVerb{"dead-letters resolve", dead_letters_resolve},
     NamedVerb{"replay", replay_dead_letters},
+    NamedVerb{"replays list", replays_list},
+    NamedVerb{"replays show", replays_show},
+    NamedVerb{"replays cancel", replays_cancel},
 };
 
 int run(int count, const char* const* arguments) {

@@ -91,5 +91,8 @@ Result<int> dead_letters_show(Session& session);
 Result<int> dead_letters_summary(Session& session);
 Result<int> dead_letters_resolve(Session& session);
 Result<int> replay_dead_letters(Session& session);
+Result<int> replays_list(Session& session);
+Result<int> replays_show(Session& session);
+Result<int> replays_cancel(Session& session);
 
 }  // namespace postrider::ops

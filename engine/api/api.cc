@@ -182,7 +182,9 @@ Api::~Api() {
   stop(Millis(0));
 }
 Result<void> Api::start() {
-  return state_->server->start();
+  auto started = state_->server->start();
+  if (started) state_->routes->replays.start();
+  return started;
 }
 std::uint16_t Api::port() const {
   return state_->server->port();
@@ -192,10 +194,10 @@ void Api::post(std::function<void()> work) {
 }
 
 void Api::stop(Millis grace) {
-  state_->routes->stop_replays = true;
+  state_->routes->replays.ask_to_stop();
   state_->server->stop(grace);
   state_->routes->reader.stop();
-  state_->routes->replayer.stop();
+  state_->routes->replays.stop();
   state_->routes->teller.stop();
 }
 

@@ -9,6 +9,7 @@
 
 #include "engine/api/api.h"
 #include "engine/api/call.h"
+#include "engine/api/replay_runner.h"
 #include "engine/api/token_gate.h"
 #include "engine/api/worker.h"
 #include "engine/core/fact.h"
@@ -51,6 +52,9 @@ struct Routes : std::enable_shared_from_this<Routes> {
   void get_dead_letter_payload(CallPtr call);
   void resolve_dead_letter(CallPtr call);
   void post_replay(CallPtr call);
+  void list_replays(CallPtr call);
+  void get_replay(CallPtr call);
+  void cancel_replay(CallPtr call);
   void post_token(CallPtr call);
   void list_tokens(CallPtr call);
   void list_tenants(CallPtr call);
@@ -77,11 +81,11 @@ struct Routes : std::enable_shared_from_this<Routes> {
   const std::function<std::string()> metrics;
   const Api::Options options;
   TokenGate gate{service};
-  Worker reader{32};                                // short jobs
-  Worker replayer{8};                               // replays, one after the other
+  Worker reader{32};  // short jobs
+  ReplayRunner replays{desk};
   Worker teller{256};                               // audit facts, which wait for no look-up
   std::function<void(std::function<void()>)> post;  // to the API's thread; set before the first call
-  std::atomic<bool> stop_replays{false};
+  const std::atomic<bool> never{false};             // stops what is only counted
 };
 
 // What a token that is bound to a tenant finds behind a route.

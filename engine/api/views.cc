@@ -206,16 +206,53 @@ Json view_of(const DeadLetterSummary& summary) {
           {"successes_checked", summary.successes_checked}};
 }
 
+namespace {
+
+Json selection_view(const ReplayJob& job) {
+  const auto& selection = job.selection;
+  if (job.id_count > 0) return nullptr;
+  return {
+      {"tenant", text_or_null(selection.tenant.str())}, {"endpoint", text_or_null(selection.endpoint.str())},
+      {"type", text_or_null(selection.type)},           {"reason", text_or_null(selection.reason)},
+      {"since", time_or_null(selection.since)},         {"until", time_or_null(selection.until)}};
+}
+
+Json skipped_view(const std::vector<ReplayFact::Skipped>& skipped) {
+  Json list = Json::array();
+  for (const auto& each : skipped) list.push_back({{"delivery_id", each.delivery.str()}, {"why", each.why}});
+  return list;
+}
+
+}  // namespace
+
+Json view_of(const ReplayJob& job) {
+  return {{"job", job.id.str()},
+          {"state", name_of(job.state)},
+          {"finished", is_over(job.state)},
+          {"tenant", text_or_null(job.within.str())},
+          {"actor", text_or_null(job.actor)},
+          {"filter", selection_view(job)},
+          {"ids", job.id_count},
+          {"rate", job.rate},
+          {"matched", job.matched},
+          {"replayed", job.replayed},
+          {"remaining", job.remaining()},
+          {"skipped", job.skipped_count},
+          {"skipped_deliveries", skipped_view(job.skipped)},
+          {"error", text_or_null(job.error)},
+          {"cancelled_by", text_or_null(job.cancelled_by)},
+          {"created_at", time_or_null(job.created_at)},
+          {"started_at", time_or_null(job.started_at)},
+          {"ended_at", time_or_null(job.ended_at)}};
+}
+
 Json view_of(const ReplayReport& report) {
-  Json skipped = Json::array();
-  for (const auto& each : report.skipped)
-    skipped.push_back({{"delivery_id", each.delivery.str()}, {"why", each.why}});
   return {{"job", text_or_null(report.job.str())},
           {"matched", report.matched},
           {"replayed", report.replayed},
           {"done_before", report.done_before},
           {"skipped", report.skipped_count},
-          {"skipped_deliveries", std::move(skipped)},
+          {"skipped_deliveries", skipped_view(report.skipped)},
           {"finished", report.finished}};
 }
 

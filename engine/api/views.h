@@ -15,6 +15,7 @@ Json view_of(const AttemptFact& attempt);
 Json error_view(AttemptError error);  // "TIMEOUT"
 Json view_of(const DeadLetterView& letter);
 Json view_of(const DeadLetterSummary& summary);
+Json view_of(const ReplayJob& job);
 Json view_of(const ReplayReport& report);
 Json view_of(Position position);
 

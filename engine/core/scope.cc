@@ -15,6 +15,7 @@ constexpr std::array<std::pair<Scope, std::string_view>, kScopes> kNames = {{
     {Scope::deliveries_read, "deliveries:read"},
     {Scope::payloads_read, "payloads:read"},
     {Scope::dead_letters_write, "dead-letters:write"},
+    {Scope::replays_read, "replays:read"},
     {Scope::replays_write, "replays:write"},
     {Scope::audit_read, "audit:read"},
     {Scope::event_types_read, "event-types:read"},
@@ -73,15 +74,16 @@ Scopes read_scopes(std::string_view text) {
 
 std::optional<Scopes> scopes_of_role(std::string_view role) {
   if (role == "viewer")
-    return set_of(
-        {Scope::status_read, Scope::endpoints_read, Scope::deliveries_read, Scope::event_types_read});
+    return set_of({Scope::status_read, Scope::endpoints_read, Scope::deliveries_read, Scope::event_types_read,
+                   Scope::replays_read});
   if (role == "publisher") return set_of({Scope::events_publish});
   if (role == "operator")
     return set_of({Scope::status_read, Scope::endpoints_read, Scope::endpoints_write, Scope::deliveries_read,
-                   Scope::dead_letters_write, Scope::replays_write, Scope::event_types_read});
+                   Scope::dead_letters_write, Scope::replays_write, Scope::replays_read,
+                   Scope::event_types_read});
   if (role == "auditor")
     return set_of({Scope::status_read, Scope::endpoints_read, Scope::deliveries_read, Scope::audit_read,
-                   Scope::event_types_read});
+                   Scope::event_types_read, Scope::replays_read});
   if (role == "admin") return set_of({Scope::admin});
   return std::nullopt;
 }

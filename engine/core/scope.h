@@ -24,9 +24,10 @@ enum class Scope : std::uint8_t {
   audit_read,          //
   event_types_read,    //
   event_types_write,   // what events of a type shall look like
+  replays_read,        // what is replayed, and how far it is
   admin,               // all of it, and tokens
 };
-inline constexpr std::size_t kScopes = 13;
+inline constexpr std::size_t kScopes = 14;
 
 std::string_view name_of(Scope scope);  // "endpoints:read"
 std::optional<Scope> parse_scope(std::string_view name);

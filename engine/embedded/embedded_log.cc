@@ -133,6 +133,7 @@ std::array<Millis, kTopicCount> EmbeddedLog::default_retention() {
   set(Topic::dead_letters, std::chrono::hours(24 * 7));
   set(Topic::audit, std::chrono::hours(24 * 365));
   set(Topic::requests, std::chrono::hours(25));
+  set(Topic::replays, std::chrono::hours(24 * 30));
   return all;
 }
 

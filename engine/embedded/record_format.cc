@@ -17,7 +17,8 @@ constexpr std::array<std::pair<Topic, std::uint8_t>, kStoredTopics> kNumbers{{{T
                                                                               {Topic::attempts, 6},
                                                                               {Topic::dead_letters, 7},
                                                                               {Topic::audit, 8},
-                                                                              {Topic::requests, 9}}};
+                                                                              {Topic::requests, 9},
+                                                                              {Topic::replays, 10}}};
 static_assert(kStoredTopics == kTopicCount, "a new topic needs a number of its own");
 
 constexpr unsigned char kHasValue = 1, kSealed = 2;

@@ -29,7 +29,7 @@
 namespace postrider::embedded {
 
 inline constexpr int kFormatVersion = 1;
-inline constexpr int kStoredTopics = 9;
+inline constexpr int kStoredTopics = 10;
 
 // A topic's number on disk: for ever, whatever the enumeration's order.
 std::uint8_t stored_number(Topic topic);

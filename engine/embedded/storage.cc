@@ -128,7 +128,7 @@ Error error_of(const rocksdb::Status& status, std::string_view doing) {
 }
 
 Storage::Storage(Options options)
-    : options_(std::move(options)), states_(static_cast<std::size_t>(options_.partitions) * 3 + 6) {}
+    : options_(std::move(options)), states_(static_cast<std::size_t>(options_.partitions) * 3 + 7) {}
 
 Result<std::unique_ptr<Storage>> Storage::open(const Options& options, bool create) {
   std::unique_ptr<Storage> storage(new Storage(options));
@@ -209,6 +209,8 @@ std::size_t Storage::index(Place place) const {
       return 3 * n + 4;
     case Topic::requests:
       return 3 * n + 5;
+    case Topic::replays:
+      return 3 * n + 6;
   }
   std::abort();
 }

@@ -70,6 +70,8 @@ std::vector<Setting> own_settings(Topic topic, const TopicPlan& plan) {
       all.push_back(at_most("segment.ms", kHour, Weight::warn));
       return all;
     }
+    case Topic::replays:
+      return kept_for(30 * kDay, 30 * kDay);
     case Topic::endpoints:
       // A record that the fold ignored can be mended until the attempts that refer to it are gone (DESIGN
       // §5).

@@ -168,8 +168,9 @@ void check_shape(std::vector<TopicDifference>& differences, const Cluster& clust
     differences.push_back({shape.partitions < events ? Weight::refuse : Weight::warn, name,
                            "has " + std::to_string(shape.partitions) + " partitions, and events has " +
                                std::to_string(events) + ": run postrider-ops topics grow"});
-  if ((topic == Topic::endpoints || topic == Topic::keys || topic == Topic::requests) &&
-      shape.partitions != 1)
+  const bool one = topic == Topic::endpoints || topic == Topic::keys || topic == Topic::requests ||
+                   topic == Topic::replays;
+  if (one && shape.partitions != 1)
     differences.push_back(
         {Weight::refuse, name, "has " + std::to_string(shape.partitions) + " partitions, must have 1"});
 }

@@ -1,5 +1,6 @@
 #include "engine/operations/dead_letter_reader.h"
 
+#include <algorithm>
 #include <cstring>
 
 #include "engine/core/registry.h"
@@ -34,7 +35,10 @@ DeadLetterReader::DeadLetterReader(Desk& desk, DeadLetterFilter filter)
   for (const auto& id : filter_.ids) ids_.insert(id.str());
 }
 
-bool DeadLetterReader::wanted(const DeadLetter& letter) const {
+bool DeadLetterReader::wanted(const DeadLetter& letter, const Record& record) const {
+  if (!bounds_.job.empty() && letter.delivery.replay_job == bounds_.job) return false;
+  const auto end = bounds_.ends.find(record.partition);
+  if (end != bounds_.ends.end() && record.offset >= end->second) return false;
   return (ids_.empty() || ids_.contains(letter.delivery.id.str())) && filter_.matches(letter);
 }
 
@@ -72,7 +76,7 @@ void DeadLetterReader::note(const Record& record) {
   if (const auto* mark = std::get_if<DeadLetterMark>(&*fact)) {
     marks_[digest_of(mark->delivery)] = {
         mark->state, {record.partition, record.offset}, std::hash<std::string>()(mark->job.str())};
-  } else if (const auto* letter = std::get_if<DeadLetter>(&*fact); letter && wanted(*letter)) {
+  } else if (const auto* letter = std::get_if<DeadLetter>(&*fact); letter && wanted(*letter, record)) {
     candidates_.insert(digest_of(letter->delivery.id));
     const auto source = partition_of(letter->delivery.id.str());
     if (!source || category_of(letter->reason) == Category::bad_event) return;
@@ -125,7 +129,7 @@ std::optional<DeadLetterView> DeadLetterReader::view_of(const Record& record, bo
   if (!record.value) return std::nullopt;
   auto fact = wire::decode_dead_letter(desk_.environment, *record.value);
   auto* letter = fact ? std::get_if<DeadLetter>(&*fact) : nullptr;
-  if (!letter || !wanted(*letter)) return std::nullopt;
+  if (!letter || !wanted(*letter, record)) return std::nullopt;
   DeadLetterView view;
   const auto id = digest_of(letter->delivery.id);
   if (const auto mark = marks_.find(id); mark != marks_.end()) view.state = mark->second.state;
@@ -184,6 +188,13 @@ bool DeadLetterReader::replayed_by(const DeliveryId& id, const ReplayJobId& job)
   const auto mark = marks_.find(digest_of(id));
   return mark != marks_.end() && mark->second.state == DeadLetterState::replayed &&
          mark->second.job == std::hash<std::string>()(job.str());
+}
+
+std::uint64_t DeadLetterReader::replayed_by(const ReplayJobId& job) const {
+  const auto hash = std::hash<std::string>()(job.str());
+  return static_cast<std::uint64_t>(std::count_if(marks_.begin(), marks_.end(), [&](const auto& mark) {
+    return mark.second.state == DeadLetterState::replayed && mark.second.job == hash;
+  }));
 }
 
 bool DeadLetterReader::has_mark(const DeliveryId& id) const {

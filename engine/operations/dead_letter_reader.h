@@ -19,6 +19,14 @@ class DeadLetterReader {
  public:
   DeadLetterReader(Desk& desk, DeadLetterFilter filter);
 
+  // What a replay leaves out: letters of its own deliveries, which came of it, and those that stand at or
+  // behind `ends` (of a partition that it does not name: none), which came later.
+  struct Bounds {
+    ReplayJobId job;
+    std::map<Partition, Offset> ends;
+  };
+  void leave_out(Bounds bounds) { bounds_ = std::move(bounds); }
+
   Result<void> prepare();
   // Every letter that matches the filter, state included: once per delivery, by partition and offset. `each`
   // answers false to end it. It may use the log.
@@ -27,6 +35,8 @@ class DeadLetterReader {
   bool successes_checked() const { return successes_checked_; }
   // Letters that `job` has marked replayed.
   bool replayed_by(const DeliveryId& id, const ReplayJobId& job) const;
+  std::uint64_t replayed_by(const ReplayJobId& job) const;
+  std::uint64_t open_letters() const { return candidates_.size() - delivered_.size(); }
   // The last mark of a view's letter, read again.
   Result<DeadLetterMark> fetch_mark(const DeliveryId& id) const;
   bool has_mark(const DeliveryId& id) const;
@@ -42,7 +52,7 @@ class DeadLetterReader {
   };
   using Ids = std::unordered_set<Hash128, HashOf>;
 
-  bool wanted(const DeadLetter& letter) const;
+  bool wanted(const DeadLetter& letter, const Record& record) const;
   Result<LogClient::Extent> span_of(Partition partition);
   Result<void> read_marks(Partition partition);
   void note(const Record& record);
@@ -54,6 +64,7 @@ class DeadLetterReader {
 
   Desk& desk_;
   const DeadLetterFilter filter_;
+  Bounds bounds_;
   std::unordered_set<std::string> ids_;
   std::map<Partition, LogClient::Extent> spans_;  // what both passes read: the same
   std::unordered_map<Hash128, Mark, HashOf> marks_;

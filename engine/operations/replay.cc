@@ -1,42 +1,14 @@
 #include "engine/operations/replay.h"
 
-#include <chrono>
-#include <thread>
-#include <unordered_set>
+#include <algorithm>
 
 #include "engine/operations/audit.h"
-#include "engine/operations/dead_letter_reader.h"
-#include "engine/wire/cloud_event.h"
 #include "engine/wire/codec.h"
 
 namespace postrider {
 namespace {
 
-constexpr std::size_t kSkippedListedMax = 100;
-constexpr int kAppendTries = 3;
 constexpr const char* kStarted = "replay";  // the audit's word for a new job
-
-// Spaces the replays evenly: each has its moment, counted from the first.
-class Pace {
- public:
-  explicit Pace(double per_second)
-      : gap_(per_second > 0 ? std::chrono::duration<double>(1 / per_second)
-                            : std::chrono::duration<double>(0)) {}
-
-  // False: told to stop meanwhile.
-  bool wait(const std::atomic<bool>& stop) {
-    const auto moment = begin_ + std::chrono::duration_cast<Clock::duration>(gap_ * count_++);
-    for (auto now = Clock::now(); now < moment && !stop; now = Clock::now())
-      std::this_thread::sleep_for(std::min<Clock::duration>(moment - now, std::chrono::milliseconds(50)));
-    return !stop;
-  }
-
- private:
-  using Clock = std::chrono::steady_clock;
-  const std::chrono::duration<double> gap_;
-  const Clock::time_point begin_ = Clock::now();
-  std::uint64_t count_ = 0;
-};
 
 // A scope in words, for the audit fact.
 std::string scope_of(const ReplayRequest& request) {
@@ -96,167 +68,7 @@ ReplayJobId new_name(Desk& desk, const ReplayRequest& request) {
   return ReplayJobId(random_id("rpl_", desk.random.next(), desk.random.next()));
 }
 
-class Replay {
- public:
-  Replay(Desk& desk, const ReplayRequest& request, const std::atomic<bool>& stop,
-         const std::function<void(const ReplayReport&)>& progress)
-      : desk_(desk), request_(request), stop_(stop), progress_(progress), pace_(request.rate) {
-    if (!request.dry_run) report_.job = request.job.empty() ? new_name(desk, request) : request.job;
-    for (const auto& id : request.filter.ids) missing_.insert(id.str());
-  }
-
-  Result<ReplayReport> run() {
-    DeadLetterReader reader(desk_, filter());
-    if (auto done = reader.prepare(); !done) return fail(done.error());
-    if (!request_.dry_run)
-      if (auto done = tell(); !done) return fail(done.error());
-    auto done = reader.for_each(!request_.dry_run, [&](DeadLetterView view) { return take(reader, view); });
-    if (!done) return fail(interrupted(done.error()));
-    if (report_.finished)
-      for (const auto& id : missing_) skip(DeliveryId(id), "not_found");
-    return std::move(report_);
-  }
-
- private:
-  // Named ones are replayed whatever became of them; a filter means what is still open, and what this job has
-  // replayed before it was stopped.
-  DeadLetterFilter filter() const {
-    auto filter = request_.filter;
-    if (!request_.within.empty()) {
-      // What is named of another tenant matches nothing.
-      const bool foreign = !filter.tenant.empty() && filter.tenant != request_.within;
-      filter.tenant = foreign ? TenantId("~") : request_.within;
-    }
-    if (!filter.ids.empty()) return filter;
-    if (request_.job.empty())
-      filter.state = DeadLetterState::open;
-    else
-      filter.state.reset();
-    return filter;
-  }
-
-  Result<bool> take(const DeadLetterReader& reader, const DeadLetterView& view) {
-    const auto& id = view.letter.delivery.id;
-    missing_.erase(id.str());
-    const bool named = !request_.filter.ids.empty();
-    if (!request_.job.empty() && reader.replayed_by(id, request_.job)) {
-      ++report_.done_before;
-      return true;
-    }
-    if (!named && view.state != DeadLetterState::open) return true;
-    ++report_.matched;
-    if (category_of(view.letter.reason) == Category::bad_event) return skip(id, "bad_event");
-    if (request_.dry_run) return true;
-    if (!pace_.wait(stop_)) {
-      report_.finished = false;
-      return false;
-    }
-    return replay_one(view.letter);
-  }
-
-  Result<bool> replay_one(const DeadLetter& letter) {
-    auto message = message_of(letter);
-    if (!message && message.error().errc != Errc::not_found) return fail(message.error());
-    if (!message) return skip(letter.delivery.id, "payload_lost");
-    NewRecord record;
-    record.topic = Topic::events;
-    record.key = std::move(message->key);
-    record.value = std::move(message->value);
-    record.headers = std::move(message->headers);
-    if (auto done = append(std::move(record)); !done) return fail(done.error());
-    DeadLetterMark mark;
-    mark.delivery = letter.delivery.id;
-    mark.tenant = letter.delivery.tenant;
-    mark.state = DeadLetterState::replayed;
-    mark.actor = request_.actor.name;
-    mark.job = report_.job;
-    if (auto done = append_mark(desk_, std::move(mark)); !done) return fail(done.error());
-    ++report_.replayed;
-    if (progress_) progress_(report_);
-    return true;
-  }
-
-  Result<wire::KafkaMessage> message_of(const DeadLetter& letter) {
-    const auto& delivery = letter.delivery;
-    // Letters without their payload or source: the event itself may still be there.
-    if (letter.sealed_payload.empty() || letter.event_source.empty()) return message_from_source(delivery);
-    Event event;
-    event.id = delivery.event_id;
-    event.source = letter.event_source;
-    event.type = delivery.event_type;
-    event.tenant = delivery.tenant;
-    event.target = delivery.target;
-    event.replay_job = report_.job;
-    return wire::encode_sealed_replay(event, letter.sealed_payload);
-  }
-
-  Result<wire::KafkaMessage> message_from_source(const DeliveryRef& delivery) {
-    const auto gone = [] {
-      return fail(Errc::not_found, "PAYLOAD_LOST", "the payload is gone", "nothing can be");
-    };
-    auto record = desk_.log.fetch(Topic::events, delivery.position.partition, delivery.position.offset);
-    if (!record) return fail(record.error());
-    auto decoded = wire::decode_kafka(record->key, record->headers, record->value.value_or(""), true);
-    if (!decoded || decoded->event.id != delivery.event_id) return gone();
-    auto& event = decoded->event;
-    // Where the topic was made again, another tenant's may stand there now.
-    if (event.tenant != delivery.tenant) return gone();
-    if (webhook_id(delivery.tenant, event.source, event.id) != delivery.webhook_id) return gone();
-    event.target = delivery.target;
-    event.replay_job = report_.job;
-    return decoded->sealed ? wire::encode_sealed_replay(event, event.data) : wire::encode_kafka(event);
-  }
-
-  // Whether an unknown append has landed is of no matter: the job's id makes the second one a repeat.
-  Result<void> append(NewRecord record) {
-    Error last;
-    for (int tries = 0; tries < kAppendTries; ++tries) {
-      auto appended = desk_.log.append(record);
-      if (!appended) return fail(appended.error());
-      if (appended->status == Appended::Status::acknowledged) return {};
-      last = appended->error;
-      if (appended->status == Appended::Status::refused) break;
-    }
-    return fail(last);
-  }
-
-  Result<void> tell() {
-    auto fact = audit_of(request_.actor, request_.job.empty() ? kStarted : "replay_resumed", "dead_letters");
-    fact.scope = scope_of(request_);
-    fact.tenant = request_.within.empty() ? request_.filter.tenant : request_.within;
-    fact.target = request_.filter.endpoint.str();
-    fact.event_type = request_.filter.type;
-    fact.subject_id = report_.job.str();
-    fact.outcome = "started";
-    return append_audit(desk_, std::move(fact));
-  }
-
-  bool skip(const DeliveryId& id, const char* why) {
-    ++report_.skipped_count;
-    if (report_.skipped.size() < kSkippedListedMax) report_.skipped.push_back({id, why});
-    return true;
-  }
-
-  Error interrupted(Error error) const {
-    if (report_.job.empty()) return error;
-    error.message += "; " + std::to_string(report_.replayed) + " were replayed by job " + report_.job.str();
-    error.suggestion += " (resume that job: it repeats nothing)";
-    return error;
-  }
-
-  Desk& desk_;
-  const ReplayRequest& request_;
-  const std::atomic<bool>& stop_;
-  const std::function<void(const ReplayReport&)>& progress_;
-  Pace pace_;
-  ReplayReport report_;
-  std::unordered_set<std::string> missing_;
-};
-
-}  // namespace
-
-Result<ReplayReport> replay(Desk& desk, const ReplayRequest& request, const std::atomic<bool>& stop,
-                            const std::function<void(const ReplayReport&)>& progress) {
+Result<void> check(const ReplayRequest& request) {
   if (request.filter.empty())
     return fail(Errc::invalid, "INVALID_REQUEST", "a replay selects nothing",
                 "name delivery ids, or a tenant, endpoint, type, reason or time");
@@ -266,16 +78,128 @@ Result<ReplayReport> replay(Desk& desk, const ReplayRequest& request, const std:
   if (request.rate < 0 || request.rate > 1e6)
     return fail(Errc::invalid, "INVALID_REQUEST", "the rate is out of range",
                 "give replays a second, 0 to 1000000");
-  if (!request.named.empty() && request.job.empty() && !request.dry_run) {
+  return {};
+}
+
+Result<void> tell(Desk& desk, const ReplayRequest& request, const ReplayJobId& id, const char* action) {
+  auto fact = audit_of(request.actor, action, "dead_letters");
+  fact.scope = scope_of(request);
+  fact.tenant = request.within.empty() ? request.filter.tenant : request.within;
+  fact.target = request.filter.endpoint.str();
+  fact.event_type = request.filter.type;
+  fact.subject_id = id.str();
+  fact.outcome = "started";
+  return append_audit(desk, std::move(fact));
+}
+
+Result<ReplayFact::Selection> selection_of(Desk& desk, const ReplayRequest& request) {
+  const DeadLetterFilter& filter = request.filter;
+  ReplayFact::Selection selection;
+  selection.tenant = filter.tenant;
+  selection.endpoint = filter.endpoint;
+  selection.type = filter.type;
+  if (filter.reason) selection.reason = std::string(reason_of(*filter.reason));
+  selection.since = filter.since;
+  selection.until = filter.until;
+  selection.ids = filter.ids;
+  const auto partitions = desk.log.partitions(Topic::dead_letters);
+  if (!partitions) return fail(partitions.error());
+  selection.ends.reserve(static_cast<std::size_t>(*partitions));
+  for (Partition partition = 0; partition < *partitions; ++partition) {
+    const auto extent = desk.log.extent(Topic::dead_letters, partition);
+    if (!extent) return fail(extent.error());
+    selection.ends.emplace_back(partition, extent->end);
+  }
+  return selection;
+}
+
+Result<void> put_on_log(Desk& desk, const ReplayRequest& request, const ReplayJobId& id) {
+  auto selection = selection_of(desk, request);
+  if (!selection) return fail(selection.error());
+  ReplayFact fact;
+  fact.job = id;
+  fact.step = ReplayFact::Step::begun;
+  fact.actor = request.actor.name;
+  fact.within = request.within;
+  fact.selection = std::move(*selection);
+  fact.rate = request.rate;
+  fact.attended = request.attended;
+  return append_replay(desk, fact);
+}
+
+Result<ReplayJobId> resume(Desk& desk, ReplayBook& book, const ReplayRequest& request) {
+  if (auto fine = check_scope(desk, request); !fine) return fail(fine.error());
+  const auto job = book.find(desk, request.job);
+  if (job && (job->state == ReplayState::cancelled || job->state == ReplayState::cancelling))
+    return fail(Errc::conflict, "REPLAY_CANCELLED", "the replay " + job->id.str() + " was cancelled",
+                "leave the job out: a new one replays what is still open");
+  // Somebody is at it, or will be.
+  if (job &&
+      (job->state == ReplayState::running || (job->state == ReplayState::waiting && !request.attended)))
+    return request.job;
+  if (auto told = tell(desk, request, request.job, "replay_resumed"); !told) return fail(told.error());
+  if (auto put = put_on_log(desk, request, request.job); !put) return fail(put.error());
+  return request.job;
+}
+
+}  // namespace
+
+Result<ReplayJobId> begin_replay(Desk& desk, ReplayBook& book, const ReplayRequest& request) {
+  if (auto fine = check(request); !fine) return fail(fine.error());
+  if (auto read = book.read_on(desk); !read) return fail(read.error());
+  if (!request.job.empty()) return resume(desk, book, request);
+  if (!request.named.empty()) {
     const auto before = scope_of_job(desk, request.named);
     if (!before) return fail(before.error());
-    ReplayRequest resumed = request;
-    resumed.job = *before ? request.named : ReplayJobId();
-    if (*before) return replay(desk, resumed, stop, progress);
+    if (*before) {
+      ReplayRequest again = request;
+      again.job = request.named;
+      return resume(desk, book, again);
+    }
   }
-  if (!request.job.empty())
-    if (auto fine = check_scope(desk, request); !fine) return fail(fine.error());
-  return Replay(desk, request, stop, progress).run();
+  const auto id = new_name(desk, request);
+  if (auto told = tell(desk, request, id, kStarted); !told) return fail(told.error());
+  if (auto put = put_on_log(desk, request, id); !put) return fail(put.error());
+  return id;
+}
+
+Result<ReplayJob> cancel_replay(Desk& desk, ReplayBook& book, const ReplayJobId& id, const Actor& actor,
+                                const TenantId& within) {
+  if (auto read = book.read_on(desk); !read) return fail(read.error());
+  auto job = book.find(desk, id, within);
+  if (!job)
+    return fail(Errc::not_found, "NOT_FOUND", "there is no such replay", "list them with GET /v1/replays");
+  if (job->state == ReplayState::cancelled || job->state == ReplayState::cancelling) return *std::move(job);
+  if (is_over(job->state))
+    return fail(Errc::conflict, "REPLAY_ENDED",
+                "the replay has " + std::string(name_of(job->state)) + " already",
+                "what it sent cannot be called back");
+  auto audit = audit_of(actor, "replay_cancelled", "replays/" + id.str());
+  audit.tenant = job->within.empty() ? job->selection.tenant : job->within;
+  audit.subject_id = id.str();
+  audit.outcome = "asked";
+  if (auto told = append_audit(desk, std::move(audit)); !told) return fail(told.error());
+  ReplayFact fact;
+  fact.job = id;
+  fact.step = ReplayFact::Step::cancelled;
+  fact.actor = actor.name;
+  if (auto put = append_replay(desk, fact); !put) return fail(put.error());
+  if (auto read = book.read_on(desk); !read) return fail(read.error());
+  return book.find(desk, id, within).value_or(*std::move(job));
+}
+
+Result<ReplayReport> replay(Desk& desk, const ReplayRequest& request, const std::atomic<bool>& stop,
+                            const std::function<void(const ReplayReport&)>& progress) {
+  if (request.dry_run) {
+    if (auto fine = check(request); !fine) return fail(fine.error());
+    if (!request.job.empty())
+      if (auto fine = check_scope(desk, request); !fine) return fail(fine.error());
+    return count_replay(desk, request);
+  }
+  ReplayBook book;
+  const auto id = begin_replay(desk, book, request);
+  if (!id) return fail(id.error());
+  return run_replay(desk, book, *id, stop, {.progress = progress, .tick = {}});
 }
 
 }  // namespace postrider

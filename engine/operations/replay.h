@@ -6,11 +6,15 @@
 #include <vector>
 
 #include "engine/operations/dead_letters.h"
-
-namespace postrider {
+#include "engine/operations/replay_book.h"
 
 // A replay is a publish (DESIGN §3): the event goes to `events` again, for its one target, under a job's
 // random id and the same webhook-id; its sealed payload travels unopened, so that no key is needed here.
+//
+// A job stands on the log (`replays`): what it selects, who runs it, how far that is. So whoever runs it may
+// die: another goes on, and repeats nothing.
+namespace postrider {
+
 struct ReplayRequest {
   // Which ones: `ids` of any state, or else the open ones that match. One of both must select something.
   DeadLetterFilter filter;
@@ -20,6 +24,7 @@ struct ReplayRequest {
   // The name of a new job; empty: a random one. If it was begun before, by a run that was cut off, it is
   // resumed.
   ReplayJobId named;
+  bool attended = false;  // by a person at a terminal: when that one goes, nobody else goes on with it
   Actor actor;
   TenantId within;  // what belongs to others is as if it were not there; empty: every tenant
 };
@@ -29,20 +34,42 @@ struct ReplayReport {
   std::uint64_t matched = 0;
   std::uint64_t replayed = 0;
   std::uint64_t done_before = 0;  // by this job, before it was resumed
-  struct Skipped {
-    DeliveryId delivery;
-    std::string why;  // "bad_event": it never was a delivery; "payload_lost"; "not_found"
-  };
+  using Skipped =
+      ReplayFact::Skipped;       // why: "bad_event": it never was a delivery; "payload_lost"; "not_found"
   std::vector<Skipped> skipped;  // the first hundred
   std::uint64_t skipped_count = 0;
-  bool finished = true;  // false: it was stopped; resume it with `job`
+  bool finished = true;    // false: it was stopped; resume it with `job`
+  bool cancelled = false;  // for good
 };
 
+// Puts the job on the log, where run_replay() finds it; the one of that id, if it is there already. Its audit
+// fact comes first.
 // INVALID_REQUEST: nothing is selected, ids and a filter both are, or the job's selection was another one.
-// NOT_FOUND: there was no such job.
-// Blocks until done or `stop` is set; `progress` is called after each. One audit fact, before the first
-// append. Each replay is acknowledged before its mark is written: a crash in between repeats one, and the
-// job's id makes that a repeat that the engine drops.
+// NOT_FOUND: there was no such job. REPLAY_CANCELLED (conflict).
+Result<ReplayJobId> begin_replay(Desk& desk, ReplayBook& book, const ReplayRequest& request);
+
+// What is asked while it runs. Both on threads of the run's.
+struct ReplayHooks {
+  std::function<void(const ReplayReport&)> progress = {};  // after each
+  std::function<void()> tick = {};  // a few times a second, from another thread than `progress`
+};
+
+// Takes the job and runs it. Blocks until it has ended, `stop` is set (another may go on with it then, or
+// this one), it was cancelled, or another took it. Each replay is acknowledged before its mark is written;
+// whoever goes on after a crash in between finds the event and writes the mark. REPLAY_TAKEN (conflict):
+// somebody else runs it, or it has ended.
+Result<ReplayReport> run_replay(Desk& desk, ReplayBook& book, const ReplayJobId& id,
+                                const std::atomic<bool>& stop, const ReplayHooks& hooks = {});
+
+// It ends after the replay that is under way: with a mark for each that was sent, none for the rest. Once
+// more changes nothing. REPLAY_ENDED (conflict): it had ended by itself. NOT_FOUND.
+Result<ReplayJob> cancel_replay(Desk& desk, ReplayBook& book, const ReplayJobId& id, const Actor& actor,
+                                const TenantId& within);
+
+// What would be replayed, or is left to a job: nothing is written.
+Result<ReplayReport> count_replay(Desk& desk, const ReplayRequest& request);
+
+// One after the other: count_replay() for a dry run, else begin_replay() and run_replay().
 Result<ReplayReport> replay(Desk& desk, const ReplayRequest& request, const std::atomic<bool>& stop,
                             const std::function<void(const ReplayReport&)>& progress = {});
 

@@ -22,6 +22,8 @@ std::string_view name_of(Topic topic) {
       return "audit";
     case Topic::requests:
       return "requests";
+    case Topic::replays:
+      return "replays";
   }
   return "events";
 }

@@ -23,8 +23,9 @@ enum class Topic : std::uint8_t {
   dead_letters,
   audit,
   requests,
+  replays,
 };
-inline constexpr int kTopicCount = 9;
+inline constexpr int kTopicCount = 10;
 // "events", "dead-letters", …; the full name is "<environment>.postrider.<name>".
 std::string_view name_of(Topic topic);
 std::string full_name(const Environment& environment, Topic topic);

@@ -7,6 +7,7 @@
 #include "engine/core/fact.h"
 #include "engine/core/health.h"
 #include "engine/core/registry.h"
+#include "engine/core/replay_ledger.h"
 #include "engine/core/result.h"
 
 // Facts ↔ the bytes on the topics (schemas/postrider.proto). The only room that sees protobuf. Each decode
@@ -49,6 +50,7 @@ std::string encode(const Environment& environment, const DeadLetter& fact);
 std::string encode(const Environment& environment, const DeadLetterMark& fact);
 std::string encode(const Environment& environment, const AuditFact& fact);
 std::string encode(const Environment& environment, const RequestFact& fact);
+std::string encode(const Environment& environment, const ReplayFact& fact);
 
 // The same record of `attempts` under another stamp; every field it has is kept. Empty: it was none.
 std::string restamp(std::string_view attempts_record, Stamp stamp);
@@ -61,6 +63,7 @@ Result<AttemptsFact> decode_attempts(const Environment& environment, std::string
 Result<DeadLetterFact> decode_dead_letter(const Environment& environment, std::string_view bytes);
 Result<AuditFact> decode_audit(const Environment& environment, std::string_view bytes);
 Result<RequestFact> decode_request(const Environment& environment, std::string_view bytes);
+Result<ReplayFact> decode_replay(const Environment& environment, std::string_view bytes);
 
 // What is sealed of a StoredAnswer. nullopt: it is none.
 std::string encode_answer(const StoredAnswer& answer);

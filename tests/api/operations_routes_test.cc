@@ -136,8 +136,9 @@ TEST_F(OperationsRoutes, ReplayByIdAndByFilter) {
   const auto resumed =
       call("POST", "/v1/replays", R"({"filter": {"tenant": "acme"}, "job": )" + rest["job"].dump() + "}")
           .json();
-  EXPECT_EQ(resumed["replayed"], 0) << resumed;
-  EXPECT_EQ(resumed["done_before"], 1);
+  EXPECT_EQ(resumed["replayed"], 1) << resumed;
+  EXPECT_EQ(resumed["matched"], 1);
+  EXPECT_EQ(log.all(Topic::events).size(), 2u);
   expect_problem(
       call("POST", "/v1/replays", R"({"filter": {"endpoint": "shop"}, "job": )" + rest["job"].dump() + "}"),
       400, "INVALID_REQUEST");

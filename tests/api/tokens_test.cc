@@ -7,6 +7,7 @@
 
 #include "engine/api/routes.h"
 #include "engine/core/scope.h"
+#include "engine/operations/replay.h"
 #include "tests/api/api_kit.h"
 #include "tests/api/tls_files.h"
 
@@ -109,6 +110,16 @@ struct World : ApiTest {
     token.tenant = TenantId(tenant);
     service_.add_token("tok_of_" + tenant, token);
     declare(tenant);
+    ask_for_replay(tenant);
+  }
+  // That nobody runs meanwhile.
+  void ask_for_replay(const std::string& tenant) {
+    ReplayBook book;
+    ReplayRequest request;
+    request.filter.tenant = request.within = TenantId(tenant);
+    request.named = ReplayJobId("rpl_of_" + tenant);
+    request.attended = true;
+    EXPECT_TRUE(begin_replay(desk, book, request));
   }
   void declare(const std::string& tenant) {
     if (tenant == "other" && !has_others) return;
@@ -163,6 +174,9 @@ struct World : ApiTest {
         {"POST /v1/dead-letters/{delivery_id}/resolve",
          {"/v1/dead-letters/" + id + "/resolve", R"({"why":"by phone"})"}},
         {"POST /v1/replays", {"/v1/replays", R"({"dry_run":true,"ids":[")" + id + "\"]}", false}},
+        {"GET /v1/replays", {"/v1/replays?tenant=" + tenant, "", false}},
+        {"GET /v1/replays/{job}", {"/v1/replays/rpl_of_" + tenant, ""}},
+        {"POST /v1/replays/{job}/cancel", {"/v1/replays/rpl_of_" + tenant + "/cancel", "{}"}},
         {"POST /v1/tokens", {"/v1/tokens", R"({"name":"n","tenant":")" + tenant + "\"}"}},
         {"GET /v1/tokens", {"/v1/tokens?tenant=" + tenant, "", false}},
         {"DELETE /v1/tokens/{id}", {"/v1/tokens/tok_of_" + tenant, ""}},
@@ -270,7 +284,8 @@ struct TokenRoutes : ApiTest {
 TEST_F(TokenRoutes, MakeOneThatReadsOnlyAndEnds) {
   const auto json = make(R"({"name":"dashboard","tenant":"acme"})");
   EXPECT_EQ(json["token"], "ptk_dashboard");
-  EXPECT_EQ(json["scopes"], Json({"status:read", "endpoints:read", "deliveries:read", "event-types:read"}));
+  EXPECT_EQ(json["scopes"],
+            Json({"status:read", "endpoints:read", "deliveries:read", "replays:read", "event-types:read"}));
   EXPECT_EQ(json["expires_at"], "2024-02-12T22:13:20.000Z") << "90 days";
   EXPECT_EQ(json["review_at"], json["expires_at"]);
   EXPECT_EQ(json["created_by"], "admin");

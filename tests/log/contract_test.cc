@@ -247,9 +247,9 @@ TEST_P(LogContract, TopicsAndPartitionsAreApart) {
   Recorder recorder;
   auto log = joined(recorder);
   const std::pair<Topic, Partition> places[] = {
-      {Topic::events, 0},   {Topic::events, 1}, {Topic::parked, 0},
-      {Topic::attempts, 0}, {Topic::health, 0}, {Topic::dead_letters, 0},
-      {Topic::audit, 0},    {Topic::keys, 0},   {Topic::requests, 0}};
+      {Topic::events, 0},   {Topic::events, 1},       {Topic::parked, 0}, {Topic::attempts, 0},
+      {Topic::health, 0},   {Topic::dead_letters, 0}, {Topic::audit, 0},  {Topic::keys, 0},
+      {Topic::requests, 0}, {Topic::replays, 0}};
   std::vector<Appended> answers;
   for (const auto& [topic, partition] : places)
     answers.push_back(append(*log, recorder, record(topic, partition, "k", std::string(name_of(topic)))));

@@ -36,6 +36,7 @@ TEST(EmbeddedFormat, KeysArePinned) {
   EXPECT_EQ(hex_encode(end_key({Topic::dead_letters, 0})), "650700000000");
   EXPECT_EQ(hex_encode(end_key({Topic::audit, 0})), "650800000000");
   EXPECT_EQ(hex_encode(end_key({Topic::requests, 0})), "650900000000");
+  EXPECT_EQ(hex_encode(end_key({Topic::replays, 0})), "650a00000000");
   EXPECT_EQ(hex_encode(commit_key(2)), "6300000002");
   EXPECT_EQ(hex_encode(encode_number(-2)), "fffffffffffffffe");
 }

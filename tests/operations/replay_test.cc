@@ -282,5 +282,222 @@ TEST_F(Replays, ReachLettersBeyondOneBatch) {
   EXPECT_EQ(run(of_tenant()).replayed, 700u);
 }
 
+// --- jobs on the log
+
+struct ReplayJobs : Replays {
+  ReplayBook book;
+
+  ReplayJobId begin(const ReplayRequest& request = of_tenant()) {
+    const auto id = begin_replay(desk, book, request);
+    EXPECT_TRUE(id) << id.error().message;
+    return id.value_or(ReplayJobId());
+  }
+  ReplayJob job(const ReplayJobId& id) {
+    EXPECT_TRUE(book.read_on(desk));
+    const auto found = book.find(desk, id);
+    EXPECT_TRUE(found);
+    return found.value_or(ReplayJob{});
+  }
+  ReplayReport go_on(const ReplayJobId& id, const ReplayHooks& hooks = {}) {
+    const auto report = run_replay(desk, book, id, stop, hooks);
+    EXPECT_TRUE(report) << report.error().message;
+    return report.value_or(ReplayReport{});
+  }
+  // Somebody took it and was never heard of again.
+  void die_running(const ReplayJobId& id) {
+    ReplayFact fact;
+    fact.job = id;
+    fact.run = "run_dead";
+    fact.step = ReplayFact::Step::running;
+    ASSERT_TRUE(append_replay(desk, fact));
+  }
+  void pass(std::int64_t ms) {
+    clock.wall_ms += ms;
+    log.set_now(clock.wall_ms);
+  }
+  // What a run does that dies before the mark.
+  void publish_without_mark(const DeliveryRef& ref, const ReplayJobId& id) {
+    Event event;
+    event.id = ref.event_id;
+    event.source = "/shop";
+    event.type = ref.event_type;
+    event.tenant = ref.tenant;
+    event.target = ref.target;
+    event.replay_job = id;
+    auto message = wire::encode_sealed_replay(event, "sealed:" + ref.event_id);
+    NewRecord record;
+    record.topic = Topic::events;
+    record.key = message.key;
+    record.value = message.value;
+    record.headers = message.headers;
+    ASSERT_TRUE(log.append(std::move(record)));
+  }
+  DeadLetterState state_of(const DeliveryRef& ref) {
+    const auto view = show_dead_letter(desk, ref.id);
+    EXPECT_TRUE(view);
+    return view ? view->state : DeadLetterState::resolved;
+  }
+};
+
+TEST_F(ReplayJobs, StandOnTheLogBeforeTheyRunAndTellHowFarTheyCame) {
+  dead("a");
+  dead("b");
+  auto request = of_tenant();
+  request.rate = 1000;
+  const auto id = begin(request);
+  EXPECT_EQ(job(id).state, ReplayState::waiting);
+  EXPECT_TRUE(published().empty());
+  go_on(id, {.progress =
+                 [&](const ReplayReport& so_far) {
+                   EXPECT_EQ(job(id).state, ReplayState::running) << so_far.replayed;
+                 },
+             .tick = {}});
+  const auto ended = job(id);
+  EXPECT_EQ(ended.state, ReplayState::finished);
+  EXPECT_EQ(ended.matched, 2u);
+  EXPECT_EQ(ended.replayed, 2u);
+  EXPECT_EQ(ended.remaining(), 0u);
+  EXPECT_EQ(ended.rate, 1000);
+  EXPECT_EQ(ended.actor, "alice");
+  EXPECT_EQ(ended.selection.tenant, TenantId("acme"));
+}
+
+TEST_F(ReplayJobs, AreOneRunnersAtATime) {
+  dead("a");
+  const auto id = begin();
+  die_running(id);
+  const auto report = run_replay(desk, book, id, stop);
+  ASSERT_FALSE(report);
+  EXPECT_EQ(report.error().code, "REPLAY_TAKEN");
+  EXPECT_TRUE(published().empty());
+  pass(20'000);
+  EXPECT_EQ(go_on(id).replayed, 1u);
+  EXPECT_FALSE(run_replay(desk, book, id, stop)) << "it has ended";
+}
+
+TEST_F(ReplayJobs, ThatAreStoppedWaitForTheNextInstance) {
+  for (const auto* id : {"a", "b", "c"}) dead(id);
+  const auto id = begin();
+  const auto report = go_on(id, {.progress = [&](const ReplayReport&) { stop = true; }, .tick = {}});
+  EXPECT_FALSE(report.finished);
+  EXPECT_EQ(job(id).state, ReplayState::waiting);
+  EXPECT_EQ(job(id).replayed, 1u);
+  EXPECT_EQ(job(id).remaining(), 2u);
+  stop = false;
+  ReplayBook another;  // of an instance that has just begun
+  ASSERT_TRUE(run_replay(desk, another, id, stop));
+  EXPECT_EQ(job(id).state, ReplayState::finished);
+  EXPECT_EQ(job(id).matched, 3u);
+  EXPECT_EQ(job(id).replayed, 3u);
+  EXPECT_EQ(published().size(), 3u);
+}
+
+TEST_F(ReplayJobs, SendNothingTwiceThatTheOneBeforeHadNoTimeToMark) {
+  const auto a = dead("a");
+  dead("b");
+  const auto id = begin();
+  die_running(id);
+  publish_without_mark(a, id);
+  pass(20'000);
+  EXPECT_EQ(go_on(id).replayed, 1u);
+  EXPECT_EQ(published().size(), 2u);
+  EXPECT_EQ(state_of(a), DeadLetterState::replayed);
+  EXPECT_EQ(job(id).replayed, 2u);
+  EXPECT_EQ(job(id).matched, 2u);
+}
+
+TEST_F(ReplayJobs, ThatAreCancelledEndAfterWhatIsUnderWay) {
+  for (const auto* id : {"a", "b", "c"}) dead(id);
+  auto request = of_tenant();
+  request.rate = 0.1;
+  const auto id = begin(request);
+  const auto report = go_on(id, {.progress =
+                                     [&](const ReplayReport&) {
+                                       Actor bob;
+                                       bob.name = "bob";
+                                       const auto told = cancel_replay(desk, book, id, bob, {});
+                                       ASSERT_TRUE(told) << told.error().message;
+                                       EXPECT_EQ(told->state, ReplayState::cancelling);
+                                     },
+                                 .tick = {}});
+  EXPECT_TRUE(report.cancelled);
+  EXPECT_EQ(job(id).state, ReplayState::cancelled);
+  EXPECT_EQ(job(id).cancelled_by, "bob");
+  EXPECT_EQ(job(id).replayed, 1u);
+  EXPECT_EQ(published().size(), 1u);
+  EXPECT_EQ(run(of_tenant()).replayed, 2u) << "the rest is still open, and what was sent is not";
+  auto again = of_tenant();
+  again.job = id;
+  const auto refused = replay(desk, again, stop);
+  ASSERT_FALSE(refused);
+  EXPECT_EQ(refused.error().code, "REPLAY_CANCELLED");
+  const auto audit = log.all(Topic::audit);
+  ASSERT_EQ(audit.size(), 3u);
+  EXPECT_EQ(wire::decode_audit(kEnvironment, *audit[1].value)->action, "replay_cancelled");
+}
+
+TEST_F(ReplayJobs, ThatAreCancelledAfterACrashMarkWhatWasSent) {
+  const auto a = dead("a"), b = dead("b");
+  const auto id = begin();
+  die_running(id);
+  publish_without_mark(a, id);
+  pass(20'000);
+  const auto told = cancel_replay(desk, book, id, {}, {});
+  ASSERT_TRUE(told);
+  EXPECT_EQ(told->state, ReplayState::cancelling);
+  go_on(id);
+  EXPECT_EQ(job(id).state, ReplayState::cancelled);
+  EXPECT_EQ(state_of(a), DeadLetterState::replayed);
+  EXPECT_EQ(state_of(b), DeadLetterState::open);
+  EXPECT_EQ(published().size(), 1u);
+}
+
+TEST_F(ReplayJobs, ThatHaveEndedOrAreAnotherTenantsAreNotCancelled) {
+  dead("a");
+  auto request = of_tenant();
+  request.within = TenantId("acme");
+  const auto id = begin(request);
+  EXPECT_EQ(cancel_replay(desk, book, id, {}, TenantId("globex")).error().errc, Errc::not_found);
+  go_on(id);
+  EXPECT_EQ(cancel_replay(desk, book, id, {}, TenantId("acme")).error().code, "REPLAY_ENDED");
+}
+
+// A delivery that a job made, and that died again, is no delivery for that job to make: under its id it would
+// be dropped as a repeat, and counted as replayed.
+TEST_F(ReplayJobs, LeaveWhatCameOfThemselvesToOthers) {
+  dead("a");
+  const auto id = begin();
+  die_running(id);
+  auto again = delivery("again");
+  again.replay_job = id;
+  again.id =
+      delivery_id(LogIdentity("log_1"), again.position, again.webhook_id, again.target.incarnation, id);
+  put(Topic::dead_letters, "acme", letter(again));
+  pass(20'000);
+  EXPECT_EQ(go_on(id).replayed, 1u);
+  EXPECT_EQ(state_of(again), DeadLetterState::open);
+  EXPECT_EQ(run(of_tenant()).replayed, 1u) << "another job makes it";
+}
+
+TEST_F(ReplayJobs, MeanWhatWasDeadWhenTheyWereAskedFor) {
+  dead("a");
+  const auto id = begin();
+  const auto later = dead("b");
+  EXPECT_EQ(go_on(id).replayed, 1u);
+  EXPECT_EQ(state_of(later), DeadLetterState::open);
+}
+
+// A process that was stopped for longer than another waits must not go on when it wakes.
+TEST_F(ReplayJobs, EndOnceTheLeaseIsOver) {
+  dead("a");
+  dead("b");
+  const auto id = begin();
+  const auto report =
+      go_on(id, {.progress = [&](const ReplayReport&) { clock.steady_ms += 15'000; }, .tick = {}});
+  EXPECT_FALSE(report.finished);
+  EXPECT_EQ(published().size(), 1u);
+  EXPECT_EQ(job(id).state, ReplayState::running) << "until the others take it";
+}
+
 }  // namespace
 }  // namespace postrider::test

@@ -283,13 +283,28 @@ class OverTheApi(Case):
             self.assertEqual(done.returncode, 1)
             self.assertIn("not_found", done.stdout)
 
+    def test_replays_are_listed_shown_and_cancelled(self):
+        job = {"job": "rpl_x", "state": "running", "finished": False, "tenant": None, "actor": "alice", "ids": 0,
+               "filter": {"tenant": "acme", "reason": None}, "rate": 5.0, "matched": 9, "replayed": 4, "remaining": 5,
+               "skipped": 0, "skipped_deliveries": [], "error": None, "created_at": "2026-01-31T12:00:00.000Z",
+               "started_at": None, "ended_at": None}
+        with Api({("GET", "/v1/replays"): (200, {"replays": [job], "next_cursor": None}),
+                  ("GET", "/v1/replays/rpl_x"): (200, job),
+                  ("POST", "/v1/replays/rpl_x/cancel"): (202, dict(job, state="cancelling"))}) as api:
+            listed = self.run_ops("replays", "list", "--state", "running", "--api", api.url)
+            self.assertRegex(listed.stdout, r"rpl_x +running +4/9 .*alice +tenant=acme")
+            self.assertIn("state=running", api.requests[-1][2])
+            self.assertEqual(self.run_ops("replays", "show", "rpl_x", "--api", api.url, "--json").objects, [job])
+            self.assertRegex(self.run_ops("replays", "cancel", "rpl_x", "--api", api.url).stdout, "state +cancelling")
+            self.assertEqual(self.refuses(1, "replays", "show", "rpl_y", "--api", api.url)["code"], "NOT_FOUND")
+
     def test_a_replay_that_goes_on_is_not_told_as_whole(self):
         report = {"job": "rpl_x", "matched": 5, "replayed": 5, "skipped": 0, "skipped_deliveries": [], "finished": False}
         with Api({("POST", "/v1/replays"): (202, report)}) as api:
             done = self.run_ops("replay", "--tenant", "acme", "--rate", "1", "--api", api.url)
             self.assertEqual(done.returncode, 0)
             self.assertIn("5 replayed so far, by job rpl_x", done.stdout)
-            self.assertIn("--job rpl_x --dry-run", done.stdout)
+            self.assertIn("replays show rpl_x", done.stdout)
             self.assertNotIn("5 of 5", done.stdout)
             self.assertEqual(self.run_ops("replay", "--tenant", "acme", "--api", api.url, "--json").objects, [report])
         left = dict(report, job=None, matched=4, replayed=0, done_before=5, finished=True)

@@ -14,7 +14,8 @@ namespace postrider::test {
 class StillClock : public Clock {
  public:
   std::atomic<std::int64_t> steady_ms = 1'000'000;
-  WallTime wall() const override { return from_ms<WallTime>(1'700'000'000'000); }
+  std::atomic<std::int64_t> wall_ms = 1'700'000'000'000;
+  WallTime wall() const override { return from_ms<WallTime>(wall_ms); }
   SteadyTime steady() const override { return from_ms<SteadyTime>(steady_ms); }
 };
 

@@ -133,6 +133,48 @@ class OnEitherLog:
         until(lambda: not [one for one in self.dead_letters(daemon) if one.get("state", "open") == "open"],
               what="the letter to be no longer open")
 
+    def test_a_replay_outlives_its_daemon_and_is_cancelled_by_another_hand(self):
+        daemon = self.started()
+        answers = {"status": 400}
+        receiver = self.receiver(lambda n, webhook_id: answers["status"])
+        daemon.apply({"main": (receiver.url, {})})
+        events = self.publish(daemon, "--file", daemon.publish_many(8, "outlives"))
+        until(lambda: len(self.dead_letters(daemon)) == 8, what="the dead letters")
+        answers["status"] = 200
+        words = ("replay", "--tenant", "acme", "--rate", "1")
+        with concurrent.futures.ThreadPoolExecutor() as pool:
+            asked = pool.submit(daemon.ops, *words)  # its answer is lost with the daemon
+            until(lambda: receiver.count() >= 10, 30, "two replays")
+            daemon.kill()
+            asked.result()
+        daemon.start()
+        job = until(lambda: self.replays(daemon, "finished"), 90, "the end of the replay")[0]
+        self.assertEqual((job["matched"], job["replayed"], job["remaining"]), (8, 8, 0), job)
+        until(lambda: receiver.count() == 16, 30, "each replay")
+        time.sleep(1)
+        self.assertEqual({len(receiver.of(event["webhook_id"])) for event in events}, {2}, "each once, none twice")
+
+        answers["status"] = 400
+        self.publish(daemon, "--file", daemon.publish_many(5, "cancelled"))
+        until(lambda: len(self.open_letters(daemon)) == 5, what="more dead letters")
+        answers["status"] = 200
+        with concurrent.futures.ThreadPoolExecutor() as pool:
+            asked = pool.submit(daemon.ops, *words[:-1], "0.5")
+            job = until(lambda: [one for one in self.replays(daemon, "running") if one["replayed"] > 0], 30, "it runs")[0]
+            self.assertEqual(daemon.ops("replays", "cancel", job["job"]).code, 0)
+            self.assertEqual(asked.result().code, 1)
+        job = json.loads(daemon.ops("replays", "show", job["job"], "--json").out)
+        self.assertEqual((job["state"], job["matched"]), ("cancelled", 5), job)
+        self.assertEqual(len(self.open_letters(daemon)), 5 - job["replayed"])
+        until(lambda: receiver.count() == 21 + job["replayed"], 30, "what it had sent")
+
+    def replays(self, daemon, state):
+        done = daemon.ops("replays", "list", "--state", state, "--json")
+        return [json.loads(line) for line in done.out.splitlines()] if done.code == 0 else []
+
+    def open_letters(self, daemon):
+        return [one for one in self.dead_letters(daemon) if one["state"] == "open"]
+
     def dead_letters(self, daemon):
         done = daemon.ops("dead-letters", "list", "--json")
         self.assertEqual(done.code, 0, done)

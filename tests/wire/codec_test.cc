@@ -41,6 +41,8 @@ Fact decode(const std::string& bytes) {
     return wire::decode_key(kEnvironment, bytes).value();
   } else if constexpr (std::is_same_v<Fact, RequestFact>) {
     return wire::decode_request(kEnvironment, bytes).value();
+  } else if constexpr (std::is_same_v<Fact, ReplayFact>) {
+    return wire::decode_replay(kEnvironment, bytes).value();
   } else {
     return wire::decode_audit(kEnvironment, bytes).value();
   }
@@ -73,6 +75,7 @@ TEST(Codec, EveryFactComesBackAsItWas) {
   expect_round_trip(samples::dead_letter_mark());
   expect_round_trip(samples::audit());
   expect_round_trip(samples::request());
+  expect_round_trip(samples::replay());
 }
 
 TEST(Codec, FactsThatSayLittleComeBackTooRightAfterOnesThatSayMuch) {

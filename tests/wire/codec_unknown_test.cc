@@ -130,6 +130,7 @@ TEST(UnknownFields, SurviveInFlatRecords) {
   expect_kept<v1::WrappedKey>(wire::encode(kEnvironment, samples::wrapped_key()), wire::decode_key);
   expect_kept<v1::AuditRecord>(wire::encode(kEnvironment, samples::audit()), wire::decode_audit);
   expect_kept<v1::RequestRecord>(wire::encode(kEnvironment, samples::request()), wire::decode_request);
+  expect_kept<v1::ReplayRecord>(wire::encode(kEnvironment, samples::replay()), wire::decode_replay);
 }
 
 TEST(UnknownFields, SurviveAChangeOfTheFact) {

@@ -252,6 +252,32 @@ inline RequestFact request() {
   return fact;
 }
 
+inline ReplayFact replay() {
+  ReplayFact fact;
+  fact.job = ReplayJobId("rpl_1");
+  fact.step = ReplayFact::Step::ended;
+  fact.run = "run_1";
+  fact.actor = "alice";
+  fact.within = TenantId("acme");
+  fact.selection.tenant = TenantId("acme");
+  fact.selection.endpoint = EndpointId("shop");
+  fact.selection.type = "order.*";
+  fact.selection.reason = "client_error";
+  fact.selection.since = 1;
+  fact.selection.until = 2;
+  fact.selection.ids = {DeliveryId("dlv_1")};
+  fact.selection.ends = {{3, 4}};
+  fact.rate = 0.5;
+  fact.attended = true;
+  fact.matched = 5;
+  fact.replayed = 6;
+  fact.skipped_count = 7;
+  fact.skipped = {{DeliveryId("dlv_2"), "why"}};
+  fact.outcome = ReplayFact::Outcome::failed;
+  fact.error = "no";
+  return fact;
+}
+
 inline wire::SealedParts sealed_parts() {
   return {"key_1", "wrapped", "nonce", "ciphertext"};
 }
