@@ -153,12 +153,14 @@ inline bool ed25519_verifies(EVP_PKEY* key, std::string_view signature, std::str
 }  // namespace detail
 
 // Of a verified webhook: what its `webhook-challenge` header asks to be given back, in a 200 with the same
-// header; nullopt: it asks nothing. Only what stands in the signed body counts.
+// header; nullopt: it asks nothing. Only what stands in the signed body counts, and the answer borrows from
+// it.
 //   if (auto challenge = webhooks::challenge(header("webhook-challenge"), raw_body)) answer(200, *challenge);
 inline std::optional<std::string_view> challenge(std::string_view header, std::string_view body) {
   if (header.size() < 20 || header.substr(0, 4) != "chl_") return std::nullopt;
-  if (body.find(header) == std::string_view::npos) return std::nullopt;
-  return header;
+  const auto at = body.find(header);
+  if (at == std::string_view::npos) return std::nullopt;
+  return body.substr(at, header.size());
 }
 
 class Verifier {

@@ -7,6 +7,7 @@
 #include <sstream>
 #include <toml.hpp>
 
+#include "engine/core/utf8.h"
 #include "ops/output.h"
 #include "ops/references.h"
 
@@ -220,6 +221,8 @@ Result<EndpointsFile> parse_endpoints_file(const std::string& text, const std::s
     return fail(wrong(where, "this is not TOML",
                       "mend that line; strings stand in quotes, endpoints under [[endpoint]]"));
   };
+  // toml11 3.7.1 reads beyond its buffer where a string is not UTF-8.
+  if (!is_utf8(text)) return broken(name);
   try {
     std::istringstream stream(text);
     return read_root(toml::parse(stream, name), name);

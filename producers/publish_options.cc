@@ -12,6 +12,7 @@
 #include <iostream>
 #include <iterator>
 
+#include "engine/core/utf8.h"
 #include "engine/wire/cloud_event.h"
 #include "engine/wire/json_text.h"
 
@@ -119,7 +120,7 @@ Result<std::string> read_data(const std::string& path) {
 
 std::string content_type_of(const std::string& data) {
   if (wire::is_json(data)) return "application/json";
-  return wire::is_utf8(data) ? "text/plain; charset=utf-8" : "application/octet-stream";
+  return is_utf8(data) ? "text/plain; charset=utf-8" : "application/octet-stream";
 }
 
 bool describes_one_event(const PublishOptions& options) {

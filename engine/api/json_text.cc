@@ -58,7 +58,9 @@ Result<Json> parse_body(const ApiRequest& request, int depth_max) {
     return refuse("the body's Content-Type is not application/json", "send JSON");
   Json root;
   Builder builder(root, depth_max);
-  if (!Json::sax_parse(request.body, &builder) || !root.is_object())
+  // The parser ends at a NUL byte as at the end of the text.
+  const bool whole = request.body.find('\0') == std::string::npos;
+  if (!whole || !Json::sax_parse(request.body, &builder) || !root.is_object())
     return refuse("the body is no JSON object, is nested too deeply, or names a key twice",
                   "send one JSON object, UTF-8, at most " + std::to_string(depth_max) + " levels deep");
   return root;

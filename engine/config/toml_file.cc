@@ -1,7 +1,10 @@
 #include "engine/config/toml_file.h"
 
+#include <algorithm>
 #include <sstream>
 #include <toml.hpp>
+
+#include "engine/core/utf8.h"
 
 namespace postrider::config {
 namespace {
@@ -55,6 +58,11 @@ tl::unexpected<Error> broken(const std::string& where) {
 Result<std::vector<Setting>> parse_toml(const std::string& text, const std::string& name) {
   // toml11's own messages quote the line, which may hold a secret that should not be there: only the line's
   // number is taken from them.
+  // toml11 3.7.1 reads beyond its buffer where a string is not UTF-8 (found by tests/fuzz/toml.cc).
+  if (const auto flaw = utf8_flaw(text); flaw != std::string::npos)
+    return broken(
+        name + " line " +
+        std::to_string(1 + std::count(text.begin(), text.begin() + static_cast<std::ptrdiff_t>(flaw), '\n')));
   try {
     std::istringstream stream(text);
     const auto root = toml::parse(stream, name);

@@ -64,6 +64,8 @@ class Builder : public nlohmann::detail::json_sax_dom_parser<Json> {
 }  // namespace
 
 std::optional<Json> parse(std::string_view text, int depth_max, std::size_t path_bytes_max) {
+  // The parser ends at a NUL byte as at the end of the text: what stands behind it would go out unjudged.
+  if (text.find('\0') != std::string_view::npos) return std::nullopt;
   Json value;
   Builder builder(value, depth_max, path_bytes_max);
   if (!Json::sax_parse(text, &builder)) return std::nullopt;

@@ -159,7 +159,8 @@ Result<void> DeadLetterReader::for_each(bool with_payload,
 Result<void> DeadLetterReader::read_letters(Partition partition, bool with_payload,
                                             const std::function<Result<bool>(DeadLetterView)>& each,
                                             bool& go_on) {
-  auto [next, end] = spans_[partition];
+  const Offset end = spans_[partition].end;
+  Offset next = spans_[partition].begin;
   while (next < end) {
     std::vector<DeadLetterView> batch;
     std::size_t bytes = 0;

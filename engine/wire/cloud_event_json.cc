@@ -4,6 +4,7 @@
 #include <utility>
 
 #include "engine/core/bytes.h"
+#include "engine/core/utf8.h"
 #include "engine/wire/cloud_event.h"
 #include "engine/wire/event_attributes.h"
 #include "engine/wire/json_text.h"

@@ -3,8 +3,8 @@
 #include <algorithm>
 #include <utility>
 
+#include "engine/core/utf8.h"
 #include "engine/wire/cloud_event.h"
-#include "engine/wire/json_text.h"
 
 namespace postrider::wire {
 namespace {

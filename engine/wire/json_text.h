@@ -37,8 +37,4 @@ std::optional<std::string> unquote_json(std::string_view quoted);
 // Appends `text` as a JSON string. Bytes that are no UTF-8 become U+FFFD.
 void append_json_string(std::string& out, std::string_view text);
 
-bool is_utf8(std::string_view text);
-// Length of the valid UTF-8 sequence at `at`; 0: invalid.
-std::size_t utf8_length(std::string_view text, std::size_t at);
-
 }  // namespace postrider::wire

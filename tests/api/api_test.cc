@@ -110,6 +110,13 @@ TEST_F(ApiTest, RefusesUnknownRoutesMethodsAndParameters) {
   expect_problem(call("GET", "/v1/endpoints?tenant=%zz"), 400, "INVALID_REQUEST");
 }
 
+TEST_F(ApiTest, RefusesABodyThatGoesOnBehindANulByte) {
+  const std::string body = R"({"name":"ci"})";
+  EXPECT_EQ(call("POST", "/v1/tokens", body).status, 201);
+  expect_problem(call("POST", "/v1/tokens", body + std::string("\0{\"name\":2}", 11)), 400,
+                 "INVALID_REQUEST");
+}
+
 TEST_F(ApiTest, TakesAnEventInBinaryMode) {
   const auto reply = call("POST", "/v1/events", R"({"total": 1})", kEventHeaders);
   EXPECT_EQ(reply.status, 202) << reply.body;

@@ -233,6 +233,12 @@ TEST_F(ConfigFile, TellsTheLineOfBrokenTomlAndNothingThatStandsThere) {
   EXPECT_LACKS(error.message + error.suggestion, "hunter2");
 }
 
+// toml11 3.7.1 reads beyond its buffer there.
+TEST_F(ConfigFile, ThatIsNotUtf8IsRefusedByItsLine) {
+  for (const std::string text : {"'\x95' = 1", "log = '\x95'", "log = \"\xed\xa0\x80\"", "# \xff"})
+    EXPECT_CONTAINS(refusal("environment = \"development\"\n" + text + "\n").message, "line 2");
+}
+
 TEST_F(ConfigFile, AsksForWhatIsRequired) {
   const auto error = refusal("environment = \"development\"\nlog = \"embedded:/a\"\ndata = \"/b\"\n");
   EXPECT_CONTAINS(error.message, "keys.service is not set");

@@ -221,6 +221,13 @@ TEST(JsonSchema, DataThatAreNoJsonAreABreach) {
   EXPECT_EQ(breach("{}", "null"), "");
 }
 
+TEST(JsonSchema, WhatStandsBehindANulByteIsJudgedToo) {
+  const std::string data = "{\"a\":1}";
+  EXPECT_EQ(breach(R"({"required":["a"]})", data), "");
+  EXPECT_NE(breach(R"({"required":["a"]})", data + std::string("\0{\"b\":2}", 8)), "");
+  EXPECT_NE(breach(R"({"required":["a"]})", data + std::string(1, '\0')), "");
+}
+
 TEST(JsonSchema, ABreachNamesThePlaceAndNeverTheValue) {
   const std::string schema =
       R"({"properties":{"card":{"type":"string","pattern":"^[0-9]{16}$","maxLength":20},"n":{"enum":[1,2]},

@@ -25,6 +25,11 @@ Error refused(const std::string& text) {
   return file ? Error() : file.error();
 }
 
+TEST(EndpointsFile, ThatIsNotUtf8IsRefused) {
+  EXPECT_NE(refused(std::string(kLeast) + "'\x95' = 1\n").message.find("not TOML"), std::string::npos);
+  EXPECT_NE(refused(std::string(kLeast) + "types = ['\x95']\n").message.find("not TOML"), std::string::npos);
+}
+
 TEST(EndpointsFile, LeavesWhatIsNotSaidToTheDaemonsDefaults) {
   const auto file = parsed(kLeast);
   EXPECT_EQ(file.environment, "development");
