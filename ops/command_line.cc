@@ -86,6 +86,10 @@ class Verbs {
     auto& list = verb(group, "list", "State, since when and why, held deliveries");
     list.add_option("--tenant", line_.tenant, "of one tenant");
     endpoint(verb(group, "show", "One endpoint, all there is to know"));
+    auto& statistics =
+        verb(group, "statistics", "Its attempts by outcome, how long they took, and what waits");
+    endpoint(statistics);
+    statistics.add_option("--window", line_.window, "how far back, as 15m or 7d [1h]");
     auto& disable = verb(group, "disable", "Hold its deliveries as parked, until `enable`");
     endpoint(disable);
     disable.add_option("--why", line_.why, "in a few words: stands in lists and in the audit")->required();
@@ -218,6 +222,10 @@ class Verbs {
        "of a delivery (dlv_…), a webhook (msg_…) or an event");
     id(verb(group, "attempts", "What was tried for one delivery, the newest first"), "dlv_…");
     id(verb(group, "payload", "Its event's data, as it is; that it was read stands in the audit"), "dlv_…");
+    auto& events = this->group(app_, "events", "What was published (--api)");
+    const char* place = "msg_…, or PARTITION-OFFSET, as the answer to its publishing has them";
+    id(verb(events, "show", "What it says of itself, without its data"), place);
+    id(verb(events, "payload", "Its data, as it is; that it was read stands in the audit"), place);
     audit();
   }
 

@@ -46,7 +46,7 @@ struct CommandLine {
 
   // Which dead letters
   std::vector<std::string> ids;
-  std::string type, reason, state, since, until;
+  std::string type, reason, state, since, until, window;
   std::size_t limit = 100;
   double rate = 0;
   std::string job;

@@ -108,10 +108,13 @@ Result<int> deliveries_attempts(Session& session) {
   return kDone;
 }
 
-Result<int> deliveries_payload(Session& session) {
+namespace {
+
+// Of what stands at `path`.
+Result<int> print_payload(Session& session, const std::string& path) {
   auto api = session.api();
   if (!api) return fail(api.error());
-  auto answer = (*api)->get("/v1/deliveries/" + encoded(session.line().id) + "/payload");
+  auto answer = (*api)->get(path + "/payload");
   if (!answer) return fail(answer.error());
   if (session.out().json()) {
     session.out().object(*answer);
@@ -122,6 +125,37 @@ Result<int> deliveries_payload(Session& session) {
     return fail(Errc::corrupt, "API_ANSWER_UNEXPECTED", "the answer's data is no base64",
                 "check that it is a postriderd of this version that answers");
   std::cout << *data << std::flush;  // bytes for a file or a pipe, not for a terminal
+  return kDone;
+}
+
+}  // namespace
+
+Result<int> deliveries_payload(Session& session) {
+  return print_payload(session, "/v1/deliveries/" + encoded(session.line().id));
+}
+
+Result<int> events_payload(Session& session) {
+  return print_payload(session, "/v1/events/" + encoded(session.line().id));
+}
+
+Result<int> events_show(Session& session) {
+  auto api = session.api();
+  if (!api) return fail(api.error());
+  auto answer = (*api)->get("/v1/events/" + encoded(session.line().id));
+  if (!answer) return fail(answer.error());
+  const auto& out = session.out();
+  if (out.json()) {
+    out.object(*answer);
+    return kDone;
+  }
+  Table table({text(*answer, "webhook_id"), ""});
+  for (const auto* name :
+       {"id", "tenant", "source", "type", "time", "datacontenttype", "endpoint", "replay_job"})
+    table.add({name, or_dash(text(*answer, name))});
+  table.add({"position",
+             std::to_string(number(*answer, "partition")) + "-" + std::to_string(number(*answer, "offset"))});
+  table.add({"bytes", member(*answer, "bytes").dump()});
+  out.table(table);
   return kDone;
 }
 

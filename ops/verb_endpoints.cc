@@ -105,6 +105,42 @@ Result<int> endpoints_show(Session& session) {
   return kDone;
 }
 
+Result<int> endpoints_statistics(Session& session) {
+  auto path = endpoint_path(session.line());
+  if (!path) return fail(path.error());
+  *path += "/statistics";
+  add_parameter(*path, "window", session.line().window);
+  auto api = session.api();
+  if (!api) return fail(api.error());
+  auto answer = (*api)->get(*path);
+  if (!answer) return fail(answer.error());
+  const auto& out = session.out();
+  if (out.json()) {
+    out.object(*answer);
+    return kDone;
+  }
+  const auto counts = [](const Json& object) {
+    std::vector<std::string> words;
+    words.reserve(object.size());
+    for (const auto& [name, value] : object.items()) words.push_back(name + " " + value.dump());
+    return printable(listed(words));
+  };
+  const auto& attempts = member(*answer, "attempts");
+  const auto& latency = member(*answer, "latency_ms");
+  Table table({text(*answer, "tenant") + "/" + text(*answer, "id"), ""});
+  table.add({"since", short_time(*answer, "since")});
+  table.add({"attempts", std::to_string(number(attempts, "total")) + ", " +
+                             std::to_string(number(attempts, "succeeded")) + " succeeded"});
+  table.add({"outcomes", or_dash(counts(member(attempts, "by_outcome")))});
+  table.add({"latency, ms", latency.is_null() ? "-" : counts(latency)});
+  table.add({"deliveries", counts(member(*answer, "deliveries"))});
+  table.add({"this instance", counts(member(*answer, "here"))});
+  if (const auto back = short_time(*answer, "looked_back_to"); back != "-")
+    table.add({"looked back to", back});
+  out.table(table);
+  return kDone;
+}
+
 Result<int> endpoints_disable(Session& session) {
   return change_endpoint(session, "/disable", {{"why", session.line().why}});
 }

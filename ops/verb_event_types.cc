@@ -50,7 +50,7 @@ Result<int> event_types_list(Session& session) {
   if (!api) return fail(api.error());
   std::string path = "/v1/event-types";
   add_parameter(path, "tenant", session.line().tenant);
-  auto answer = (*api)->get(path);
+  auto answer = get_pages(**api, path, "event_types");
   if (!answer) return fail(answer.error());
   const auto& out = session.out();
   Table table({"TYPE", "TENANT", "VERSION", "CLASSIFICATION", "SCHEMA", "DESCRIPTION"});

@@ -1,4 +1,6 @@
+#include "engine/api/cursor.h"
 #include "engine/api/json_text.h"
+#include "engine/api/precondition.h"
 #include "engine/api/routes.h"
 #include "engine/operations/audit.h"
 
@@ -9,6 +11,7 @@ namespace {
 
 constexpr int kSchemaDepthMax = 64;  // of the JSON text: two levels or three for each one of the data
 constexpr std::size_t kDescriptionMax = 2048, kVersionMax = 64;
+constexpr std::size_t kTypesListed = 100, kTypesListedMax = 1000;
 
 struct TypePlace {
   TenantId tenant;  // empty: the platform's
@@ -96,6 +99,9 @@ void Routes::put_event_type(CallPtr call) {
   if (place->tenant.str() == Call::kNobody)
     return call->refuse(
         {Errc::not_found, "NOT_FOUND", "there is no such tenant", "check the tenant in the path"});
+  auto only_if = precondition_of(*call);
+  if (!only_if) return call->refuse(only_if.error());
+  spec->only_if = std::move(*only_if);
   spec->tenant = place->tenant;
   spec->name = place->name;
   spec->wait = *wait;
@@ -105,7 +111,7 @@ void Routes::put_event_type(CallPtr call) {
     if (!answer && is_no_deed(answer.error())) return call->refuse(answer.error());
     if (!answer) return self->tell_outcome(call, fact, &answer.error(), {});
     const bool created = answer->change == ApplyAnswer::Change::created;
-    auto shown = json_answer(created ? 201 : 200, whole_view_of(answer->def));
+    auto shown = tagged(json_answer(created ? 201 : 200, whole_view_of(answer->def)), answer->def.revision);
     if (answer->change == ApplyAnswer::Change::unchanged) return call->answer(std::move(shown));
     if (created) fact.action = "event_type_created";
     self->tell_outcome(call, fact, nullptr, [call, shown] { call->answer(shown); });
@@ -118,7 +124,7 @@ void Routes::get_event_type(CallPtr call) {
   if (!place) return call->refuse(place.error());
   service.show_event_type(place->tenant, place->name, [call](Result<EventTypeDef> def) {
     if (!def) return call->refuse(def.error());
-    call->answer(json_answer(200, whole_view_of(*def)));
+    call->answer(tagged(json_answer(200, whole_view_of(*def)), def->revision));
   });
 }
 
@@ -128,8 +134,10 @@ void Routes::delete_event_type(CallPtr call) {
   const auto wait = call->flag("wait", true);
   if (!place) return call->refuse(place.error());
   if (!wait) return call->refuse(wait.error());
+  auto only_if = precondition_of(*call);
+  if (!only_if) return call->refuse(only_if.error());
   service.delete_event_type(
-      place->tenant, place->name, call->actor.name, *wait,
+      place->tenant, place->name, call->actor.name, Terms(*wait, std::move(*only_if)),
       [self = shared_from_this(), call,
        fact = audit_of_type(*call, "event_type_deleted", *place)](Result<bool> deleted) {
         if (!deleted && is_no_deed(deleted.error())) return call->refuse(deleted.error());
@@ -141,18 +149,29 @@ void Routes::delete_event_type(CallPtr call) {
 }
 
 void Routes::list_event_types(CallPtr call) {
-  if (auto fine = call->only({"tenant"}); !fine) return call->refuse(fine.error());
+  if (auto fine = call->only({"tenant", "limit", "cursor"}); !fine) return call->refuse(fine.error());
   const auto tenant = call->parameter("tenant");
   if (call->query.contains("tenant") && !is_tenant_or_endpoint_id(tenant))
     return call->refuse({Errc::invalid, "INVALID_REQUEST", "tenant is no tenant id",
                          "use 1 to 64 of A-Z, a-z, 0-9, _ and -"});
-  service.list_event_types(call->filter_as_seen(TenantId(tenant)),
-                           [call](Result<std::vector<EventTypeDef>> defs) {
-                             if (!defs) return call->refuse(defs.error());
-                             Json list = Json::array();
-                             for (const auto& def : *defs) list.push_back(view_of(def));
-                             call->answer(json_answer(200, {{"event_types", std::move(list)}}));
-                           });
+  const auto limit = call->limit(kTypesListed, kTypesListedMax);
+  if (!limit) return call->refuse(limit.error());
+  const auto after = Cursor(*call).place();
+  if (!after) return call->refuse(after.error());
+  service.list_event_types(
+      call->filter_as_seen(TenantId(tenant)), {.after = after->value_or(""), .limit = *limit},
+      [call, limit = *limit](Result<std::vector<EventTypeDef>> defs) {
+        if (!defs) return call->refuse(defs.error());
+        Json next = nullptr;
+        if (defs->size() > limit) {
+          defs->resize(limit);
+          const auto& last = defs->back();
+          next = Cursor(*call).next(last.tenant.str() + "/" + last.name);
+        }
+        Json list = Json::array();
+        for (const auto& def : *defs) list.push_back(view_of(def));
+        call->answer(json_answer(200, {{"event_types", std::move(list)}, {"next_cursor", std::move(next)}}));
+      });
 }
 
 }  // namespace postrider

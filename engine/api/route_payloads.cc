@@ -4,6 +4,7 @@
 #include "engine/api/routes.h"
 #include "engine/core/bytes.h"
 #include "engine/operations/audit.h"
+#include "engine/operations/event_lookup.h"
 #include "engine/operations/payloads.h"
 #include "engine/wire/cloud_event.h"
 
@@ -31,10 +32,11 @@ Json event_view(const Event& event) {
 
 ApiResponse payload_answer(const Payload& payload, std::string_view data) {
   const auto& delivery = payload.delivery;
-  auto response = json_answer(200, {{"delivery_id", delivery.id.str()},
+  // Of an event that was asked for by itself there is no delivery to name.
+  auto response = json_answer(200, {{"delivery_id", known_text(delivery.id.str())},
                                     {"webhook_id", delivery.webhook_id.str()},
                                     {"tenant", delivery.tenant.str()},
-                                    {"endpoint", delivery.target.endpoint.str()},
+                                    {"endpoint", known_text(delivery.target.endpoint.str())},
                                     {"read_from", payload.from_dead_letter ? "dead-letters" : "events"},
                                     {"event", payload.raw ? Json(nullptr) : event_view(payload.event)},
                                     {"bytes", data.size()},
@@ -45,9 +47,12 @@ ApiResponse payload_answer(const Payload& payload, std::string_view data) {
 
 AuditFact audit_of_read(const Actor& actor, const Payload& payload) {
   const auto& delivery = payload.delivery;
-  auto fact = audit_of(actor, "payload_read", "deliveries/" + delivery.id.str());
+  const bool alone = delivery.id.empty();
+  auto fact =
+      audit_of(actor, "payload_read",
+               alone ? "events/" + format_event_position(payload.record) : "deliveries/" + delivery.id.str());
   fact.tenant = delivery.tenant;
-  fact.subject_id = delivery.id.str();
+  fact.subject_id = alone ? delivery.webhook_id.str() : delivery.id.str();
   fact.event_type = delivery.event_type;
   fact.target = delivery.target.endpoint.str();
   fact.source = std::string(payload.from_dead_letter ? "dead-letters/" : "events/") +

@@ -28,10 +28,13 @@ struct Routes : std::enable_shared_from_this<Routes> {
   void get_metrics(CallPtr call);
   void post_event(CallPtr call);
   void post_batch(CallPtr call);
+  void get_event(CallPtr call);
+  void get_event_payload(CallPtr call);
   void test_endpoint(CallPtr call);
   void list_endpoints(CallPtr call);
   void put_endpoint(CallPtr call);
   void get_endpoint(CallPtr call);
+  void get_endpoint_statistics(CallPtr call);
   void delete_endpoint(CallPtr call);
   void disable_endpoint(CallPtr call);
   void enable_endpoint(CallPtr call);
@@ -73,6 +76,8 @@ struct Routes : std::enable_shared_from_this<Routes> {
   void tell_outcome(const CallPtr& call, AuditFact fact, const Error* refusal, std::function<void()> then);
   Service::Answer<EndpointView> tell_and_show_endpoint(const CallPtr& call, AuditFact fact);
   Service::Answer<ApplyAnswer> tell_and_show_change(const CallPtr& call, AuditFact fact);
+  // Finds the event that the path names; `then` on a worker's thread.
+  void with_event(const CallPtr& call, std::function<void(Result<Payload>)> then);
   void show_payload(const CallPtr& call, Result<Payload> payload);
   void tell_and_show(const CallPtr& call, const std::shared_ptr<Payload>& payload);
 

@@ -100,15 +100,16 @@ void ServiceHop::show_event_type(TenantId tenant, std::string name, Answer<Event
   });
 }
 
-void ServiceHop::list_event_types(TenantId tenant, Answer<std::vector<EventTypeDef>> answer) {
-  to_shard_.post(
-      [this, tenant, answer = returning(std::move(answer))] { shard_.list_event_types(tenant, answer); });
+void ServiceHop::list_event_types(TenantId tenant, PageAsk page, Answer<std::vector<EventTypeDef>> answer) {
+  to_shard_.post([this, tenant, page = std::move(page), answer = returning(std::move(answer))] {
+    shard_.list_event_types(tenant, page, answer);
+  });
 }
 
-void ServiceHop::delete_event_type(TenantId tenant, std::string name, std::string actor, bool wait,
+void ServiceHop::delete_event_type(TenantId tenant, std::string name, std::string actor, Terms terms,
                                    Answer<bool> answer) {
-  to_shard_.post([this, tenant, name, actor, wait, answer = returning(std::move(answer))] {
-    shard_.delete_event_type(tenant, name, actor, wait, answer);
+  to_shard_.post([this, tenant, name, actor, terms, answer = returning(std::move(answer))] {
+    shard_.delete_event_type(tenant, name, actor, terms, answer);
   });
 }
 

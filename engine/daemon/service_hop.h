@@ -29,8 +29,8 @@ class ServiceHop : public Service {
   void prove_endpoint(EndpointProof proof, Answer<EndpointView> answer) override;
   void put_event_type(EventTypeSpec spec, Answer<EventTypeAnswer> answer) override;
   void show_event_type(TenantId tenant, std::string name, Answer<EventTypeDef> answer) override;
-  void list_event_types(TenantId tenant, Answer<std::vector<EventTypeDef>> answer) override;
-  void delete_event_type(TenantId tenant, std::string name, std::string actor, bool wait,
+  void list_event_types(TenantId tenant, PageAsk page, Answer<std::vector<EventTypeDef>> answer) override;
+  void delete_event_type(TenantId tenant, std::string name, std::string actor, Terms terms,
                          Answer<bool> answer) override;
   void find_deliveries(std::string id, Answer<std::vector<DeliveryId>> answer) override;
   void show_delivery(DeliveryId id, Answer<Delivery> answer) override;

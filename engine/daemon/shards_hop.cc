@@ -15,6 +15,7 @@ namespace {
 void add(EndpointView& sum, const EndpointView& part) {
   sum.held += part.held;
   sum.queued += part.queued;
+  sum.in_flight += part.in_flight;
   sum.health = std::max(sum.health, part.health);
   // The one that asks for its challenge has heard the answers, and says more.
   if (part.stopped.stop == Stop::unverified && part.stopped.why.size() > sum.stopped.why.size())

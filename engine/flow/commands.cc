@@ -445,6 +445,7 @@ EndpointView Commands::view_of(const Endpoint& endpoint) {
     breaker = state->breaker.state(context_.steady());
     view.held = state->held;
     view.queued = state->queue.size();
+    view.in_flight = state->in_flight;
     stop = dispatch_.stop_of(endpoint, *state);
   }
   view.health = health_state(stop, breaker, share);

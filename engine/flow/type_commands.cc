@@ -21,6 +21,12 @@ Error type_changed_meanwhile() {
           "look at it again with `postrider-ops event-types show`, then repeat the command"};
 }
 
+Error type_not_as_demanded() {
+  return {Errc::conflict, "PRECONDITION_FAILED",
+          "the event type is not what If-Match or If-None-Match demands",
+          "read it again and look at what has changed; then repeat the change with its ETag"};
+}
+
 Result<void> check_type(const EventTypeSpec& spec) {
   const auto wrong = [](std::string message, std::string suggestion) {
     return fail(Errc::invalid, "INVALID_REQUEST", std::move(message), std::move(suggestion));
@@ -47,6 +53,7 @@ void Commands::put_event_type(EventTypeSpec spec, Answer<EventTypeAnswer> answer
   if (auto good = schemas_.check(spec.schema); !good) return answer(fail(good.error()));
   const EventTypes& types = registry_.registry().event_types();
   const EventTypeDef* current = types.find(spec.tenant, spec.name);
+  if (!spec.only_if.met(current)) return answer(fail(type_not_as_demanded()));
   if (current && is_same(spec, *current))
     return answer(EventTypeAnswer{ApplyAnswer::Change::unchanged, *current});
   if (!current && types.count_of(spec.tenant) >= kTypesMax)
@@ -89,17 +96,16 @@ void Commands::show_event_type(TenantId tenant, std::string name, Answer<EventTy
   answer(*found);
 }
 
-void Commands::list_event_types(TenantId tenant, Answer<std::vector<EventTypeDef>> answer) {
-  std::vector<EventTypeDef> all;
-  for (const EventTypeDef* def : registry_.registry().event_types().all_of(tenant)) all.push_back(*def);
-  answer(std::move(all));
+void Commands::list_event_types(TenantId tenant, PageAsk page, Answer<std::vector<EventTypeDef>> answer) {
+  answer(page_of(registry_.registry().event_types().all_of(tenant), page, tenant.empty()));
 }
 
 // What is left is its name and revision, so that one who comes late with an older one is told.
-void Commands::delete_event_type(TenantId tenant, std::string name, std::string actor, bool wait,
+void Commands::delete_event_type(TenantId tenant, std::string name, std::string actor, Terms terms,
                                  Answer<bool> answer) {
   const EventTypeDef* found = registry_.registry().event_types().find(tenant, name);
   if (!found) return answer(fail(no_such_type()));
+  if (!terms.only_if.met(found)) return answer(fail(type_not_as_demanded()));
   EventTypeDef def;
   def.tenant = std::move(tenant);
   def.name = std::move(name);
@@ -107,7 +113,7 @@ void Commands::delete_event_type(TenantId tenant, std::string name, std::string 
   def.revision = found->revision + 1;
   def.changed_by = std::move(actor);
   def.deleted = true;
-  write_event_type(std::move(def), wait, [answer](Result<EventTypeDef> written) {
+  write_event_type(std::move(def), terms.wait, [answer](Result<EventTypeDef> written) {
     if (!written) return answer(fail(written.error()));
     answer(true);
   });

@@ -14,13 +14,16 @@
 
 namespace postrider {
 
-// What an endpoint must be for a change to be made (RFC 9110 §13); of none: anything. Not met:
+// What an endpoint or event type must be for a change to be made (RFC 9110 §13); of none: anything. Not met:
 // PRECONDITION_FAILED, and nothing has changed.
 struct Precondition {
   bool absent = false;                                  // If-None-Match: *
   std::optional<std::vector<std::uint64_t>> revisions;  // If-Match: one of those
   bool any = false;                                     // If-Match: *
   bool met(const EndpointDef* current) const;
+  bool met(const EventTypeDef* current) const;
+  // By what has that revision; nullopt: by nothing.
+  bool met_by(std::optional<std::uint64_t> revision) const;
 };
 
 // On what terms a change is made.
@@ -88,6 +91,7 @@ struct EndpointView {
   Endpoint::Stopped stopped;
   std::uint64_t held = 0;  // parked while stopped
   std::uint64_t queued = 0;
+  std::uint64_t in_flight = 0;
   std::vector<EndpointSecret> secrets;  // sealed bytes blanked
 };
 
@@ -96,6 +100,11 @@ struct PageAsk {
   std::string after;  // what the page before ended with; empty: from the beginning
   std::size_t limit = 1000;
 };
+
+// The part of `defs`, which are in order, that the page asks for, and one more. `all`: of every tenant; else
+// a name is in it once, and stands for itself.
+std::vector<EventTypeDef> page_of(const std::vector<const EventTypeDef*>& defs, const PageAsk& page,
+                                  bool all);
 
 struct TokenSpec {
   std::string id;    // empty: one is made. Of a token that there is: it is made anew, the former text is void
@@ -125,6 +134,7 @@ struct EventTypeSpec {
   bool deprecated = false;
   std::string actor;
   bool wait = true;
+  Precondition only_if;
 };
 
 struct EventTypeAnswer {
@@ -208,9 +218,10 @@ class Service {
   virtual void put_event_type(EventTypeSpec spec, Answer<EventTypeAnswer> answer) = 0;
   // The tenant's own alone; empty: the platform's.
   virtual void show_event_type(TenantId tenant, std::string name, Answer<EventTypeDef> answer) = 0;
-  // What holds for a tenant, the platform's included. Empty: every one's.
-  virtual void list_event_types(TenantId tenant, Answer<std::vector<EventTypeDef>> answer) = 0;
-  virtual void delete_event_type(TenantId tenant, std::string name, std::string actor, bool wait,
+  // What holds for a tenant, the platform's included, by name; no tenant: every one's, by tenant and name.
+  // Behind "tenant/name" `page.after`; at most one more than `page.limit`: then there are more.
+  virtual void list_event_types(TenantId tenant, PageAsk page, Answer<std::vector<EventTypeDef>> answer) = 0;
+  virtual void delete_event_type(TenantId tenant, std::string name, std::string actor, Terms terms,
                                  Answer<bool> answer) = 0;
   // The delivery ids that the view knows under a webhook-id or an event id; a delivery id answers itself.
   virtual void find_deliveries(std::string id, Answer<std::vector<DeliveryId>> answer) = 0;

@@ -41,6 +41,35 @@ TEST_F(EventTypeRoutes, ListWhatHoldsForATenant) {
   EXPECT_EQ(call("GET", "/v1/event-types").json()["event_types"].size(), 3u);
 }
 
+TEST_F(EventTypeRoutes, ListPageByPage) {
+  for (const auto* name : {"com%2fa", "b", "c"}) call("PUT", std::string("/v1/event-types/") + name, "{}");
+  call("PUT", kOwn, "{}");
+  for (const std::string filter : {"", "tenant=acme&"}) {
+    std::vector<std::string> names;
+    std::string cursor;
+    for (int pages = 0; pages < 5; ++pages) {
+      const auto page = call("GET", "/v1/event-types?" + filter + "limit=1" + cursor).json();
+      ASSERT_EQ(page["event_types"].size(), 1u) << page;
+      names.push_back(page["event_types"][0]["name"]);
+      if (page["next_cursor"].is_null()) break;
+      cursor = "&cursor=" + page["next_cursor"].get<std::string>();
+    }
+    EXPECT_EQ(names, (std::vector<std::string>{"b", "c", "com/a", "order.created"})) << filter;
+  }
+  expect_problem(call("GET", "/v1/event-types?cursor=abc"), 400, "INVALID_CURSOR");
+}
+
+TEST_F(EventTypeRoutes, ChangeOnlyTheRevisionThatWasRead) {
+  EXPECT_NE(call("PUT", kOwn, "{}", {"If-None-Match: *"}).head.find("ETag: \"1\""), std::string::npos);
+  EXPECT_NE(call("GET", kOwn).head.find("ETag: \"1\""), std::string::npos);
+  expect_problem(call("PUT", kOwn, R"({"version":"2"})", {"If-None-Match: *"}), 412, "PRECONDITION_FAILED");
+  EXPECT_EQ(call("PUT", kOwn, R"({"version":"2"})", {"If-Match: \"1\""}).status, 200);
+  expect_problem(call("PUT", kOwn, R"({"version":"3"})", {"If-Match: \"1\""}), 412, "PRECONDITION_FAILED");
+  expect_problem(call("DELETE", kOwn, "", {"If-Match: \"1\""}), 412, "PRECONDITION_FAILED");
+  EXPECT_EQ(call("GET", kOwn).json()["version"], "2");
+  EXPECT_EQ(call("DELETE", kOwn, "", {"If-Match: \"2\""}).status, 200);
+}
+
 TEST_F(EventTypeRoutes, ForgetAType) {
   call("PUT", kPlatforms, "{}");
   EXPECT_EQ(call("DELETE", kPlatforms).status, 200);

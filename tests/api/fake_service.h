@@ -144,7 +144,9 @@ class FakeService : public Service {
   }
   // The fold is the registry's; the revisions are written as a writer would.
   void put_event_type(EventTypeSpec spec, Answer<EventTypeAnswer> answer) override {
-    const bool known = event_types.find(spec.tenant, spec.name) != nullptr;
+    const auto* current = event_types.find(spec.tenant, spec.name);
+    if (!spec.only_if.met(current)) return later(answer, Result<EventTypeAnswer>(not_as_demanded()));
+    const bool known = current != nullptr;
     EventTypeDef def;
     def.description = spec.description;
     def.version = spec.version;
@@ -160,13 +162,15 @@ class FakeService : public Service {
     const auto* found = event_types.find(tenant, name);
     later(answer, found ? Result<EventTypeDef>(*found) : Result<EventTypeDef>(missing()));
   }
-  void list_event_types(TenantId tenant, Answer<std::vector<EventTypeDef>> answer) override {
-    std::vector<EventTypeDef> all;
-    for (const auto* each : event_types.all_of(tenant)) all.push_back(*each);
-    later(answer, Result<std::vector<EventTypeDef>>(std::move(all)));
+  void list_event_types(TenantId tenant, PageAsk page, Answer<std::vector<EventTypeDef>> answer) override {
+    later(answer,
+          Result<std::vector<EventTypeDef>>(page_of(event_types.all_of(tenant), page, tenant.empty())));
   }
-  void delete_event_type(TenantId tenant, std::string name, std::string, bool, Answer<bool> answer) override {
-    if (!event_types.find(tenant, name)) return later(answer, Result<bool>(missing()));
+  void delete_event_type(TenantId tenant, std::string name, std::string, Terms terms,
+                         Answer<bool> answer) override {
+    const auto* current = event_types.find(tenant, name);
+    if (!current) return later(answer, Result<bool>(missing()));
+    if (!terms.only_if.met(current)) return later(answer, Result<bool>(not_as_demanded()));
     EventTypeDef def;
     def.deleted = true;
     write(def, tenant, name);

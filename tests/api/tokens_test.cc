@@ -8,6 +8,7 @@
 #include "engine/api/routes.h"
 #include "engine/core/scope.h"
 #include "engine/operations/replay.h"
+#include "engine/wire/cloud_event.h"
 #include "tests/api/api_kit.h"
 #include "tests/api/tls_files.h"
 
@@ -99,6 +100,7 @@ struct World : ApiTest {
   void lay_out(const std::string& tenant) {
     const auto ref = delivery("e1", tenant);
     delivery_of[tenant] = ref.id.str();
+    event_of[tenant] = ref.webhook_id.str();
     if (tenant == "other" && !has_others) return;
     dead("e1", tenant);
     AttemptFact attempt;
@@ -111,6 +113,22 @@ struct World : ApiTest {
     service_.add_token("tok_of_" + tenant, token);
     declare(tenant);
     ask_for_replay(tenant);
+    publish(tenant);
+  }
+  void publish(const std::string& tenant) {
+    Event event;
+    event.id = "e1";
+    event.source = "/shop";
+    event.type = "order.created";
+    event.tenant = TenantId(tenant);
+    event.data = "{}";
+    auto message = wire::encode_kafka(event);
+    NewRecord record{.topic = Topic::events,
+                     .partition = {},
+                     .key = message.key,
+                     .value = message.value,
+                     .headers = message.headers};
+    EXPECT_TRUE(log.append(std::move(record)));
   }
   // That nobody runs meanwhile.
   void ask_for_replay(const std::string& tenant) {
@@ -147,6 +165,9 @@ struct World : ApiTest {
         {"DELETE /v1/tenants/{tenant}/endpoints/{id}", {endpoint, ""}},
         {"POST /v1/tenants/{tenant}/endpoints/{id}/disable", {endpoint + "/disable", R"({"why":"asked"})"}},
         {"POST /v1/tenants/{tenant}/endpoints/{id}/test", {endpoint + "/test", "{}"}},
+        {"GET /v1/events/{event}", {"/v1/events/" + event_of.at(tenant), ""}},
+        {"GET /v1/events/{event}/payload", {"/v1/events/" + event_of.at(tenant) + "/payload", ""}},
+        {"GET /v1/tenants/{tenant}/endpoints/{id}/statistics", {endpoint + "/statistics", ""}},
         {"GET /v1/tenants", {"/v1/tenants", "", false}},
         {"POST /v1/tenants/{tenant}/endpoints/{id}/enable", {endpoint + "/enable", "{}"}},
         {"POST /v1/tenants/{tenant}/endpoints/{id}/verify", {endpoint + "/verify", "{}"}},
@@ -197,7 +218,7 @@ struct World : ApiTest {
   }
 
   const bool has_others;
-  std::map<std::string, std::string> delivery_of;  // by tenant
+  std::map<std::string, std::string> delivery_of, event_of;  // by tenant
 };
 
 bool is_taken(long status) {

@@ -167,6 +167,36 @@ TEST(EventType, IsDescribedByOneOfTwoWritersAtOnceAndTheOtherLearnsOfIt) {
   EXPECT_EQ(types.find(kTenant, "order.created")->description, "first");
 }
 
+TEST(EventType, OfAnotherRevisionThanIsDemandedIsNeitherChangedNorDeleted) {
+  World world;
+  world.begin();
+  world.describe("order.created", "");
+  auto& service = world.one().shard->service();
+  const auto& types = world.one().shard->registry().registry().event_types();
+  Precondition of_another;
+  of_another.revisions = {7};
+  EventTypeSpec spec;
+  spec.tenant = kTenant;
+  spec.name = "order.created";
+  spec.description = "changed";
+  spec.wait = false;
+  spec.only_if = of_another;
+  std::vector<std::string> outcomes;
+  const auto note = [&](const auto& answer) { outcomes.push_back(answer ? "done" : answer.error().code); };
+  service.put_event_type(spec, note);
+  spec.only_if = Precondition();
+  spec.only_if.absent = true;
+  service.put_event_type(spec, note);
+  service.delete_event_type(kTenant, "order.created", "ann", {false, of_another}, note);
+  EXPECT_EQ(outcomes, std::vector<std::string>(3, "PRECONDITION_FAILED"));
+  EXPECT_EQ(types.find(kTenant, "order.created")->description, "");
+  spec.only_if = Precondition();
+  spec.only_if.revisions = {types.find(kTenant, "order.created")->revision};
+  service.put_event_type(spec, note);
+  ASSERT_TRUE(world.run_until([&] { return outcomes.size() == 4; }));
+  EXPECT_EQ(types.find(kTenant, "order.created")->description, "changed");
+}
+
 TEST(EventType, WithASchemaThatCannotBeJudgedIsRefusedAndUnderAnotherVersionsItsEventsPass) {
   World world;
   world.begin();

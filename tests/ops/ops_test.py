@@ -283,6 +283,22 @@ class OverTheApi(Case):
             self.assertEqual(done.returncode, 1)
             self.assertIn("not_found", done.stdout)
 
+    def test_events_and_statistics_are_shown(self):
+        event = {"id": "e1", "webhook_id": "msg_1", "tenant": "acme", "source": "/shop", "type": "order.created",
+                 "time": None, "partition": 3, "offset": 17, "bytes": 10}
+        sums = {"tenant": "acme", "id": "shop", "since": "2026-01-31T12:00:00.000Z", "looked_back_to": None,
+                "attempts": {"total": 3, "succeeded": 2, "failed": 1, "by_outcome": {"HTTP_200": 2, "TIMEOUT": 1}},
+                "latency_ms": {"p50": 4, "p95": 9}, "deliveries": {"delivered": 2, "waiting": 1, "dead": 0},
+                "here": {"state": "healthy", "queued": 0}}
+        with Api({("GET", "/v1/events/3-17"): (200, event),
+                  ("GET", "/v1/events/msg_1/payload"): (200, {"data_base64": "aGVsbG8="}),
+                  ("GET", "/v1/tenants/acme/endpoints/shop/statistics"): (200, sums)}) as api:
+            self.assertRegex(self.run_ops("events", "show", "3-17", "--api", api.url).stdout, r"position +3-17")
+            self.assertEqual(self.run_ops("events", "payload", "msg_1", "--api", api.url).stdout, "hello")
+            shown = self.run_ops("endpoints", "statistics", "acme", "shop", "--window", "7d", "--api", api.url).stdout
+            self.assertIn("HTTP_200 2, TIMEOUT 1", shown)
+            self.assertIn("window=7d", api.requests[-1][2])
+
     def test_replays_are_listed_shown_and_cancelled(self):
         job = {"job": "rpl_x", "state": "running", "finished": False, "tenant": None, "actor": "alice", "ids": 0,
                "filter": {"tenant": "acme", "reason": None}, "rate": 5.0, "matched": 9, "replayed": 4, "remaining": 5,
