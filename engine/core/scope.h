@@ -63,6 +63,8 @@ struct Grant {
   std::string name;      // what its maker called it
   TenantId tenant;       // empty: the platform, which sees every tenant
   Scopes scopes;
+  bool outside =
+      false;  // of another authority (OIDC): the name is its subject's, for whom nobody else speaks
 
   bool sees(const TenantId& other) const { return tenant.empty() || tenant == other; }
 };

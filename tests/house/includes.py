@@ -22,6 +22,7 @@ SEES = {
     "crypto": {"core", "ports", "wire"},
     "vault": {"core", "ports"},
     "pkcs11": {"core", "ports"},
+    "oidc": {"core", "ports"},
     "telemetry": {"core", "ports"},
     "config": {"core"},
     "jsonschema": {"core", "ports"},
@@ -35,8 +36,9 @@ DAEMON = EVERY_ROOM | {"daemon"}
 LIBRARIES = {
     "librdkafka/": {"engine/kafka", "producers", "ops"},
     "rocksdb/": {"engine/rocks", "engine/embedded"},
-    "curl/": {"engine/curl", "engine/vault", "producers", "ops"},
+    "curl/": {"engine/curl", "engine/vault", "engine/oidc", "producers", "ops"},
     "p11-kit/": {"engine/pkcs11"},
+    "cjose/": {"engine/oidc"},
     "ares": {"engine/curl"},
     "event2/": {"engine/api", "consumers"},
     "spdlog/": {"engine/telemetry"},
@@ -47,7 +49,7 @@ LIBRARIES = {
     "CLI/": {"engine/main.cc", "ops", "producers", "consumers"},
     "valijson/": {"engine/jsonschema"},
     "re2/": {"engine/jsonschema"},
-    "nlohmann/": {"engine/wire", "engine/api", "engine/jsonschema", "ops", "producers", "consumers"},
+    "nlohmann/": {"engine/wire", "engine/oidc", "engine/api", "engine/jsonschema", "ops", "producers", "consumers"},
     "openssl/": {"engine/core", "engine/crypto", "engine/curl", "engine/api", "consumers", "ops"},
     "absl/": {"engine/flow"},
 }
