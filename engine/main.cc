@@ -6,6 +6,7 @@
 #include <unistd.h>
 
 #include <CLI/CLI.hpp>
+#include <algorithm>
 #include <atomic>
 #include <cstdio>
 #include <deque>
@@ -29,6 +30,7 @@
 #include "engine/daemon/shards_hop.h"
 #include "engine/daemon/system_clock.h"
 #include "engine/flow/shard.h"
+#include "engine/oidc/issuer_tokens.h"
 #include "engine/rocks/rocks_store.h"
 #include "engine/wire/codec.h"
 
@@ -37,6 +39,7 @@ namespace {
 
 constexpr int kDone = 0, kFailed = 1, kRefused = 2;
 constexpr std::size_t kDamagedMax = 5;
+constexpr std::size_t kProbeConnections = 64;
 constexpr Millis kDamagedWithin = std::chrono::hours(1);
 
 int refuse(const Error& error) {
@@ -129,19 +132,53 @@ bool run_shards(Shards& shards, int signals, telemetry::Telemetry& telemetry) {
   return asked;
 }
 
-Api::Options api_options(const Config& config) {
+// A renewed certificate is in force without a restart; a broken one leaves the old one in force.
+void tell_certificates(const Result<void>& read, telemetry::Telemetry& telemetry) {
+  if (read) return telemetry.log("info", "certificates_read", "the API's certificates have changed");
+  telemetry.log("error", "certificates_unusable", read.error());
+}
+
+Api::Options api_options(const Config& config, telemetry::Telemetry& telemetry, OutsideTokens* outside) {
   Api::Options options;
+  options.outside = outside;
   options.environment = config.environment;
   options.server.host = config.listen.host;
   options.server.port = config.listen.port;
   options.server.tls_cert = config.tls.cert;
   options.server.tls_key = config.tls.key;
+  options.server.tls_client_ca = config.tls.client_ca;
+  options.server.on_certificates = [&telemetry](const Result<void>& read) {
+    tell_certificates(read, telemetry);
+  };
   options.server.connections = config.api.connections;
   options.server.request_timeout = config.api.request_timeout;
   options.server.idle_timeout = config.api.idle_timeout;
   options.default_retry = config.retry.standard;
   options.limits = request_limits(config);
+  if (config.api.probes) {
+    options.probes.emplace();
+    options.probes->host = config.api.probes->host;
+    options.probes->port = config.api.probes->port;
+    options.probes->connections = kProbeConnections;
+  }
   return options;
+}
+
+std::unique_ptr<oidc::IssuerTokens> outside_tokens(const Config& config, const Clock& clock,
+                                                   telemetry::Telemetry& telemetry,
+                                                   oidc::IssuerTokens::Post post) {
+  if (config.oidc.issuer.empty()) return nullptr;
+  oidc::IssuerTokens::Options options;
+  options.issuer = {config.oidc.issuer, config.oidc.ca_file, config.development()};
+  options.rules = {config.oidc.issuer, config.oidc.audience, config.oidc.roles_claim, config.oidc.roles,
+                   config.oidc.tenant_claim};
+  options.keys_kept = config.oidc.keys_kept;
+  options.refresh_every = std::min(options.refresh_every, options.keys_kept / 2);
+  return std::make_unique<oidc::IssuerTokens>(
+      std::move(options), clock, std::move(post), [&telemetry](const Result<void>& asked) {
+        if (asked) return telemetry.log("info", "issuer_keys_read", "the issuer's keys are at hand");
+        telemetry.log("error", "issuer_unavailable", asked.error());
+      });
 }
 
 // From open views to drained shards. Returns nothing when a view was damaged meanwhile: it is wiped, and the
@@ -167,13 +204,19 @@ std::optional<int> live(Config& config, const rocks::DataDir& data, int signals)
   for (const auto& shard : *shards) services.push_back({shard->shard().service(), shard->mailbox()});
   ShardsHop hop(services, [&api](std::function<void()> work) { api->post(std::move(work)); });
   Desk desk{*log->client, config.environment, desk_random, clock};
+  const auto outside =  // ends before the API does, which has stopped by then
+      outside_tokens(config, clock, telemetry,
+                     [&api](std::function<void()> work) { api->post(std::move(work)); });
   api = std::make_unique<Api>(
-      hop, desk, [&telemetry] { return telemetry.metrics_text(); }, api_options(config));
+      hop, desk, [&telemetry] { return telemetry.metrics_text(); },
+      api_options(config, telemetry, outside.get()));
   if (auto started = api->start(); !started) return refuse(started.error());
   config.listen.port = api->port();  // a next life keeps the one that was found free
+  if (config.api.probes) config.api.probes->port = api->probes_port();
   telemetry.log("info", "started", "listening on " + config.listen.host + ":" + std::to_string(api->port()),
                 {{"instance", data.instance()},
                  {"log", format_log_place(config.log)},
+                 {"probes", static_cast<std::int64_t>(api->probes_port())},
                  {"shards", static_cast<std::int64_t>(shards->size())}});
 
   flow::Shard& first = shards->front()->shard();

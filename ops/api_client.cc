@@ -3,6 +3,8 @@
 #include <curl/curl.h>
 #include <openssl/crypto.h>
 
+#include <utility>
+
 #include "ops/json_fields.h"
 #include "ops/output.h"
 
@@ -64,6 +66,22 @@ Error error_of(const std::string& base, long status, const Json& body) {
         "directory; "
         "`postrider-ops tokens reset --log …` makes another one while the daemons are down";
   return error;
+}
+
+Error no_answer(const ApiClient::Options& options, CURLcode result) {
+  std::string suggestion = "check the address, and that postriderd runs; its log says why it does not";
+  // Of TLS 1.3 a client has done its part before it is told that its certificate is missing.
+  const bool ended = result == CURLE_SEND_ERROR || result == CURLE_RECV_ERROR ||
+                     result == CURLE_GOT_NOTHING || result == CURLE_SSL_CONNECT_ERROR ||
+                     result == CURLE_SSL_CERTPROBLEM;
+  if (result == CURLE_PEER_FAILED_VERIFICATION || result == CURLE_SSL_CACERT_BADFILE)
+    suggestion = "name the authority of its certificate (--ca FILE)";
+  else if (ended && options.base.starts_with("https://"))
+    suggestion =
+        "it ended the connection: where it has tls.client_ca, name a certificate of that authority with "
+        "--client-cert and --client-key";
+  return {Errc::unavailable, "API_UNREACHABLE",
+          "no answer from " + options.base + ": " + curl_easy_strerror(result), std::move(suggestion)};
 }
 
 }  // namespace
@@ -133,13 +151,10 @@ Result<Json> ApiClient::ask(const char* method, const std::string& path, const s
   curl_easy_setopt(curl, CURLOPT_WRITEFUNCTION, take);
   curl_easy_setopt(curl, CURLOPT_WRITEDATA, &answer);
   if (!options.ca_file.empty()) curl_easy_setopt(curl, CURLOPT_CAINFO, options.ca_file.c_str());
-  if (const auto result = curl_easy_perform(curl); result != CURLE_OK) {
-    const bool trust = result == CURLE_PEER_FAILED_VERIFICATION || result == CURLE_SSL_CACERT_BADFILE;
-    return fail(Errc::unavailable, "API_UNREACHABLE",
-                "no answer from " + options.base + ": " + curl_easy_strerror(result),
-                trust ? "name the authority of its certificate (--ca FILE)"
-                      : "check the address, and that postriderd runs; its log says why it does not");
-  }
+  if (!options.client_cert.empty()) curl_easy_setopt(curl, CURLOPT_SSLCERT, options.client_cert.c_str());
+  if (!options.client_key.empty()) curl_easy_setopt(curl, CURLOPT_SSLKEY, options.client_key.c_str());
+  if (const auto result = curl_easy_perform(curl); result != CURLE_OK)
+    return fail(no_answer(options, result));
   long status = 0;
   curl_easy_getinfo(curl, CURLINFO_RESPONSE_CODE, &status);
   auto json = Json::parse(answer, nullptr, false);

@@ -17,6 +17,7 @@ class ApiClient {
     Secret token;       // empty: none
     std::string actor;  // stands in audit facts beside the token's id
     std::string ca_file;
+    std::string client_cert, client_key;  // PEM files; empty: none
   };
   // Errc::invalid (WRONG_USE): the base is no http(s) address.
   static Result<std::unique_ptr<ApiClient>> open(Options options);

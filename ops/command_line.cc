@@ -40,6 +40,9 @@ class Verbs {
     app_.add_option("--token-file", line_.token_file,
                     "file with the bearer token for --api [POSTRIDER_TOKEN]");
     app_.add_option("--ca", line_.ca_file, "PEM of a private authority, for --api https://…");
+    app_.add_option("--client-cert", line_.client_cert,
+                    "PEM of our certificate, where the daemon has tls.client_ca");
+    app_.add_option("--client-key", line_.client_key, "PEM of its private key");
     app_.add_option(
         "--keys", line_.keys,
         "the daemon's keys.service, as file:PATH; replay and reconcile need it on an embedded log "

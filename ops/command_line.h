@@ -16,10 +16,11 @@ struct CommandLine {
   // For every verb, before or after it.
   std::string api, log, environment;
   std::string token_file, ca_file;
-  std::string keys;          // the key service: opens the payloads of an embedded log
-  std::string credential;    // "env:NAME" or "file:PATH": what that service wants to see
-  std::string keys_ca_file;  // authority of its certificate
-  std::string config;        // postriderd's, for the verbs that need all its key services
+  std::string client_cert, client_key;  // PEM files
+  std::string keys;                     // the key service: opens the payloads of an embedded log
+  std::string credential;               // "env:NAME" or "file:PATH": what that service wants to see
+  std::string keys_ca_file;             // authority of its certificate
+  std::string config;                   // postriderd's, for the verbs that need all its key services
   // keys backup, restore: the service whose key the copy lies under
   std::string under, under_credential;
   std::string actor;                          // stands in audit facts; empty: who runs this

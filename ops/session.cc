@@ -67,7 +67,8 @@ Result<ApiClient*> Session::api() {
                      "give --api http://127.0.0.1:8080, or as the daemon's `listen` has it");
   auto token = read_token(line_);
   if (!token) return fail(token.error());
-  auto opened = ApiClient::open({line_.api, *std::move(token), line_.actor, line_.ca_file});
+  auto opened = ApiClient::open(
+      {line_.api, *std::move(token), line_.actor, line_.ca_file, line_.client_cert, line_.client_key});
   if (!opened) return fail(opened.error());
   api_ = *std::move(opened);
   return api_.get();

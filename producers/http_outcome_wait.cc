@@ -20,7 +20,7 @@ constexpr Millis kRepeatStands{2'000};
 class HttpOutcomeWait : public OutcomeWait {
  public:
   explicit HttpOutcomeWait(const PublisherOptions& options)
-      : target_{options.to, options.token, options.ca_file} {
+      : target_{options.to, options.token, options.ca_file, options.client_cert, options.client_key} {
     while (target_.base.ends_with('/')) target_.base.pop_back();
   }
 

@@ -15,6 +15,10 @@
 namespace postrider::producers {
 namespace {
 
+HttpTarget target_of(const PublisherOptions& options) {
+  return {options.to, options.token, options.ca_file, options.client_cert, options.client_key};
+}
+
 constexpr std::size_t kUnderWayMax = 16;
 constexpr std::size_t kWaitingMax = 1000;
 constexpr Millis kFirstRetryDelay{200};
@@ -114,8 +118,8 @@ class HttpPublisher : public Publisher {
       auto task = take_due();
       if (!task) return;
       const auto left = std::chrono::duration_cast<Millis>(task->deadline - Clock::now());
-      auto request = std::make_unique<HttpRequest>(HttpTarget{options_.to, options_.token, options_.ca_file},
-                                                   "/v1/events", std::max(Millis(1), left));
+      auto request =
+          std::make_unique<HttpRequest>(target_of(options_), "/v1/events", std::max(Millis(1), left));
       request->post(task->message.headers, task->message.body);
       auto* handle = request->handle();
       under_way_.emplace(handle, Transfer{*std::move(task), std::move(request)});
@@ -198,7 +202,9 @@ class HttpPublisher : public Publisher {
 Result<std::unique_ptr<Publisher>> open_http_publisher(PublisherOptions options) {
   while (options.to.ends_with('/')) options.to.pop_back();
   // A question that needs no token tells "nobody there" before the first event does.
-  HttpRequest probe(HttpTarget{options.to, {}, options.ca_file}, "/healthz", Millis(10'000));
+  HttpTarget open_to_all = target_of(options);
+  open_to_all.token.clear();
+  HttpRequest probe(open_to_all, "/healthz", Millis(10'000));
   if (const auto answer = probe.perform(); !answer) return fail(answer.error());
   return std::make_unique<HttpPublisher>(std::move(options));
 }

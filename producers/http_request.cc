@@ -35,6 +35,8 @@ HttpRequest::HttpRequest(const HttpTarget& target, const std::string& path, Mill
   curl_easy_setopt(curl_, CURLOPT_WRITEFUNCTION, take);
   curl_easy_setopt(curl_, CURLOPT_WRITEDATA, this);
   if (!target.ca_file.empty()) curl_easy_setopt(curl_, CURLOPT_CAINFO, target.ca_file.c_str());
+  if (!target.client_cert.empty()) curl_easy_setopt(curl_, CURLOPT_SSLCERT, target.client_cert.c_str());
+  if (!target.client_key.empty()) curl_easy_setopt(curl_, CURLOPT_SSLKEY, target.client_key.c_str());
   if (!target.token.empty()) {
     headers_ = curl_slist_append(headers_, ("Authorization: Bearer " + target.token).c_str());
   }

@@ -15,6 +15,7 @@ struct HttpTarget {
   std::string base;   // "http://127.0.0.1:8080"
   std::string token;  // empty: none
   std::string ca_file;
+  std::string client_cert, client_key;  // PEM files; empty: none
 };
 
 struct HttpAnswer {

@@ -52,6 +52,8 @@ void declare(CLI::App& app, PublishOptions& options) {
   app.add_flag("--json", options.json, "print one JSON object a line");
   app.add_option("--token-file", options.token_file, "bearer token for http [POSTRIDER_TOKEN]");
   app.add_option("--ca", options.ca_file, "PEM of a private authority, for https");
+  app.add_option("--client-cert", options.client_cert, "PEM of our certificate, where https asks for one");
+  app.add_option("--client-key", options.client_key, "PEM of its private key");
   app.add_option("-X", options.kafka_properties,
                  "KEY=VALUE, a librdkafka property; env:NAME and file:PATH are read")
       ->allow_extra_args(false);
@@ -178,6 +180,8 @@ Result<PublisherOptions> publisher_options(const PublishOptions& options) {
   made.to = options.to;
   made.environment = Environment(options.environment);
   made.ca_file = options.ca_file;
+  made.client_cert = options.client_cert;
+  made.client_key = options.client_key;
   auto read = token(options);
   if (!read) return fail(read.error());
   made.token = *std::move(read);

@@ -15,6 +15,7 @@ struct PublishOptions {
   std::string data;                     // a file, or "-"
   std::string file;                     // events, one a line; or "-"
   std::string token_file, ca_file;
+  std::string client_cert, client_key;        // PEM files
   std::vector<std::string> kafka_properties;  // KEY=VALUE
   bool wait = false, json = false;
   double wait_timeout_seconds = 60;

@@ -11,17 +11,20 @@ namespace {
 
 constexpr std::size_t kTokenIdDigits = 12;
 constexpr std::size_t kActorBytesMax = 128;
+constexpr std::int64_t kIssuerRetrySeconds = 30;
 
 bool is_loopback(const std::string& host) {
   return host == "localhost" || host == "::1" || host.starts_with("127.");
 }
 
-// Who it is for, as the caller says; the token's hash beside it says who vouches.
+// Who it is for, as the caller says; the token's hash beside it says who vouches. Of another authority's
+// token: its subject, whatever the caller says.
 Actor actor_of(const ApiRequest& request, const std::string& token_hash, const Grant& grant) {
   Actor actor{.name = grant.name.empty() ? "admin" : grant.name,
               .token_id = token_hash.substr(0, kTokenIdDigits),
               .correlation_id = {}};
-  if (const auto* name = find_header(request.headers, "postrider-actor"); name && !name->empty())
+  if (const auto* name = find_header(request.headers, "postrider-actor");
+      name && !name->empty() && !grant.outside)
     actor.name = name->substr(0, kActorBytesMax);
   if (const auto* id = find_header(request.headers, "x-request-id"))
     actor.correlation_id = id->substr(0, 128);
@@ -79,7 +82,7 @@ struct Api::State : std::enable_shared_from_this<Api::State> {
   // Before the body is read: who asks too often, unknown routes, missing tokens and large bodies go no
   // further.
   HttpServer::Admission admit(const ApiRequest& head) {
-    const auto hash = TokenGate::hash_of(head.headers);
+    const auto hash = routes->gate.bearer_of(head.headers).hash;
     const auto charge = limiter.arrived(head.client, hash, clock.steady());
     const auto refuse = [&](ApiResponse response) -> HttpServer::Admission {
       return {.body_bytes_max = 0, .refusal = with_limits(std::move(response), charge)};
@@ -107,7 +110,8 @@ struct Api::State : std::enable_shared_from_this<Api::State> {
   void handle(ApiRequest request, HttpServer::Respond respond) {
     auto match = find_route(request.method, request.path);
     auto call = std::make_shared<Call>();
-    const auto hash = TokenGate::hash_of(request.headers);
+    const auto bearer = routes->gate.bearer_of(request.headers);
+    const auto hash = bearer.hash;
     cleanse_authorization(request);
     call->path = std::move(match.path);
     call->respond = std::move(respond);
@@ -122,7 +126,7 @@ struct Api::State : std::enable_shared_from_this<Api::State> {
     if (!needs_token(*match.route)) return run(*match.route, call);
     const auto asked_at = clock.steady();
     auto self = shared_from_this();
-    routes->gate.check(hash, asked_at, [self, call, hash, route = match.route](Result<Grant> grant) {
+    routes->gate.check(bearer, asked_at, [self, call, hash, route = match.route](Result<Grant> grant) {
       if (!grant) return self->refuse_token(call, hash, grant.error());
       const auto charge = self->limiter.authenticated(hash, grant->tenant.empty(), self->clock.steady());
       tell_limits(call, charge);
@@ -145,7 +149,23 @@ struct Api::State : std::enable_shared_from_this<Api::State> {
     const auto now = clock.steady();
     if (error.code == "AUTH_FAILED") limiter.failed(call->request.client, hash, now);
     tell_limits(call, limiter.standing(call->request.client, now));
+    if (error.code == "OIDC_UNAVAILABLE") return call->answer(problem(503, error, kIssuerRetrySeconds));
     call->refuse(error);
+  }
+
+  static HttpServer::Admission admit_probe(const ApiRequest& head) {
+    const auto match = find_route(head.method, head.path);
+    if (match.route && match.route->open_on_loopback) return {.body_bytes_max = 0, .refusal = std::nullopt};
+    return {.body_bytes_max = 0, .refusal = problem(not_found(head))};
+  }
+
+  void handle_probe(ApiRequest request, HttpServer::Respond respond) {
+    auto call = std::make_shared<Call>();
+    call->respond = std::move(respond);
+    cleanse_authorization(request);
+    call->request = std::move(request);
+    const auto match = find_route(call->request.method, call->request.path);
+    ((*routes).*match.route->handle)(call);
   }
 
   void run(const Route& route, const CallPtr& call) {
@@ -157,8 +177,17 @@ struct Api::State : std::enable_shared_from_this<Api::State> {
   RequestLimiter limiter;
   const bool loopback;
   std::shared_ptr<Routes> routes;
-  std::unique_ptr<HttpServer> server;
+  std::unique_ptr<HttpServer> server, probes;  // the latter may be missing
 };
+
+namespace {
+
+ApiResponse server_refusal(int status, const std::string& code, const std::string& message) {
+  const auto errc = status == 503 ? Errc::overloaded : status == 504 ? Errc::unavailable : Errc::invalid;
+  return problem(status, {errc, code, message, "see schemas/openapi.yaml for what is accepted"});
+}
+
+}  // namespace
 
 Api::Api(Service& service, Desk desk, std::function<std::string()> metrics, Options options)
     : state_(std::make_shared<State>(service, desk, std::move(metrics), options)) {
@@ -168,11 +197,19 @@ Api::Api(Service& service, Desk desk, std::function<std::string()> metrics, Opti
   handlers.handle = [state](ApiRequest request, HttpServer::Respond respond) {
     state->handle(std::move(request), std::move(respond));
   };
-  handlers.refuse = [](int status, const std::string& code, const std::string& message) {
-    const auto errc = status == 503 ? Errc::overloaded : status == 504 ? Errc::unavailable : Errc::invalid;
-    return problem(status, {errc, code, message, "see schemas/openapi.yaml for what is accepted"});
-  };
+  handlers.refuse = server_refusal;
   state_->server = std::make_unique<HttpServer>(std::move(options.server), std::move(handlers));
+  if (options.probes) {
+    HttpServer::Handlers probing;
+    probing.admit = State::admit_probe;
+    probing.handle = [state](ApiRequest request, HttpServer::Respond respond) {
+      state->server->post([state, request = std::move(request), respond = std::move(respond)]() mutable {
+        state->handle_probe(std::move(request), std::move(respond));
+      });
+    };
+    probing.refuse = server_refusal;
+    state_->probes = std::make_unique<HttpServer>(*std::move(options.probes), std::move(probing));
+  }
   state_->routes->post = [weak = std::weak_ptr<State>(state_)](std::function<void()> work) {
     if (const auto alive = weak.lock()) alive->server->post(std::move(work));
   };
@@ -183,11 +220,15 @@ Api::~Api() {
 }
 Result<void> Api::start() {
   auto started = state_->server->start();
+  if (started && state_->probes) started = state_->probes->start();
   if (started) state_->routes->replays.start();
   return started;
 }
 std::uint16_t Api::port() const {
   return state_->server->port();
+}
+std::uint16_t Api::probes_port() const {
+  return state_->probes ? state_->probes->port() : std::uint16_t{0};
 }
 void Api::post(std::function<void()> work) {
   state_->server->post(std::move(work));
@@ -195,6 +236,7 @@ void Api::post(std::function<void()> work) {
 
 void Api::stop(Millis grace) {
   state_->routes->replays.ask_to_stop();
+  if (state_->probes) state_->probes->stop(Millis(0));
   state_->server->stop(grace);
   state_->routes->reader.stop();
   state_->routes->replays.stop();

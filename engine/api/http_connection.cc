@@ -11,6 +11,7 @@
 #include <openssl/ssl.h>
 #include <sys/socket.h>
 
+#include <algorithm>
 #include <array>
 #include <cctype>
 #include <ctime>
@@ -152,8 +153,9 @@ HttpConnection::HttpConnection(ConnectionHost& host, event_base* base, int socke
       base, [](evutil_socket_t, short, void* self) { static_cast<HttpConnection*>(self)->on_deadline(); },
       this);
   bufferevent_enable(buffers_, EV_READ | EV_WRITE);
-  arm(tls ? host_.options().request_timeout : host_.options().idle_timeout);
-  host_.set_idle(id_, true);
+  const auto& options = host_.options();
+  arm(tls ? std::min(options.handshake_timeout, options.request_timeout) : options.idle_timeout);
+  host_.set_waiting(id_, true);
 }
 
 HttpConnection::~HttpConnection() {
@@ -173,7 +175,7 @@ void HttpConnection::close() {
   bufferevent_setcb(buffers_, nullptr, nullptr, nullptr, nullptr);
   bufferevent_disable(buffers_, EV_READ | EV_WRITE);
   evtimer_del(deadline_);
-  host_.set_idle(id_, false);
+  host_.set_waiting(id_, false);
   host_.bury(id_);
 }
 
@@ -221,7 +223,6 @@ void HttpConnection::on_readable() {
 void HttpConnection::read_some() {
   if (!begun_) {
     begun_ = true;
-    host_.set_idle(id_, false);
     arm(host_.options().request_timeout);
   }
   auto* input = bufferevent_get_input(buffers_);
@@ -263,6 +264,7 @@ void HttpConnection::admit() {
 
 void HttpConnection::hand_over() {
   phase_ = Phase::answering;
+  host_.set_waiting(id_, false);
   arm(host_.options().answer_timeout);
   const auto charged = charged_;
   charged_ = 0;
@@ -280,6 +282,7 @@ void HttpConnection::refuse(int status, const std::string& code, const std::stri
 
 void HttpConnection::write(ApiResponse response) {
   phase_ = Phase::writing;
+  host_.set_waiting(id_, true);
   give_back_budget();
   const auto head = head_of(response, keep_alive_ && !host_.stopping());
   bufferevent_write(buffers_, head.data(), head.size());
@@ -310,7 +313,8 @@ void HttpConnection::next_request() {
   begun_ = false;
   if (parser_.state() != RequestParser::State::head) parser_.take();  // refused at its head
   arm(host_.options().idle_timeout);
-  host_.set_idle(id_, true);
+  host_.set_waiting(id_, false);
+  host_.set_waiting(id_, true);  // anew
   on_readable();
 }
 

@@ -43,7 +43,8 @@ class ConnectionHost {
   virtual bool stopping() const = 0;
   // The function that answers request `number` of connection `id`; gives `charged` back when it is gone.
   virtual HttpServer::Respond responder(std::uint64_t id, std::uint64_t number, std::size_t charged) = 0;
-  virtual void set_idle(std::uint64_t id, bool idle) = 0;
+  // Whether it waits for its client: to ask, to go on asking, or to take an answer. Since now, if it did not.
+  virtual void set_waiting(std::uint64_t id, bool waiting) = 0;
   // Destroys the connection, once the caller has returned to the loop.
   virtual void bury(std::uint64_t id) = 0;
 };

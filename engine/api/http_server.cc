@@ -4,8 +4,6 @@
 #include <event2/event.h>
 #include <event2/listener.h>
 #include <netinet/in.h>
-#include <openssl/err.h>
-#include <openssl/ssl.h>
 #include <pthread.h>
 #include <signal.h>
 #include <sys/eventfd.h>
@@ -22,6 +20,7 @@
 #include <vector>
 
 #include "engine/api/http_connection.h"
+#include "engine/api/server_tls.h"
 
 namespace postrider {
 namespace {
@@ -39,27 +38,10 @@ struct Freed {
 using Base = std::unique_ptr<event_base, Freed<event_base_free>>;
 using LoopEvent = std::unique_ptr<event, Freed<event_free>>;
 using Listener = std::unique_ptr<evconnlistener, Freed<evconnlistener_free>>;
-using TlsContext = std::unique_ptr<SSL_CTX, Freed<SSL_CTX_free>>;
 
 timeval timeval_of(Millis span) {
   return {.tv_sec = static_cast<time_t>(span.count() / 1000),
           .tv_usec = static_cast<suseconds_t>(span.count() % 1000 * 1000)};
-}
-
-Result<TlsContext> make_tls(const HttpServer::Options& options) {
-  TlsContext context(SSL_CTX_new(TLS_server_method()));
-  SSL_CTX_set_min_proto_version(context.get(), TLS1_2_VERSION);
-  SSL_CTX_set_options(context.get(), SSL_OP_NO_RENEGOTIATION);
-  const auto refuse = [](const std::string& what, const char* suggestion) {
-    ERR_clear_error();
-    return fail(Errc::invalid, "INVALID_CONFIGURATION", what, suggestion);
-  };
-  if (SSL_CTX_use_certificate_chain_file(context.get(), options.tls_cert.c_str()) != 1)
-    return refuse("tls.cert: " + options.tls_cert + " is no readable PEM certificate", "check the path");
-  if (SSL_CTX_use_PrivateKey_file(context.get(), options.tls_key.c_str(), SSL_FILETYPE_PEM) != 1)
-    return refuse("tls.key: " + options.tls_key + " is no readable PEM key of that certificate",
-                  "check the path, and that key and certificate belong together");
-  return context;
 }
 
 Result<sockaddr_storage> address_of(const HttpServer::Options& options, socklen_t& length) {
@@ -97,9 +79,9 @@ class HttpServer::Loop : public ConnectionHost, public std::enable_shared_from_t
 
   Result<void> start() {
     if (!options_.tls_cert.empty()) {
-      auto tls = make_tls(options_);
+      auto tls = ServerTls::open({options_.tls_cert, options_.tls_key, options_.tls_client_ca});
       if (!tls) return fail(tls.error());
-      tls_ = std::move(*tls);
+      tls_ = *std::move(tls);
     }
     base_.reset(event_base_new());
     wake_fd_ = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
@@ -110,6 +92,11 @@ class HttpServer::Loop : public ConnectionHost, public std::enable_shared_from_t
     });
     stop_deadline_ = make_event(-1, 0, [](Loop& loop) { event_base_loopbreak(loop.base_.get()); });
     event_add(wake_.get(), nullptr);
+    if (tls_) {
+      certificates_ = make_event(-1, EV_PERSIST, [](Loop& loop) { loop.look_at_certificates(); });
+      const auto every = timeval_of(options_.certificates_every);
+      event_add(certificates_.get(), &every);
+    }
     if (auto bound = bind(); !bound) return bound;
     // Signals are the main thread's; SIGPIPE of a write to a closed socket is nobody's.
     sigset_t all, before;
@@ -151,7 +138,7 @@ class HttpServer::Loop : public ConnectionHost, public std::enable_shared_from_t
     graveyard_.clear();
     count_ = 0;
     listener_.reset();
-    for (auto* each : {&wake_, &reaper_, &accept_again_, &stop_deadline_}) each->reset();
+    for (auto* each : {&wake_, &reaper_, &accept_again_, &stop_deadline_, &certificates_}) each->reset();
     base_.reset();
   }
 
@@ -183,14 +170,14 @@ class HttpServer::Loop : public ConnectionHost, public std::enable_shared_from_t
     };
   }
 
-  void set_idle(std::uint64_t id, bool idle) override {
-    const auto found = idle_places_.find(id);
-    if (idle == (found != idle_places_.end())) return;
-    if (idle) {
-      idle_places_[id] = idle_.insert(idle_.end(), id);
+  void set_waiting(std::uint64_t id, bool waiting) override {
+    const auto found = waiting_places_.find(id);
+    if (waiting == (found != waiting_places_.end())) return;
+    if (waiting) {
+      waiting_places_[id] = waiting_.insert(waiting_.end(), id);
     } else {
-      idle_.erase(found->second);
-      idle_places_.erase(found);
+      waiting_.erase(found->second);
+      waiting_places_.erase(found);
     }
   }
 
@@ -249,7 +236,7 @@ class HttpServer::Loop : public ConnectionHost, public std::enable_shared_from_t
       ::close(socket);
       return;
     }
-    SSL* tls = tls_ ? SSL_new(tls_.get()) : nullptr;
+    SSL* tls = tls_ ? tls_->session() : nullptr;
     const auto id = next_id_++;
     connections_.emplace(id, std::make_unique<HttpConnection>(*this, base_.get(), socket, tls, id));
     count_ = connections_.size();
@@ -263,11 +250,17 @@ class HttpServer::Loop : public ConnectionHost, public std::enable_shared_from_t
     event_add(accept_again_.get(), &pause);
   }
 
-  // Closes the longest idle connection. False: none is idle.
+  // Closes the connection that has waited longest for its client: while thousands of slow ones come, whoever
+  // asks without delay is served before it is his turn. False: none waits.
   bool make_room() {
-    if (idle_.empty()) return false;
-    connections_.at(idle_.front())->close();
+    if (waiting_.empty()) return false;
+    connections_.at(waiting_.front())->close();
     return true;
+  }
+
+  void look_at_certificates() {
+    const auto looked = tls_->look_again();
+    if (looked && options_.on_certificates) options_.on_certificates(*looked);
   }
 
   void answer(std::uint64_t id, std::uint64_t number, ApiResponse response) {
@@ -305,10 +298,10 @@ class HttpServer::Loop : public ConnectionHost, public std::enable_shared_from_t
   const Handlers handlers_;
   const std::shared_ptr<BodyBudget> budget_;
   Base base_;
-  TlsContext tls_;
+  std::unique_ptr<ServerTls> tls_;  // nullptr: plain HTTP
   Listener listener_;
   std::vector<std::unique_ptr<Call>> calls_;
-  LoopEvent wake_, reaper_, accept_again_, stop_deadline_;
+  LoopEvent wake_, reaper_, accept_again_, stop_deadline_, certificates_;
   int wake_fd_ = -1;
   std::uint16_t port_ = 0;
   std::thread thread_;
@@ -316,8 +309,8 @@ class HttpServer::Loop : public ConnectionHost, public std::enable_shared_from_t
 
   std::unordered_map<std::uint64_t, std::unique_ptr<HttpConnection>> connections_;
   std::vector<std::unique_ptr<HttpConnection>> graveyard_;
-  std::list<std::uint64_t> idle_;  // the longest idle first
-  std::unordered_map<std::uint64_t, std::list<std::uint64_t>::iterator> idle_places_;
+  std::list<std::uint64_t> waiting_;  // for their clients; the longest first
+  std::unordered_map<std::uint64_t, std::list<std::uint64_t>::iterator> waiting_places_;
   std::uint64_t next_id_ = 1;
   bool stopping_ = false;
   std::atomic<std::size_t> count_{0};

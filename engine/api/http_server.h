@@ -13,8 +13,8 @@ namespace postrider {
 
 // An HTTP/1.1 server, with TLS or without: one thread, one event loop (libevent), no thread per connection.
 // Everything a client can make it hold is bounded: connections, heads, bodies (each and together), and the
-// time for a request, an answer and an idle connection. At the limit of connections the longest idle one
-// makes room.
+// time for a request, an answer and an idle connection. At the limit of connections the one that has waited
+// longest for its client makes room, be it idle or slow.
 //
 // Threads: the constructor, start() and stop() belong to the owner; the handlers run on the server's thread.
 // post() is for any thread.
@@ -28,13 +28,18 @@ class HttpServer {
     std::string host = "127.0.0.1";  // an IP literal or "localhost"
     std::uint16_t port = 0;          // 0: any free one
     std::string tls_cert, tls_key;   // PEM files; empty: plain HTTP
+    std::string tls_client_ca = {};  // PEM file: clients need a certificate of these authorities; empty: none
     std::size_t connections = 4096;
     std::size_t head_bytes = 32 * 1024;
     std::size_t body_bytes_total = 64 << 20;  // of all requests that are being read or answered
+    Millis handshake_timeout{10'000};         // of TLS; at most request_timeout
     Millis request_timeout{30'000};           // from the first byte (or the connection) to the last
     Millis answer_timeout{60'000};            // the handler's; then 504
     Millis write_timeout{30'000};             // for the client to take the answer
     Millis idle_timeout{120'000};             // between requests
+    Millis certificates_every{10'000};        // their files are looked at, and read when they have changed
+    // After each such reading, on the server's thread; an error: what was in force stays so. May be empty.
+    std::function<void(const Result<void>&)> on_certificates = {};
   };
 
   // Answers a request, once; further calls do nothing, nor does one for a client that went away. On the

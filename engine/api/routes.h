@@ -85,7 +85,7 @@ struct Routes : std::enable_shared_from_this<Routes> {
   Desk desk;
   const std::function<std::string()> metrics;
   const Api::Options options;
-  TokenGate gate{service};
+  TokenGate gate{service, options.outside};
   Worker reader{32};  // short jobs
   ReplayRunner replays{desk};
   Worker teller{256};                               // audit facts, which wait for no look-up

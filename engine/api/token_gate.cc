@@ -22,7 +22,7 @@ Error permission_denied(std::string message, std::string suggestion) {
   return {Errc::denied, "PERMISSION_DENIED", std::move(message), std::move(suggestion)};
 }
 
-std::string TokenGate::hash_of(const Headers& headers) {
+Bearer TokenGate::bearer_of(const Headers& headers) const {
   const auto* value = find_header(headers, "authorization");
   if (!value) return {};
   std::string_view text = *value;
@@ -31,21 +31,30 @@ std::string TokenGate::hash_of(const Headers& headers) {
                       std::equal(scheme.begin(), scheme.end(), text.begin(), [](char a, char b) {
                         return a == (b >= 'A' && b <= 'Z' ? static_cast<char>(b - 'A' + 'a') : b);
                       });
-  if (!bearer || text.size() > kTokenBytesMax) return {};
+  if (!bearer) return {};
   text.remove_prefix(scheme.size());
+  const bool outside = outside_ != nullptr && outside_->is_one(text);
+  if (text.size() > kTokenBytesMax && !outside) return {};
   const auto digest = sha256(text);
-  return hex_encode({reinterpret_cast<const char*>(digest.data()), digest.size()});
+  return {hex_encode({reinterpret_cast<const char*>(digest.data()), digest.size()}),
+          outside ? Secret(std::string(text)) : Secret()};
 }
 
-void TokenGate::check(const std::string& hash, SteadyTime now, std::function<void(Result<Grant>)> pass) {
+void TokenGate::check(const Bearer& bearer, SteadyTime now, std::function<void(Result<Grant>)> pass) {
+  const auto& hash = bearer.hash;
   if (hash.empty()) return pass(fail(auth_failed()));
   const auto known = known_.find(hash);
   if (known != known_.end() && now - known->second.asked_at < kRemembered) return pass(known->second.grant);
-  service_.grant_of(hash, [this, hash, now, pass = std::move(pass)](Result<std::optional<Grant>> grant) {
+  const auto judged = [this, hash, now, pass = std::move(pass)](Result<std::optional<Grant>> grant) {
     if (!grant) return pass(fail(grant.error()));
     if (!*grant) return pass(fail(auth_failed()));
     remember(hash, now, **grant);
     pass(std::move(**grant));
+  };
+  if (bearer.outside.empty()) return service_.grant_of(hash, judged);
+  outside_->judge(bearer.outside.reveal(), [judged](Result<Grant> grant) {
+    if (!grant) return judged(fail(grant.error()));
+    judged(std::optional<Grant>(*std::move(grant)));
   });
 }
 

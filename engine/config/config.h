@@ -11,6 +11,7 @@
 #include "engine/core/ids.h"
 #include "engine/core/result.h"
 #include "engine/core/retry_policy.h"
+#include "engine/core/scope.h"
 #include "engine/core/secret.h"
 #include "engine/core/time.h"
 
@@ -84,7 +85,17 @@ struct Config {
   std::vector<KafkaProperty> kafka;  // by name
   struct {
     std::string cert, key;  // PEM files
+    std::string client_ca;  // PEM file: clients of the API need a certificate of its authorities
   } tls;
+  struct {
+    std::string issuer;  // empty: there is none, and only tokens of ours are taken
+    std::string audience, ca_file;
+    std::string roles_claim = "roles";
+    std::map<std::string, Scopes> roles;  // of a value of that claim
+    std::vector<std::string> role_words;  // as configured: "VALUE=ROLE"
+    std::string tenant_claim;
+    Millis keys_kept = std::chrono::hours(1);
+  } oidc;
   struct {
     std::uint32_t partitions = 4;  // of `events`, when the embedded log is first made
   } embedded;
@@ -109,6 +120,7 @@ struct Config {
     Millis timeout = std::chrono::seconds(10);
   } drain;
   struct {
+    std::optional<ListenAddress> probes;  // loopback: /healthz, /readyz and /metrics in plain HTTP
     std::uint32_t connections = 4096;
     Millis request_timeout = std::chrono::seconds(30);
     Millis idle_timeout = std::chrono::seconds(120);

@@ -58,6 +58,8 @@ Result<void> check_files(const Config& config) {
   if (auto done = check_readable("keys.ca_file", config.keys.ca_file); !done) return done;
   if (auto done = check_readable("tls.cert", config.tls.cert); !done) return done;
   if (auto done = check_readable("tls.key", config.tls.key); !done) return done;
+  if (auto done = check_readable("tls.client_ca", config.tls.client_ca); !done) return done;
+  if (auto done = check_readable("oidc.ca_file", config.oidc.ca_file); !done) return done;
   return check_readable("delivery.ca_file", config.delivery.ca_file);
 }
 

@@ -218,6 +218,14 @@ Result<std::vector<PortRange>> parse_port_ranges(const std::vector<std::string>&
   return parse_each(parts, &parse_ports);
 }
 
+// Judged here, read by read_roles().
+Result<std::vector<std::string>> parse_roles(const std::vector<std::string>& parts) {
+  std::map<std::string, Scopes> roles;
+  for (const auto& part : parts)
+    if (auto added = add_role(part, roles); !added) return fail(added.error());
+  return parts;
+}
+
 std::string print_ports(const std::vector<PortRange>& ranges) {
   std::vector<std::string> parts;
   for (const auto& range : ranges) parts.push_back(format_ports(range));
@@ -271,7 +279,9 @@ std::vector<Key> make_keys() {
                         "is gone, `postrider-ops tokens reset` makes another.",
                         FIELD(data))),
       parsed_key(
-          "listen", "Address of the HTTP API; other than loopback needs [tls]. Port 0: any free one.",
+          "listen",
+          "Address of the HTTP API; other than loopback, and in production, needs [tls]. Port 0: any free "
+          "one.",
           FIELD(listen), [](const std::string& text) { return parse_listen_address(text); },
           [](const ListenAddress& address) { return quoted(format_listen_address(address)); }),
       number_key(
@@ -343,8 +353,42 @@ std::vector<Key> make_keys() {
             return fail(Errc::invalid, "", "is neither off nor tenants", "write one of them");
           },
           [](const bool& tenants) { return quoted(tenants ? "tenants" : "off"); }),
-      text_key("tls.cert", "Certificate chain of the HTTP API, a PEM file.", FIELD(tls.cert)),
+      text_key("tls.cert",
+               "Certificate chain of the HTTP API, a PEM file. It, the key and client_ca are read again when "
+               "their files have changed.",
+               FIELD(tls.cert)),
       text_key("tls.key", "Private key of that certificate, a PEM file.", FIELD(tls.key)),
+      text_key(
+          "tls.client_ca",
+          "Authorities of the clients' certificates, a PEM file: whoever shows none that they signed gets "
+          "no connection. Unset: a token is enough.",
+          FIELD(tls.client_ca)),
+      text_key(
+          "oidc.issuer",
+          "Issuer (OpenID Connect) whose tokens (JWT) operators may use beside ours, as its tokens name it: "
+          "\"https://…\". Unset: none.",
+          FIELD(oidc.issuer)),
+      text_key("oidc.audience", "Audience that its tokens must be for.", FIELD(oidc.audience)),
+      text_key("oidc.ca_file", "Authority of its certificate, a PEM file. Unset: the system's.",
+               FIELD(oidc.ca_file)),
+      text_key("oidc.roles_claim",
+               "Claim that names what the bearer is: a list, or words with blanks between; dots lead into "
+               "objects.",
+               FIELD(oidc.roles_claim)),
+      list_key(
+          "oidc.roles",
+          "What a value of that claim lets the bearer do: \"VALUE=ROLE\", where ROLE is viewer, publisher, "
+          "operator, auditor, admin or a scope. Values that are not here mean nothing.",
+          FIELD(oidc.role_words), parse_roles, toml_list),
+      text_key(
+          "oidc.tenant_claim",
+          "Claim that names the tenant that a token is bound to; \"*\" there: the platform. Unset: all are "
+          "of the platform.",
+          FIELD(oidc.tenant_claim)),
+      duration_key("oidc.keys_kept",
+                   "How long the issuer's keys go on while it does not answer, 1m to 7d; then its tokens are "
+                   "answered with 503.",
+                   minutes(1), hours(24 * 7), FIELD(oidc.keys_kept)),
       number_key("embedded.partitions",
                  "Partitions of `events` when the embedded log is first made, 1 to 1000.", 1, 1000,
                  FIELD(embedded.partitions)),
@@ -378,6 +422,18 @@ std::vector<Key> make_keys() {
                FIELD(retry.standard), parse_retry_policy, print_policy),
       duration_key("drain.timeout", "How long a stop waits for attempts in flight, 0s to 60s.", seconds(0),
                    seconds(60), FIELD(drain.timeout)),
+      parsed_key(
+          "api.probes",
+          "Address, on loopback, that serves /healthz, /readyz and /metrics in plain HTTP without a token, "
+          "and "
+          "nothing else. Unset: none.",
+          FIELD(api.probes),
+          [](const std::string& text) -> Result<std::optional<ListenAddress>> {
+            return parse_listen_address(text);
+          },
+          [](const std::optional<ListenAddress>& address) {
+            return address ? quoted(format_listen_address(*address)) : std::string();
+          }),
       number_key("api.connections", "Connections to the HTTP API at most, 16 to 65536.", 16, 65536,
                  FIELD(api.connections)),
       duration_key("api.request_timeout", "Time for one request to arrive whole, 1s to 5m.", seconds(1),
@@ -435,6 +491,21 @@ std::string nearest_of(std::string_view name, Spelling spelling) {
 }
 
 }  // namespace
+
+Result<void> add_role(std::string_view entry, std::map<std::string, Scopes>& roles) {
+  const auto equals = entry.rfind('=');
+  const auto role = equals == std::string_view::npos ? std::string_view() : entry.substr(equals + 1);
+  auto scopes = scopes_of_role(role);
+  if (const auto scope = parse_scope(role)) scopes.emplace().add(*scope);
+  if (!scopes || equals == 0)
+    return fail(Errc::invalid, "", "gives no role to a value of the claim",
+                "write \"VALUE=ROLE\" with viewer, publisher, operator, auditor, admin or a scope, as in "
+                "\"platform-team=admin\"");
+  Scopes& all = roles[std::string(entry.substr(0, equals))];
+  for (const Scope scope : all_scopes())
+    if (scopes->has(scope)) all.add(scope);
+  return {};
+}
 
 const std::vector<Key>& keys() {
   static const std::vector<Key> table = make_keys();

@@ -1,6 +1,7 @@
 #pragma once
 #include <cstdint>
 #include <functional>
+#include <map>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -45,6 +46,9 @@ std::string nearest_variable(std::string_view name);
 std::string variable_of(std::string_view key);
 
 std::string quoted(std::string_view text);  // as a TOML string
+
+// An entry of oidc.roles, "VALUE=ROLE", added.
+Result<void> add_role(std::string_view entry, std::map<std::string, Scopes>& roles);
 
 // [kafka]: names that hold secrets, and names that are the engine's own to set (with the reason).
 bool is_secret_property(std::string_view name);

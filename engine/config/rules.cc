@@ -112,6 +112,37 @@ Result<void> check_listener(const Config& config) {
     return refuse("listen" + place_of(config, "listen") + ": " + format_listen_address(config.listen) +
                       " is not loopback, and tokens would cross the network in plain text",
                   "give [tls] cert and key, or listen on 127.0.0.1");
+  if (!tls && config.production())
+    return refuse("[tls] is empty: the HTTP API would be plain, and this is production",
+                  "give [tls] cert and key; api.probes serves health and metrics in plain HTTP on loopback");
+  if (!tls && !config.tls.client_ca.empty())
+    return refuse(
+        "tls.client_ca" + place_of(config, "tls.client_ca") + " is set, and [tls] has no cert and key",
+        "give tls.cert and tls.key too");
+  if (config.api.probes && !config.api.probes->loopback())
+    return refuse("api.probes" + place_of(config, "api.probes") + ": " +
+                      format_listen_address(*config.api.probes) + " is not loopback",
+                  "write 127.0.0.1:PORT: it is plain HTTP and asks for no token");
+  return {};
+}
+
+Result<void> check_oidc(Config& config) {
+  auto& oidc = config.oidc;
+  if (oidc.issuer.empty()) return {};
+  const bool https = oidc.issuer.starts_with("https://") && oidc.issuer.size() > 8;
+  const bool loopback =
+      oidc.issuer.starts_with("http://127.0.0.1:") || oidc.issuer.starts_with("http://localhost:");
+  if (!https && !(loopback && config.development()))
+    return refuse("oidc.issuer" + place_of(config, "oidc.issuer") + ": " + oidc.issuer + " is not https",
+                  "write https://…; plain http is for a loopback address in development");
+  if (oidc.audience.empty())
+    return refuse("oidc.audience is not set: tokens that the issuer made for others would be taken",
+                  "set it to what your issuer writes into `aud` of tokens for Postrider");
+  if (oidc.role_words.empty())
+    return refuse("oidc.roles is empty: the issuer's tokens would open nothing",
+                  "write what values of " + oidc.roles_claim + " mean, as in [\"platform-team=admin\"]");
+  for (const auto& word : oidc.role_words)
+    if (auto added = add_role(word, oidc.roles); !added) return added;
   return {};
 }
 
@@ -157,6 +188,7 @@ Result<void> check_rules(Config& config) {
   if (auto done = check_key_services(config); !done) return done;
   if (auto done = check_kafka(config); !done) return done;
   if (auto done = check_listener(config); !done) return done;
+  if (auto done = check_oidc(config); !done) return done;
   warn_of_wide_ranges(config);
   return {};
 }

@@ -26,7 +26,9 @@ class ApiTest : public ::testing::Test, protected DeskKit {
     Api::Options options{.environment = Environment(environment),
                          .server = std::move(server),
                          .default_retry = {},
-                         .limits = limits_};
+                         .limits = limits_,
+                         .probes = probes_,
+                         .outside = outside_};
     desk.environment = Environment(environment);
     service_.requests_log = &log;
     service_.environment = desk.environment;
@@ -78,6 +80,8 @@ class ApiTest : public ::testing::Test, protected DeskKit {
   }
 
   RequestLimiter::Limits limits_;  // none
+  std::optional<HttpServer::Options> probes_;
+  OutsideTokens* outside_ = nullptr;
   FakeService service_;
   std::unique_ptr<Api> api_;
   std::string ca_file_;

@@ -83,6 +83,25 @@ TEST_F(Beyond, LoopbackEvenHealthNeedsAToken) {
   }
 }
 
+TEST_F(Beyond, LoopbackThereAreProbesThatServeNothingElse) {
+  const TlsFiles files;
+  probes_.emplace();
+  start({.host = "0.0.0.0", .tls_cert = files.cert(), .tls_key = files.key()}, "test");
+  const auto probe = [&](const std::string& path, const char* method = "GET") {
+    return ask({.method = method,
+                .url = "http://127.0.0.1:" + std::to_string(api_->probes_port()) + path,
+                .headers = {"Authorization: Bearer secret-token"},
+                .body = {},
+                .ca_file = {}});
+  };
+  EXPECT_EQ(probe("/healthz").json().value("status", ""), "ok");
+  EXPECT_TRUE(probe("/readyz").json().value("ready", false));
+  EXPECT_EQ(probe("/metrics").body, "postrider_up 1\n");
+  for (const auto* path : {"/v1/endpoints", "/v1/tokens", "/v1/audit", "/", "/metrics/"})
+    expect_problem(probe(path), 404, "NOT_FOUND");
+  expect_problem(probe("/v1/events", "POST"), 404, "NOT_FOUND");
+}
+
 TEST_F(ApiTest, TellsHealthReadinessAndMetrics) {
   EXPECT_EQ(call("GET", "/healthz").json().value("status", ""), "ok");
   EXPECT_EQ(call("GET", "/metrics").body, "postrider_up 1\n");

@@ -29,6 +29,8 @@ struct Ask {
   std::vector<std::string> headers;
   std::string body;
   std::string ca_file;  // of a TLS server
+  std::string client_cert = {}, client_key = {};
+  long tls = CURL_SSLVERSION_DEFAULT;
 };
 
 inline Reply ask(const Ask& ask) {
@@ -56,6 +58,11 @@ inline Reply ask(const Ask& ask) {
   curl_easy_setopt(curl, CURLOPT_TIMEOUT, 20L);
   curl_easy_setopt(curl, CURLOPT_NOSIGNAL, 1L);
   if (!ask.ca_file.empty()) curl_easy_setopt(curl, CURLOPT_CAINFO, ask.ca_file.c_str());
+  if (!ask.client_cert.empty()) {
+    curl_easy_setopt(curl, CURLOPT_SSLCERT, ask.client_cert.c_str());
+    curl_easy_setopt(curl, CURLOPT_SSLKEY, ask.client_key.c_str());
+  }
+  curl_easy_setopt(curl, CURLOPT_SSLVERSION, ask.tls);
   if (curl_easy_perform(curl) == CURLE_OK) curl_easy_getinfo(curl, CURLINFO_RESPONSE_CODE, &reply.status);
   curl_slist_free_all(headers);
   curl_easy_cleanup(curl);

@@ -4,6 +4,7 @@
 #include <sys/resource.h>
 
 #include <atomic>
+#include <fstream>
 #include <future>
 #include <mutex>
 #include <thread>
@@ -56,6 +57,14 @@ class Server : public ::testing::Test {
     }
     return {};
   }
+  std::string https(const std::string& path) {
+    return "https://127.0.0.1:" + std::to_string(server_->port()) + path;
+  }
+  static bool becomes(const std::atomic<int>& count, int what) {
+    const auto deadline = std::chrono::steady_clock::now() + 10s;
+    while (count != what && std::chrono::steady_clock::now() < deadline) std::this_thread::yield();
+    return count == what;
+  }
   // The server has seen all that was sent before.
   void pass_through_loop() {
     std::promise<void> passed;
@@ -76,6 +85,13 @@ class Server : public ::testing::Test {
   std::mutex mutex_;
   std::vector<HttpServer::Respond> later_;
 };
+
+// That version and no other, as libcurl is told it.
+constexpr long only(long version) {
+  return version | version << 16;
+}
+constexpr long kTls12 = only(CURL_SSLVERSION_TLSv1_2);
+constexpr long kTls13 = only(CURL_SSLVERSION_TLSv1_3);
 
 constexpr auto kGet = "GET /echo?hi HTTP/1.1\r\nHost: x\r\n\r\n";
 
@@ -247,6 +263,18 @@ TEST_F(Server, MakesRoomForANewConnectionByClosingTheLongestIdleOne) {
   EXPECT_TRUE(has(busy.receive_until("done"), "200 OK"));
 }
 
+TEST_F(Server, MakesRoomByClosingTheSlowestEvenIfItsRequestHasBegun) {
+  start({.tls_cert = {}, .tls_key = {}, .connections = 3});
+  std::vector<RawClient> slow;
+  for (int i = 0; i < 10; ++i) {
+    slow.push_back(client());
+    slow.back().send("POST /echo HTTP/1.1\r\nHost: x\r\nContent-Length: 9\r\n\r\nbit");
+  }
+  auto prompt = client();
+  prompt.send(kGet);
+  EXPECT_TRUE(has(prompt.receive_until("hi"), "200 OK"));
+}
+
 TEST_F(Server, RefusesBodiesBeyondWhatItWillHoldTogether) {
   body_bytes_max = 100'000;
   start({.tls_cert = {}, .tls_key = {}, .body_bytes_total = 150'000});
@@ -358,11 +386,72 @@ TEST_F(Server, SpeaksTls) {
 
 TEST_F(Server, EndsAConnectionThatNeverShakesHands) {
   const TlsFiles files;
-  start({.tls_cert = files.cert(), .tls_key = files.key(), .request_timeout = 200ms});
+  start({.tls_cert = files.cert(), .tls_key = files.key(), .handshake_timeout = 200ms});
   auto silent = client(), wrong = client();
   wrong.send(kGet);
   EXPECT_FALSE(has(wrong.receive_all(), "<silence>"));
   EXPECT_FALSE(has(silent.receive_all(), "<silence>"));
+}
+
+TEST_F(Server, MakesRoomForAHandshakeByEndingTheOldestThatNeverCame) {
+  const TlsFiles files;
+  start({.tls_cert = files.cert(), .tls_key = files.key(), .connections = 3});
+  std::vector<RawClient> silent;
+  for (int i = 0; i < 20; ++i) silent.push_back(client());
+  EXPECT_EQ(ask({.url = https("/echo?in"), .headers = {}, .body = {}, .ca_file = files.cert()}).body, "in");
+}
+
+TEST_F(Server, SpeaksTls12And13) {
+  const TlsFiles files;
+  start({.tls_cert = files.cert(), .tls_key = files.key()});
+  const auto at = [&](long version) {
+    return ask({.url = https("/echo"), .headers = {}, .body = {}, .ca_file = files.cert(), .tls = version})
+        .status;
+  };
+  EXPECT_EQ(at(kTls12), 200);
+  EXPECT_EQ(at(kTls13), 200);
+}
+
+TEST_F(Server, AsksForACertificateWhereTheClientsAuthoritiesAreNamed) {
+  const TlsFiles server, ours, others;
+  start({.tls_cert = server.cert(), .tls_key = server.key(), .tls_client_ca = ours.cert()});
+  for (const long version : {kTls12, kTls13}) {
+    const auto with = [&](const std::string& cert, const std::string& key) {
+      return ask({.url = https("/echo?mutual"),
+                  .headers = {},
+                  .body = {},
+                  .ca_file = server.cert(),
+                  .client_cert = cert,
+                  .client_key = key,
+                  .tls = version})
+          .body;
+    };
+    EXPECT_EQ(with({}, {}), "");
+    EXPECT_EQ(with(others.cert(), others.key()), "") << "nobody vouches for it";
+    EXPECT_EQ(with(server.cert(), server.key()), "") << "the server's own is no client's";
+    EXPECT_EQ(with(ours.client_cert(), ours.client_key()), "mutual");
+  }
+}
+
+TEST_F(Server, TakesARenewedCertificateWithoutARestartAndKeepsTheOldOneWhereTheNewIsBroken) {
+  const TlsFiles first, second;
+  std::atomic<int> renewed = 0, broken = 0;
+  HttpServer::Options options{.tls_cert = first.cert(), .tls_key = first.key()};
+  options.certificates_every = 5ms;
+  options.on_certificates = [&](const Result<void>& read) { ++(read ? renewed : broken); };
+  start(std::move(options));
+  const auto speaks = [&](const TlsFiles& files) {
+    return ask({.url = https("/echo"), .headers = {}, .body = {}, .ca_file = files.cert()}).status == 200;
+  };
+  const auto old = first.copy_of_cert();
+  EXPECT_TRUE(speaks(first));
+  first.become(second);
+  EXPECT_TRUE(becomes(renewed, 1));
+  EXPECT_TRUE(speaks(second));
+  EXPECT_EQ(ask({.url = https("/echo"), .headers = {}, .body = {}, .ca_file = old}).status, 0);
+  std::ofstream(first.key()) << "no key";
+  EXPECT_TRUE(becomes(broken, 1));
+  EXPECT_TRUE(speaks(second));
 }
 
 TEST_F(Server, RefusesACertificateThatIsNone) {

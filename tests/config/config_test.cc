@@ -39,6 +39,8 @@ log = "kafka://a:9092,b:9093"
 data = "/tmp/postrider-test/data"
 keys.service = "file:)" +
            key_file() + R"("
+tls = { cert = ")" +
+           write("c.pem", "") + R"(", key = ")" + write("k.pem", "") + R"(" }
 [kafka]
 security.protocol = "SASL_SSL"
 )";
@@ -291,15 +293,17 @@ TEST_F(ConfigFile, RefusesPlainTextKafkaInProduction) {
   const std::string text = kafka_least();
   const auto plain = text.substr(0, text.find("[kafka]"));
   EXPECT_CONTAINS(refusal(plain).message, "plain text");
-  EXPECT_CONTAINS(refusal(plain + "[kafka]\nsecurity.protocol = \"SASL_PLAINTEXT\"\n").message, "line 7");
+  EXPECT_CONTAINS(refusal(plain + "[kafka]\nsecurity.protocol = \"SASL_PLAINTEXT\"\n").message, "line 8");
   EXPECT_CONTAINS(refusal(text + "enable.ssl.certificate.verification = false\n").message, "verified");
   EXPECT_TRUE(read(text));
   EXPECT_TRUE(read(plain, {{"POSTRIDER_ENVIRONMENT", "development"}}));
 }
 
 TEST_F(ConfigFile, WarnsOfTheEmbeddedLogInProduction) {
-  const auto config = read(
-      kLeast, {{"POSTRIDER_ENVIRONMENT", "production"}, {"POSTRIDER_KEYS_SERVICE", "file:" + key_file()}});
+  const auto config = read(kLeast, {{"POSTRIDER_ENVIRONMENT", "production"},
+                                    {"POSTRIDER_KEYS_SERVICE", "file:" + key_file()},
+                                    {"POSTRIDER_TLS_CERT", write("c.pem", "")},
+                                    {"POSTRIDER_TLS_KEY", write("k.pem", "")}});
   ASSERT_TRUE(config) << config.error().message;
   ASSERT_EQ(config->warnings.size(), 1u);
   EXPECT_CONTAINS(config->warnings[0], "no replication");
@@ -313,6 +317,51 @@ TEST_F(ConfigFile, ListensBeyondLoopbackOnlyWithTls) {
                             {"POSTRIDER_TLS_CERT", write("c.pem", "")},
                             {"POSTRIDER_TLS_KEY", write("k.pem", "")}}));
   EXPECT_TRUE(read(kLeast, {{"POSTRIDER_LISTEN", "localhost:8080"}}));
+}
+
+TEST_F(ConfigFile, ServesNoPlainHttpInProductionButProbesOnLoopback) {
+  const std::string text = kafka_least();
+  const auto begin = text.find("tls = "), end = text.find("[kafka]");
+  const auto plain = text.substr(0, begin) + text.substr(end);
+  EXPECT_CONTAINS(refusal(plain).message, "would be plain");
+  EXPECT_CONTAINS(refusal(plain, {{"POSTRIDER_API_PROBES", "127.0.0.1:8081"}}).message, "would be plain");
+  const auto config = read(text, {{"POSTRIDER_API_PROBES", "127.0.0.1:8081"}});
+  ASSERT_TRUE(config) << config.error().message;
+  EXPECT_EQ(config->api.probes->port, 8081);
+  EXPECT_CONTAINS(refusal(text, {{"POSTRIDER_API_PROBES", "0.0.0.0:8081"}}).message, "not loopback");
+  EXPECT_TRUE(read(plain, {{"POSTRIDER_ENVIRONMENT", "development"}}));
+}
+
+TEST_F(ConfigFile, TakesTheClientsAuthoritiesOnlyWithTls) {
+  const auto authorities = write("ca.pem", "");
+  EXPECT_CONTAINS(refusal(kLeast, {{"POSTRIDER_TLS_CLIENT_CA", authorities}}).message, "no cert and key");
+  EXPECT_CONTAINS(refusal(kafka_least(), {{"POSTRIDER_TLS_CLIENT_CA", "/no/ca.pem"}}).message,
+                  "tls.client_ca: /no/ca.pem");
+  EXPECT_TRUE(read(kafka_least(), {{"POSTRIDER_TLS_CLIENT_CA", authorities}}));
+}
+
+TEST_F(ConfigFile, TakesAnIssuerWithItsAudienceAndWhatItsRolesMean) {
+  const auto oidc = [&](const std::string& issuer, const std::string& roles,
+                        const std::string& audience = "postrider") {
+    return std::string(kLeast) + "[oidc]\nissuer = \"" + issuer + "\"\naudience = \"" + audience +
+           "\"\nroles = [" + roles + "]\n";
+  };
+  const std::string issuer = "https://idp.example.com/ops",
+                    good = R"("team=a=operator", "team=a=payloads:read")";
+  const auto config = read(oidc(issuer, good));
+  ASSERT_TRUE(config) << config.error().message;
+  const auto& scopes = config->oidc.roles.at("team=a");
+  EXPECT_TRUE(scopes.has(Scope::payloads_read) && scopes.has(Scope::replays_write));
+  EXPECT_FALSE(scopes.has(Scope::admin));
+  EXPECT_CONTAINS(refusal(oidc(issuer, R"("team=king")")).message, "oidc.roles");
+  EXPECT_CONTAINS(refusal(oidc(issuer, R"("=admin")")).message, "oidc.roles");
+  EXPECT_CONTAINS(refusal(oidc(issuer, "")).message, "open nothing");
+  EXPECT_CONTAINS(refusal(oidc(issuer, good, "")).message, "oidc.audience");
+  EXPECT_CONTAINS(refusal(oidc("http://idp.example.com", good)).message, "not https");
+  EXPECT_TRUE(read(oidc("http://127.0.0.1:8000", good)));
+  EXPECT_CONTAINS(
+      refusal(oidc("http://127.0.0.1:8000", good), {{"POSTRIDER_ENVIRONMENT", "staging"}}).message,
+      "not https");
 }
 
 TEST_F(ConfigFile, NamesTheKeyFileThatTheStartWouldRefuse) {
@@ -335,7 +384,7 @@ TEST_F(ConfigFile, NamesTheKeyFileThatTheStartWouldRefuse) {
 
 TEST_F(ConfigFile, TakesAKeyServiceAcrossTheNetworkWithItsCredential) {
   const auto vault = [&](const std::string& service, const std::string& credential,
-                         const std::string& environment = "production") {
+                         const std::string& environment = "staging") {
     return read(kLeast, {{"POSTRIDER_ENVIRONMENT", environment},
                          {"POSTRIDER_KEYS_SERVICE", service},
                          {"POSTRIDER_KEYS_CREDENTIAL", credential},

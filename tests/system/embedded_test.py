@@ -45,6 +45,29 @@ class Embedded(OnEitherLog, Whole):
     def test_ten_kills_lose_nothing(self):
         self.crash(2000, 10)
 
+    def test_the_api_over_mutual_tls(self):
+        client = self.authority.client("operator")
+        daemon = self.daemon(tls=True, client=client, extra='---\n[api]\nprobes = "127.0.0.1:0"\n').start()
+        daemon.wait_token()
+        receiver = self.receiver()
+        daemon.apply({"main": (receiver.url, {})})
+        daemon.publish("--tenant", "acme", "--type", "order.created", "--data", "-", stdin="{}")
+        until(receiver.delivered, 60, "the delivery")
+        stranger = run_tool("postrider-ops", "--api", daemon.api, "--ca", self.authority.ca, "--token-file",
+                            daemon.token_file, "endpoints", "list")
+        self.assertEqual(stranger.code, 3, stranger)
+        self.assertIn("--client-cert", stranger.err)
+        # Whoever has no certificate finds health and metrics at loopback, and nothing else.
+        said = next(line for line in daemon.lines() if line["operation"] == "started")
+        probes = http.client.HTTPConnection("127.0.0.1", said["probes"], timeout=10)
+        for path, status in (("/healthz", 200), ("/readyz", 200), ("/metrics", 200), ("/v1/endpoints", 404)):
+            probes.request("GET", path, headers={"Authorization": "Bearer " + daemon.token_file.read_text().strip()})
+            answer = probes.getresponse()
+            self.assertEqual((path, answer.status), (path, status))
+            answer.read()
+        probes.close()
+        self.assertEqual(daemon.stop(), 0)
+
     def test_what_expires_while_its_endpoint_is_disabled_is_a_dead_letter(self):
         daemon = self.daemon(extra='---\nlifetime_max = "10s"\n').start()
         daemon.wait_token()

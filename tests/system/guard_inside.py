@@ -1,7 +1,6 @@
 """Run by guard_test.py in a network and mount namespace of its own: the daemon here, and around it, behind one wire, a
 network that answers for every address (guard_net.py). What is not a customer's receiver must not get a byte."""
 import collections
-import http.client
 import json
 import pathlib
 import socket
@@ -76,7 +75,7 @@ class Inside(unittest.TestCase):
         cls.own = collections.Counter()
         for port in guard_net.PORTS:  # of this machine: loopback and its own addresses
             guard_net.listen(port, guard_net.drain)
-        cls.daemon = Daemon(cls.directory / "one", cls.authority, environment="production")
+        cls.daemon = Daemon(cls.directory / "one", cls.authority, environment="production", tls=True)
         assert run_tool("postrider-ops", "keys", "new", cls.daemon.key).code == 0
         cls.addresses = guard_forms.answers()
         # An operator allowed everything once, and customers made use of it.
@@ -101,7 +100,7 @@ class Inside(unittest.TestCase):
 
     @classmethod
     def put(cls, name, host, type_, retry=("1h",), wait=False):
-        connection = http.client.HTTPConnection("127.0.0.1", cls.daemon.port, timeout=20)
+        connection = cls.daemon.connection(timeout=20)
         body = {"url": f"https://{host}/hook", "types": [type_], "retry": list(retry), "secrets": [SECRET]}
         connection.request("PUT", f"/v1/tenants/acme/endpoints/{name}?wait={'true' if wait else 'false'}", json.dumps(body),
                            {"Authorization": f"Bearer {cls.daemon.token_file.read_text().strip()}"})

@@ -55,6 +55,15 @@ class Authority:
         (directory / "ext").write_text(f"subjectAltName=DNS:localhost,IP:127.0.0.1{also}\n")
         run("x509", "-req", "-in", "cert.csr", "-CA", "ca.pem", "-CAkey", "ca.key", "-CAcreateserial", "-days", "9",
             "-extfile", "ext", "-out", "cert.pem")
+        self.run, self.directory = run, directory
+
+    def client(self, name):
+        """A client's certificate and its key."""
+        self.run("req", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-subj", f"/CN={name}",
+                 "-keyout", f"{name}.key", "-out", f"{name}.csr")
+        self.run("x509", "-req", "-in", f"{name}.csr", "-CA", "ca.pem", "-CAkey", "ca.key", "-CAcreateserial", "-days", "9",
+                 "-out", f"{name}.pem")
+        return self.directory / f"{name}.pem", self.directory / f"{name}.key"
 
 
 class Receiver:
@@ -189,9 +198,10 @@ def run_tool(name, *words, env=None, stdin=None, timeout=120):
 
 
 class Daemon:
-    """postriderd in a directory of its own. `log`: "kafka://…", or None for the embedded log."""
+    """postriderd in a directory of its own. `log`: "kafka://…", or None for the embedded log. `tls`: its API speaks
+    TLS, with the authority's certificate; `client`: and we show this certificate and key, as tls.client_ca wants."""
 
-    def __init__(self, directory, authority, log=None, environment="development", extra=""):
+    def __init__(self, directory, authority, log=None, environment="development", extra="", tls=False, client=None):
         self.directory = directory
         directory.mkdir(parents=True, exist_ok=True)
         self.environment = environment
@@ -199,7 +209,8 @@ class Daemon:
         self.data = directory / "data"
         self.key = directory / "key"
         self.port = free_port()
-        self.api = f"http://127.0.0.1:{self.port}"
+        self.api = f"{'https' if tls else 'http'}://127.0.0.1:{self.port}"
+        self.tls, self.client = tls, client
         self.config = directory / "postrider.toml"
         self.errors = directory / "stderr.log"
         self.authority = authority
@@ -220,10 +231,30 @@ listen = "127.0.0.1:{self.port}"
 service = "file:{self.key}"
 [guard]
 {self.guard}
+{self.tls_table()}
 [delivery]
 ca_file = "{self.authority.ca}"
 {tables}
 """)
+
+    def tls_table(self):
+        if not self.tls:
+            return ""
+        also = f'client_ca = "{self.authority.ca}"' if self.client else ""
+        return f'[tls]\ncert = "{self.authority.cert}"\nkey = "{self.authority.key}"\n{also}'
+
+    def connection(self, timeout=10):
+        if not self.tls:
+            return http.client.HTTPConnection("127.0.0.1", self.port, timeout=timeout)
+        context = ssl.create_default_context(cafile=self.authority.ca)
+        if self.client:
+            context.load_cert_chain(*self.client)
+        return http.client.HTTPSConnection("127.0.0.1", self.port, timeout=timeout, context=context)
+
+    def tls_words(self):
+        """What the tools are told to speak to it."""
+        words = ["--ca", self.authority.ca] if self.tls else []
+        return words + (["--client-cert", self.client[0], "--client-key", self.client[1]] if self.client else [])
 
     def command(self):
         return [BUILD / "postriderd", "--config", str(self.config)]
@@ -240,7 +271,7 @@ ca_file = "{self.authority.ca}"
         return self
 
     def get(self, path):
-        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=10)
+        connection = self.connection()
         try:
             connection.request("GET", path)
             answer = connection.getresponse()
@@ -249,7 +280,7 @@ ca_file = "{self.authority.ca}"
             connection.close()
 
     def api_get(self, path, token):
-        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=10)
+        connection = self.connection()
         try:
             connection.request("GET", path, headers={"Authorization": f"Bearer {token}"})
             return json.loads(connection.getresponse().read())
@@ -287,7 +318,8 @@ ca_file = "{self.authority.ca}"
 
     def ops(self, *words, **more):
         env = {"TEST_SECRET": SECRET}
-        return run_tool("postrider-ops", "--api", self.api, "--token-file", self.token_file, *words, env=env, **more)
+        return run_tool("postrider-ops", "--api", self.api, "--token-file", self.token_file, *self.tls_words(), *words, env=env,
+                        **more)
 
     def reconcile(self, *words):
         """Reads the log alone: on the embedded one the daemon must be stopped. Exit code and totals."""
@@ -310,7 +342,7 @@ ca_file = "{self.authority.ca}"
 
     def publish(self, *words, **more):
         done = run_tool("postrider-publish", "--to", self.api, "--token-file", self.token_file, "--environment",
-                        self.environment, "--json", *words, **more)
+                        self.environment, "--json", *self.tls_words(), *words, **more)
         assert done.code == 0, done
         return [json.loads(line) for line in done.out.splitlines()]
 
