@@ -66,28 +66,10 @@ bool may_send(const Header& header) {
 }
 
 HeaderLines::HeaderLines(Headers headers) : headers_(std::move(headers)) {
-  std::vector<std::size_t> starts;
   for (const Header& header : headers_) {
     may_be_sent_ = may_be_sent_ && may_send(header);
-    has_content_type_ = has_content_type_ || equal_ignoring_case(header.name, "content-type");
-    starts.push_back(text_.size());
-    text_.append(header.name).append(header.value.empty() ? ";" : ": ").append(header.value).append(1, '\0');
+    block_.append(header.name).append(": ").append(header.value).append("\r\n");
   }
-  for (const std::size_t start : starts) lines_.push_back(text_.data() + start);
-  make_block();
-}
-
-void HeaderLines::make_block() {
-  const Header* agent = nullptr;
-  for (const Header& header : headers_) {
-    if (agent == nullptr && equal_ignoring_case(header.name, "user-agent") && !header.value.empty()) {
-      agent = &header;
-    } else {
-      block_.append(header.name).append(": ").append(header.value).append("\r\n");
-    }
-  }
-  if (agent == nullptr) return block_.clear();
-  block_.append(agent->name).append(": ").append(agent->value);
 }
 
 }  // namespace postrider

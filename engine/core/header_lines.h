@@ -1,7 +1,6 @@
 #pragma once
 #include <string>
 #include <string_view>
-#include <vector>
 
 #include "engine/core/event.h"
 
@@ -30,7 +29,7 @@ inline bool equal_ignoring_case(std::string_view left, std::string_view right) {
   return true;
 }
 
-// Immutable; its lines live as long as it does, and end with a zero byte.
+// Immutable.
 class HeaderLines {
  public:
   explicit HeaderLines(Headers headers);
@@ -38,21 +37,14 @@ class HeaderLines {
   HeaderLines& operator=(const HeaderLines&) = delete;
 
   bool may_be_sent() const { return may_be_sent_; }  // each of them
-  bool has_content_type() const { return has_content_type_; }
-  // "Name: value", or "Name;" for an empty value, as libcurl spells it.
-  const std::vector<const char*>& lines() const { return lines_; }
   const Headers& headers() const { return headers_; }
-  // All of them as they stand in a request, User-Agent last and without its line's end. Empty: there is none
-  // of that name.
+  // All of them as they stand in a request, each with its line's end.
   const std::string& block() const { return block_; }
 
  private:
-  void make_block();
-
   Headers headers_;
-  std::string text_, block_;
-  std::vector<const char*> lines_;
-  bool may_be_sent_ = true, has_content_type_ = false;
+  std::string block_;
+  bool may_be_sent_ = true;
 };
 
 }  // namespace postrider

@@ -3,7 +3,7 @@
 #include <array>
 #include <utility>
 
-#include "engine/curl/header_list.h"
+#include "engine/core/header_lines.h"
 
 namespace postrider {
 
@@ -36,89 +36,138 @@ bool is_kept(std::string_view name) {
   return false;
 }
 
-bool is_blank(char c) {
-  return c == ' ' || c == '\t' || c == '\r' || c == '\n';
-}
-
-std::string_view trimmed(std::string_view text) {
-  while (!text.empty() && is_blank(text.front())) text.remove_prefix(1);
-  while (!text.empty() && is_blank(text.back())) text.remove_suffix(1);
-  return text;
-}
-
-// "HTTP/1.1 204 No Content" → 204; 0: no such line. libcurl has judged the version by now.
-std::int32_t status_in(std::string_view line) {
-  const auto blank = line.find(' ');
-  if (blank == std::string_view::npos || line.size() < blank + 4) return 0;
-  std::int32_t status = 0;
-  for (const char c : line.substr(blank + 1, 3)) {
-    if (c < '0' || c > '9') return 0;
-    status = status * 10 + (c - '0');
-  }
-  return status;
-}
-
 }  // namespace
 
-void Answer::begin() {
-  block_status_ = final_status_ = 0;
-  header_bytes_ = body_bytes_ = informational_ = 0;
-  fault_ = AttemptError::none;
-  headers_.clear();
-  snippet_.clear();
-}
+// --- what the parser tells ---------------------------------------------------------------------------------
 
-bool Answer::refuse(AttemptError why) {
+struct Answer::Callbacks {
+  static Answer& self(http_parser* parser) { return *static_cast<Answer*>(parser->data); }
+
+  static int message_begin(http_parser* parser) {
+    Answer& answer = self(parser);
+    if (answer.complete_) answer.junk_ = true;  // a second answer, to no request
+    return answer.complete_ ? -1 : 0;
+  }
+  static int field(http_parser* parser, const char* at, std::size_t length) {
+    Answer& answer = self(parser);
+    if (std::exchange(answer.in_value_, false) && answer.header_line() != 0) return -1;
+    answer.name_.append(at, length);
+    return 0;
+  }
+  static int value(http_parser* parser, const char* at, std::size_t length) {
+    Answer& answer = self(parser);
+    answer.in_value_ = true;
+    answer.value_.append(at, length);
+    return 0;
+  }
+  static int headers_complete(http_parser* parser) { return self(parser).headers_end(); }
+  static int body(http_parser* parser, const char* at, std::size_t length) {
+    return self(parser).body({at, length});
+  }
+  static int message_complete(http_parser* parser) { return self(parser).message_end(); }
+
+  static http_parser_settings all() {
+    http_parser_settings settings;
+    http_parser_settings_init(&settings);
+    settings.on_message_begin = &message_begin;
+    settings.on_header_field = &field;
+    settings.on_header_value = &value;
+    settings.on_headers_complete = &headers_complete;
+    settings.on_body = &body;
+    settings.on_message_complete = &message_complete;
+    return settings;
+  }
+};
+
+int Answer::refuse(AttemptError why) {
   fault_ = why;
-  return false;
+  return -1;  // 1 would mean something else to the parser where headers end
 }
 
-bool Answer::take_header_line(std::string_view line) {
-  header_bytes_ += line.size();
-  if (header_bytes_ > limits_.header_bytes_max) {
-    // Trailers count too, but a final status is not taken back for them.
-    return refuse(final_status_ != 0 ? AttemptError::body_too_large : AttemptError::headers_too_large);
+int Answer::header_line() {
+  if (is_trailer()) {
+    // A final status is not taken back for them, and nothing in them is asked for.
+    trailer_bytes_ += name_.size() + value_.size();
+    if (trailer_bytes_ > limits_.header_bytes_max) return refuse(AttemptError::body_too_large);
+  } else if (headers_.size() < kKeptHeadersMax && is_kept(name_)) {
+    while (!value_.empty() && (value_.back() == ' ' || value_.back() == '\t')) value_.pop_back();
+    if (value_.size() <= kKeptValueBytesMax) headers_.push_back({name_, value_});
   }
-  if (final_status_ != 0) return true;  // trailers: nothing in them is asked for
-  if (line.substr(0, 5) == "HTTP/") return begin_block(line);
-  if (trimmed(line).empty()) return end_block();
-  keep_if_asked_for(line);
-  return true;
+  name_.clear();
+  value_.clear();
+  return 0;
 }
 
-bool Answer::begin_block(std::string_view status_line) {
-  block_status_ = status_in(status_line);
+int Answer::headers_end() {
+  if (std::exchange(in_value_, false) && header_line() != 0) return -1;
+  const auto status = static_cast<std::int32_t>(parser_.status_code);
+  // HTTP/2 was not negotiated; 101 would turn the connection into something that we never asked for.
+  if (parser_.http_major != 1 || status < 100 || status == 101) return refuse(AttemptError::malformed);
+  if (status >= 200) {
+    final_status_ = status;
+    return 0;
+  }
   headers_.clear();  // an informational answer's headers are not the final one's
-  // HTTP/2 was not negotiated: libcurl would take its status line here.
-  const bool is_http1 = status_line.substr(0, 7) == "HTTP/1.";
-  return (is_http1 && block_status_ >= 100) || refuse(AttemptError::malformed);
+  return ++informational_ <= kInformationalMax ? 0 : refuse(AttemptError::headers_too_large);
 }
 
-bool Answer::end_block() {
-  if (block_status_ >= 200) {
-    final_status_ = block_status_;
-    return true;
-  }
-  // 101 would turn the connection into something we never asked for.
-  if (block_status_ == 101) return refuse(AttemptError::malformed);
-  return ++informational_ <= kInformationalMax || refuse(AttemptError::headers_too_large);
-}
-
-void Answer::keep_if_asked_for(std::string_view line) {
-  const auto colon = line.find(':');
-  if (colon == std::string_view::npos || headers_.size() >= kKeptHeadersMax) return;
-  const auto name = line.substr(0, colon);
-  if (!is_kept(name)) return;
-  const auto value = trimmed(line.substr(colon + 1));
-  if (value.size() <= kKeptValueBytesMax) headers_.push_back({std::string(name), std::string(value)});
-}
-
-bool Answer::take_body(std::string_view bytes) {
+int Answer::body(std::string_view bytes) {
   if (snippet_.size() < kSnippetBytesMax) {
     snippet_.append(bytes.substr(0, kSnippetBytesMax - snippet_.size()));
   }
   body_bytes_ += bytes.size();
-  return body_bytes_ <= limits_.body_bytes_max || refuse(AttemptError::body_too_large);
+  return body_bytes_ <= limits_.body_bytes_max ? 0 : refuse(AttemptError::body_too_large);
+}
+
+int Answer::message_end() {
+  if (final_status_ == 0) return 0;  // of an informational one
+  if (std::exchange(in_value_, false) && header_line() != 0) return -1;
+  complete_ = true;
+  keeps_connection_ = http_should_keep_alive(&parser_) != 0;
+  return 0;
+}
+
+// --- what it is given
+// ----------------------------------------------------------------------------------------
+
+void Answer::begin() {
+  http_parser_init(&parser_, HTTP_RESPONSE);
+  parser_.data = this;
+  // A length beside chunks is wrong, but not in doubt: the chunks count (RFC 9112 §6.3).
+  parser_.allow_chunked_length = 1;
+  final_status_ = 0;
+  wire_bytes_ = trailer_bytes_ = body_bytes_ = informational_ = 0;
+  complete_ = keeps_connection_ = junk_ = in_value_ = false;
+  fault_ = AttemptError::none;
+  name_.clear();
+  value_.clear();
+  headers_.clear();
+  snippet_.clear();
+}
+
+bool Answer::take(std::string_view bytes) {
+  static const http_parser_settings kSettings = Callbacks::all();
+  if (fault_ != AttemptError::none) return false;
+  wire_bytes_ += bytes.size();
+  http_parser_execute(&parser_, &kSettings, bytes.data(), bytes.size());
+  const http_errno wrong = HTTP_PARSER_ERRNO(&parser_);
+  if (complete_) {
+    junk_ = junk_ || wrong != HPE_OK;
+    return false;
+  }
+  if (fault_ != AttemptError::none) return false;
+  const bool too_long =
+      wrong == HPE_HEADER_OVERFLOW || (wrong == HPE_OK && wire_bytes_ > limits_.header_bytes_max);
+  if (final_status_ == 0 && too_long) {
+    refuse(AttemptError::headers_too_large);
+  } else if (wrong != HPE_OK || wire_bytes_ > limits_.wire_bytes_max) {
+    refuse(AttemptError::malformed);
+  }
+  return fault_ == AttemptError::none;
+}
+
+void Answer::end_of_stream() {
+  take({});
 }
 
 void Answer::give(Outcome& outcome) {

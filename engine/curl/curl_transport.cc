@@ -22,7 +22,7 @@ namespace {
 // among it, and a thousand TLS handshakes are two seconds. What is left over is the next poll()'s.
 constexpr Millis kTurnMax{20};
 // On the wire, for one request: far above the caps of an answer and a TLS handshake together. It ends what
-// libcurl reads and tells no callback of: chunk extensions, session tickets, a line without end.
+// libcurl reads and tells nobody of: session tickets, a proxy's answer.
 constexpr std::uint64_t kAnswerWireBytesMax = 512 * 1024;
 // Interfaces come and go; a look costs some 20 µs.
 constexpr Millis kOwnEvery{1'000};
@@ -71,50 +71,59 @@ struct CurlTransport::Impl {
 
   Impl(Options options, std::unique_ptr<Poller> the_poller, TrustStore the_trust)
       : connections_max(std::max<std::size_t>(1, options.connections_max)),
+        idle_max(options.connection_idle_max),
         poller(std::move(the_poller)),
         trust(std::move(the_trust)),
         own(options.own ? std::move(options.own) : own_addresses),
-        context{ConnectGuard(std::move(options.policy)),
-                1,
-                {options.response_header_bytes_max, options.response_body_bytes_max},
-                trust.get(),
-                options.connection_idle_max,
-                options.connection_lifetime_max,
-                options.headers_in_one_piece && RequestHead::is_copied_whole(),
-                poller.get(),
-                nullptr,
-                0,
-                options.proxy,
-                options.proxy ? format_egress_proxy(*options.proxy) : std::string()},
-        origins(context, {std::max<std::size_t>(1, options.hosts_per_multi), options.idle_handles_max, 16384,
-                          options.connections_kept_max}) {}
-  ~Impl();
+        context{.guard = ConnectGuard(std::move(options.policy)),
+                .trust = trust.get(),
+                .connection_lifetime_max = options.connection_lifetime_max,
+                .poller = poller.get(),
+                .proxy = options.proxy,
+                .proxy_text = options.proxy ? format_egress_proxy(*options.proxy) : std::string()},
+        origins(context,
+                {.header_bytes_max = options.response_header_bytes_max,
+                 .body_bytes_max = options.response_body_bytes_max},
+                {.hosts_per_lane = std::max<std::size_t>(1, options.hosts_per_multi),
+                 .connections_max = options.connections_kept_max,
+                 .handles_max = options.idle_handles_max,
+                 .idle_max = options.connection_idle_max}) {}
 
   void start_what_waits();
   bool may_start_another() const { return !waiting.empty() && active.size() < connections_max; }
   void start(Waiting&& waiting);
-  void launch(Transfer& transfer);
+  void open(Transfer& transfer, PollTime now);
+  void launched(Transfer& transfer);
+  void talk(Transfer& transfer, PollTime now);
   void act(Lane& lane, curl_socket_t socket, int events);
   void collect(Lane& lane);
-  void ended(Transfer& transfer, CURLcode code);
+  void opened(Transfer& transfer, CURLcode code);
+  void take_lost();
+  void on_ready(const Poller::Ready& one);
+  void on_ready(Transfer& transfer, std::uint32_t events);
+  void end(Transfer& transfer);
   void finish(Transfer& transfer, Outcome outcome);
   void tell(std::uint64_t token, Outcome outcome);
   void run_timers();
+  void run_multi_timers(PollTime now);
+  void run_deadlines(PollTime now);
   void run_news();
 
   void look_at_own(PollTime now);
 
   const std::size_t connections_max;
+  const Millis idle_max;
   std::unique_ptr<Poller> poller;
   TrustStore trust;
   std::function<std::vector<IpAddress>()> own;
   PollTime own_looked_at_again{};
-  TransferContext context;
+  ConnectionContext context;
+  TransportListener* listener = nullptr;  // while poll() or start() runs
   OriginTable origins;
-  std::vector<std::unique_ptr<Transfer>> active;  // added to a multi, or about to be again
-  std::vector<Transfer*> again;                   // to be launched at their next address
+  std::vector<std::unique_ptr<Transfer>> active;  // being opened, or talking
+  std::optional<PollTime> next_deadline;          // of those that talk; or earlier
   std::deque<Waiting> waiting;                    // beyond connections_max
-  std::vector<Lane*> with_news;                   // lanes to which requests were added
+  std::vector<Lane*> with_news;                   // lanes in which connections were begun
   std::vector<Finished> finished, delivering;
   std::vector<Poller::Ready> ready;
   std::size_t next_lane = 0;  // whose timer is looked at first
@@ -137,10 +146,6 @@ Result<std::unique_ptr<CurlTransport>> CurlTransport::create(Options options) {
 
 CurlTransport::CurlTransport(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {}
 CurlTransport::~CurlTransport() = default;
-
-CurlTransport::Impl::~Impl() {
-  for (const auto& transfer : active) curl_multi_remove_handle(transfer->lane->multi.get(), transfer->easy());
-}
 
 int CurlTransport::wake_fd() const {
   return impl_->poller->fd();
@@ -165,12 +170,12 @@ void CurlTransport::send(HttpRequest request, std::uint64_t token) {
   if (!impl_->polling) impl_->poller->ring();
 }
 
-// Everything sent since the last time goes to libcurl together: one pass over each lane instead of one a
-// request. A pass may end requests, which makes room for others or sends them to their next address: again.
+// Everything sent since the last time is started together: what has a connection is said at once, and libcurl
+// passes over each lane once for all that need one. A pass may end requests, which makes room for others:
+// again.
 void CurlTransport::Impl::start_what_waits() {
   const PollTime turn_ends = steady_now() + kTurnMax;
   do {
-    for (Transfer* transfer : std::exchange(again, {})) launch(*transfer);
     while (may_start_another()) {
       Waiting next = std::move(waiting.front());
       waiting.pop_front();
@@ -178,7 +183,7 @@ void CurlTransport::Impl::start_what_waits() {
       if (steady_now() >= turn_ends) break;
     }
     run_news();
-  } while ((!again.empty() || may_start_another()) && steady_now() < turn_ends);
+  } while (may_start_another() && steady_now() < turn_ends);
 }
 
 void CurlTransport::Impl::look_at_own(PollTime now) {
@@ -188,36 +193,54 @@ void CurlTransport::Impl::look_at_own(PollTime now) {
 }
 
 void CurlTransport::Impl::start(Waiting&& next) {
-  auto owned = origins.acquire(next.request.to);
+  const PollTime now = steady_now();
+  look_at_own(now);
+  auto owned = origins.acquire(next.request.to, now);
   if (!owned) return tell(next.token, failed(AttemptError::connect));
   Transfer& transfer = *owned;
   transfer.active_index = active.size();
   active.push_back(std::move(owned));
-  const PollTime now = steady_now();
-  look_at_own(now);
-  const AttemptError refused = transfer.accept(std::move(next.request), next.token, next.queued, now);
-  if (refused != AttemptError::none) return finish(transfer, failed(refused));
-  if (!transfer.aim_first(transfer.origin->preferred, now)) {
-    return finish(transfer, failed(AttemptError::timeout));
+  const AttemptError refusal = transfer.accept(std::move(next.request), next.token, next.queued, now);
+  if (refusal != AttemptError::none) {
+    transfer.let_go();
+    return finish(transfer, failed(refusal));
   }
-  launch(transfer);
+  if (transfer.connection().stands()) return talk(transfer, now);
+  open(transfer, now);
 }
 
-void CurlTransport::Impl::launch(Transfer& transfer) {
-  Lane& lane = *transfer.lane;
-  if (curl_multi_add_handle(lane.multi.get(), transfer.easy()) != CURLM_OK) {
-    return finish(transfer, failed(AttemptError::connect));
+void CurlTransport::Impl::open(Transfer& transfer, PollTime now) {
+  origins.make_room();
+  if (!transfer.open(*transfer.origin->lane, transfer.origin->preferred, now)) {
+    return end(transfer);
   }
+  launched(transfer);
+}
+
+void CurlTransport::Impl::launched(Transfer& transfer) {
+  Lane& lane = *transfer.connection().lane();
   if (std::exchange(lane.has_news, true)) return;
   with_news.push_back(&lane);
 }
 
-void CurlTransport::Impl::run_news() {
-  for (Lane* lane : with_news) {
-    lane->has_news = false;
-    act(*lane, CURL_SOCKET_TIMEOUT, 0);
+void CurlTransport::Impl::talk(Transfer& transfer, PollTime now) {
+  if (listener != nullptr && !listener->may_still_send(transfer.token())) {
+    transfer.withhold();
+    return end(transfer);
   }
-  with_news.clear();
+  if (!transfer.talk(now)) return end(transfer);
+  if (next_deadline && *next_deadline <= transfer.deadline()) return;
+  next_deadline = transfer.deadline();
+  poller->arm(*next_deadline);
+}
+
+void CurlTransport::Impl::run_news() {
+  while (!with_news.empty()) {
+    for (Lane* lane : std::exchange(with_news, {})) {
+      lane->has_news = false;
+      act(*lane, CURL_SOCKET_TIMEOUT, 0);
+    }
+  }
 }
 
 // --- in --------------------------------------------------------------------------------------------------
@@ -229,30 +252,60 @@ void CurlTransport::Impl::act(Lane& lane, curl_socket_t socket, int events) {
   curl_multi_socket_action(lane.multi.get(), socket, events, &running);
   collect(lane);
   if (lane.deadline) poller->arm(*lane.deadline);
+  take_lost();
 }
 
 void CurlTransport::Impl::collect(Lane& lane) {
   int left = 0;
   while (const CURLMsg* message = curl_multi_info_read(lane.multi.get(), &left)) {
     if (message->msg != CURLMSG_DONE) continue;
-    // Both are gone once the handle is removed.
     const CURLcode code = message->data.result;
-    CURL* easy = message->easy_handle;
-    Transfer* transfer = nullptr;
-    curl_easy_getinfo(easy, CURLINFO_PRIVATE, &transfer);
-    curl_multi_remove_handle(lane.multi.get(), easy);
-    ended(*transfer, code);
+    SocketOwner* owner = nullptr;
+    curl_easy_getinfo(message->easy_handle, CURLINFO_PRIVATE, &owner);
+    opened(*static_cast<Transfer*>(owner), code);
   }
 }
 
-void CurlTransport::Impl::ended(Transfer& transfer, CURLcode code) {
+void CurlTransport::Impl::opened(Transfer& transfer, CURLcode code) {
   const PollTime now = steady_now();
-  if (transfer.aim_next(code, now)) {
-    again.push_back(&transfer);
+  if (code == CURLE_OK && transfer.connection().opened()) return talk(transfer, now);
+  if (transfer.open_next(code, now)) return launched(transfer);
+  end(transfer);
+}
+
+void CurlTransport::Impl::take_lost() {
+  while (!context.lost.empty()) {
+    auto& transfer = static_cast<Transfer&>(context.lost.back()->owner());
+    context.lost.pop_back();
+    if (!transfer.is_talking()) continue;  // it rests: seen when it is taken
+    transfer.lose();
+    end(transfer);
+  }
+}
+
+void CurlTransport::Impl::on_ready(const Poller::Ready& one) {
+  if (poller->owner(one.socket) != one.owner) return;
+  auto* owner = static_cast<SocketOwner*>(one.owner);
+  auto* transfer = owner->is_multi ? nullptr : static_cast<Transfer*>(owner);
+  if ((transfer == nullptr || transfer->connection().may_flood()) &&
+      poller->floods(one.socket, kAnswerWireBytesMax)) {
+    ::shutdown(one.socket, SHUT_RDWR);
+  }
+  if (transfer != nullptr) return on_ready(*transfer, one.events);
+  act(*static_cast<Lane*>(owner), one.socket, select_bits(one.events));
+}
+
+void CurlTransport::Impl::on_ready(Transfer& transfer, std::uint32_t events) {
+  if (!transfer.is_talking()) {
+    if (!transfer.connection().is_still_good()) origins.close(transfer);
     return;
   }
-  Outcome outcome = transfer.conclude(code, now);
-  transfer.origin->preferred = outcome.status != 0 ? transfer.connected_to() : std::nullopt;
+  if (!transfer.on_ready(events)) end(transfer);
+}
+
+void CurlTransport::Impl::end(Transfer& transfer) {
+  Outcome outcome = transfer.conclude(steady_now());
+  transfer.origin->preferred = outcome.status != 0 ? transfer.connection().pin() : std::nullopt;
   finish(transfer, std::move(outcome));
 }
 
@@ -264,7 +317,9 @@ void CurlTransport::Impl::finish(Transfer& transfer, Outcome outcome) {
     active[owned->active_index]->active_index = owned->active_index;
   }
   active.pop_back();
-  origins.release(std::move(owned));
+  const PollTime now = steady_now();
+  origins.release(std::move(owned), now);
+  poller->arm(now + idle_max);
 }
 
 void CurlTransport::Impl::tell(std::uint64_t token, Outcome outcome) {
@@ -274,31 +329,23 @@ void CurlTransport::Impl::tell(std::uint64_t token, Outcome outcome) {
 
 void CurlTransport::cancel_all() {
   Impl& impl = *impl_;
-  // What libcurl has ended already has its own outcome.
-  for (const auto& lane : impl.origins.lanes()) impl.collect(*lane);
   const PollTime now = steady_now();
   for (const auto& next : impl.waiting) impl.tell(next.token, failed(AttemptError::ambiguous));
   impl.waiting.clear();
-  impl.again.clear();
   while (!impl.active.empty()) {
     Transfer& transfer = *impl.active.back();
-    Outcome outcome = transfer.cut_off(now);
-    curl_multi_remove_handle(transfer.lane->multi.get(), transfer.easy());
-    impl.finish(transfer, std::move(outcome));
+    impl.finish(transfer, transfer.cut_off(now));
   }
 }
 
 std::size_t CurlTransport::poll(TransportListener& listener) {
   Impl& impl = *impl_;
   impl.polling = true;
-  impl.context.listener = &listener;
+  impl.listener = &listener;
   const PollTime turn_ends = steady_now() + kTurnMax;
   do {
     const bool timer_went_off = impl.poller->wait(impl.ready);
-    for (const Poller::Ready& one : impl.ready) {
-      if (impl.poller->floods(one.socket, kAnswerWireBytesMax)) ::shutdown(one.socket, SHUT_RDWR);
-      impl.act(*static_cast<Lane*>(one.owner), one.socket, select_bits(one.events));
-    }
+    for (const Poller::Ready& one : impl.ready) impl.on_ready(one);
     if (timer_went_off) impl.run_timers();
   } while (impl.ready.size() == Poller::kReadyMax && steady_now() < turn_ends);
   impl.start_what_waits();
@@ -307,22 +354,28 @@ std::size_t CurlTransport::poll(TransportListener& listener) {
   for (Impl::Finished& one : impl.delivering) listener.on_outcome(one.token, std::move(one.outcome));
   impl.start_what_waits();  // what the listener sent
   impl.polling = false;
-  impl.context.listener = nullptr;
+  impl.listener = nullptr;
   // What is left over, and what ended at once of it all: for the next poll().
-  if (!impl.finished.empty() || !impl.again.empty() || impl.may_start_another()) impl.poller->ring();
+  if (!impl.finished.empty() || impl.may_start_another()) impl.poller->ring();
   return impl.delivering.size();
 }
 
 void CurlTransport::start(TransportListener& listener) {
-  impl_->context.listener = &listener;
+  impl_->listener = &listener;
   impl_->start_what_waits();
-  impl_->context.listener = nullptr;
-  if (!impl_->again.empty() || impl_->may_start_another()) impl_->poller->ring();
+  impl_->listener = nullptr;
+  if (impl_->may_start_another()) impl_->poller->ring();
+}
+
+void CurlTransport::Impl::run_timers() {
+  const PollTime now = steady_now();
+  run_multi_timers(now);
+  run_deadlines(now);
+  if (const auto next = origins.drop_old(now)) poller->arm(*next);
 }
 
 // Begins behind the lane where the last turn ended.
-void CurlTransport::Impl::run_timers() {
-  const PollTime now = steady_now();
+void CurlTransport::Impl::run_multi_timers(PollTime now) {
   const auto& lanes = origins.lanes();
   bool turn_over = false;
   for (std::size_t i = 0, first = next_lane; i < lanes.size(); ++i) {
@@ -335,6 +388,25 @@ void CurlTransport::Impl::run_timers() {
       poller->arm(*lane.deadline);
     }
   }
+}
+
+// All of them are looked at, but only when the earliest of a while ago is due: nearly always it has ended by
+// then, and the next is fifteen seconds ahead.
+void CurlTransport::Impl::run_deadlines(PollTime now) {
+  if (next_deadline && *next_deadline <= now) {
+    next_deadline.reset();
+    for (std::size_t i = active.size(); i-- > 0;) {
+      Transfer& transfer = *active[i];
+      if (!transfer.is_talking()) continue;
+      if (transfer.deadline() > now) {
+        next_deadline = std::min(next_deadline.value_or(transfer.deadline()), transfer.deadline());
+        continue;
+      }
+      transfer.time_out();
+      end(transfer);
+    }
+  }
+  if (next_deadline) poller->arm(*next_deadline);
 }
 
 }  // namespace postrider

@@ -1,6 +1,4 @@
 #pragma once
-#include <curl/curl.h>
-
 #include <cstddef>
 #include <list>
 #include <memory>
@@ -10,86 +8,62 @@
 #include <vector>
 
 #include "engine/core/url.h"
-#include "engine/curl/kept_connections.h"
+#include "engine/curl/connection.h"
 #include "engine/curl/poller.h"
 #include "engine/curl/transfer.h"
 
-// Which curl multi serves which origin (scheme, host and port), and the idle handles kept for each. libcurl's
-// cost a request grows with the connections of a multi (at 5,000 hosts it is tenfold), so each multi, a
-// `Lane` here, gets at most `hosts_per_lane` hosts; all lanes share one Poller. Owned by the transport, its
-// thread.
+// The transfers that rest, with their connections, by origin (scheme, host and port), and which curl multi
+// opens connections to which origin: one serves at most `hosts_per_lane`; all share one Poller. Connections
+// stay where the traffic is: of all that rest the one that has rested longest goes first. Owned by the
+// transport, its thread.
 namespace postrider {
-
-struct FreeMulti {
-  void operator()(CURLM* multi) const { curl_multi_cleanup(multi); }
-};
-
-// One curl multi: its connections, and when libcurl wants to be called.
-struct Lane {
-  Poller* poller = nullptr;
-  std::optional<PollTime> deadline;
-  std::size_t hosts = 0;
-  KeptConnections::Share kept;
-  bool has_news = false;                    // a request was added since libcurl was last called
-  std::unique_ptr<CURLM, FreeMulti> multi;  // last: its end calls back
-};
 
 struct Origin {
   std::string key;
   Lane* lane = nullptr;
-  std::size_t active = 0;              // transfers on their way
-  std::optional<IpAddress> preferred;  // connected last: its pooled connections are found only under it
-  std::vector<std::unique_ptr<Transfer>> idle;
-  // Its places when active is 0: among the resting origins, and among those of them that have idle handles.
-  std::list<Origin*>::iterator resting, stocked;
-  bool is_stocked = false;
+  std::size_t active = 0;                       // transfers on their way
+  std::optional<IpAddress> preferred;           // of several addresses: the one that answered last
+  std::vector<std::unique_ptr<Transfer>> idle;  // the latest last
 };
 
 struct OriginLimits {
   std::size_t hosts_per_lane = 8;
-  std::size_t idle_handles_max = 2048;  // about 9 KB each
-  std::size_t idle_origins_max = 16384;
-  std::size_t connections_kept_max = 8192;
+  std::size_t connections_max = 8192;  // busy and idle
+  std::size_t handles_max = 2048;      // idle, without a connection; about 9 KB each
+  Millis idle_max{90'000};
 };
 
 class OriginTable {
  public:
-  OriginTable(TransferContext& context, OriginLimits limits)
-      : context_(context),
-        limits_(limits),
-        kept_(limits.connections_kept_max, kKeptOfAHost * limits.hosts_per_lane) {}
+  OriginTable(ConnectionContext& context, AnswerLimits answer_limits, OriginLimits limits)
+      : context_(context), answer_limits_(answer_limits), limits_(limits) {}
 
-  // A handle for that URL, its origin's count of active transfers raised; nullptr: out of memory.
-  std::unique_ptr<Transfer> acquire(const std::shared_ptr<const Destination>& to);
-  void release(std::unique_ptr<Transfer> transfer);
+  // One for that URL, its origin's count of active transfers raised; its connection stands, and may carry the
+  // request, if there is one that may. nullptr: out of memory.
+  std::unique_ptr<Transfer> acquire(const std::shared_ptr<const Destination>& to, PollTime now);
+  void release(std::unique_ptr<Transfer> transfer, PollTime now);
+  // One that rests has closed its connection, or must.
+  void close(Transfer& resting);
+  // Those that have rested too long. When the next one will have.
+  std::optional<PollTime> drop_old(PollTime now);
+  // Before a connection is opened.
+  void make_room();
 
   std::vector<std::unique_ptr<Lane>>& lanes() { return lanes_; }
 
  private:
-  static constexpr std::size_t kKeptOfAHost = 8;  // without asking for more
   Origin* find_or_make(const Url& url);
   Lane* lane_with_room();
-  std::unique_ptr<Lane> make_lane();
-  bool open_multi(Lane& lane);
-  void begin_in(Lane& lane);
-  void end_in(Lane& lane);
-  void reclaim_from_idle(PollTime now);
-  void limit_connections(Lane& lane);
-  std::unique_ptr<Transfer> take_idle(Origin& origin, const std::shared_ptr<const Destination>& to);
-  std::unique_ptr<Transfer> take_from_longest_idle();
-  void unstock(Origin& origin);
-  void evict_longest_idle();
+  std::unique_ptr<Transfer> take_idle(Origin& origin, const Destination& to, PollTime now);
+  std::unique_ptr<Transfer> take(Origin& origin, std::size_t index);
+  void drop(Transfer& resting);
 
-  TransferContext& context_;
+  ConnectionContext& context_;
+  AnswerLimits answer_limits_;
   OriginLimits limits_;
-  std::vector<std::unique_ptr<Lane>> lanes_;
+  std::vector<std::unique_ptr<Lane>> lanes_;  // outlive the transfers
+  std::list<Transfer*> resting_, bare_;       // with a connection, without; the longest first
   std::unordered_map<std::string, std::unique_ptr<Origin>> origins_;
-  // Origins without active transfers, the longest idle last. One keeps its lane, where its connections are,
-  // longer than its handles, which serve any origin.
-  std::list<Origin*> resting_, stocked_;
-  std::size_t idle_handles_ = 0;
-  KeptConnections kept_;
-  PollTime next_reclaim_{};
   std::string key_;  // scratch, kept for its capacity
 };
 

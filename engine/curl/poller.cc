@@ -85,6 +85,15 @@ bool Poller::floods(int socket, std::uint64_t bytes_max) {
   return info.tcpi_bytes_received - entry.received_before > bytes_max;
 }
 
+void Poller::count_anew(int socket) {
+  sockets_[static_cast<std::size_t>(socket)].times_ready = 0;
+}
+
+void* Poller::owner(int socket) const {
+  const Socket& entry = sockets_[static_cast<std::size_t>(socket)];
+  return entry.wanted != 0 ? entry.owner : nullptr;
+}
+
 void Poller::forget(int socket) {
   const auto index = static_cast<std::size_t>(socket);
   if (index >= sockets_.size()) return;

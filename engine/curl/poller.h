@@ -41,6 +41,10 @@ class Poller {
   // It has received more than that since it last rested: asked of the kernel only each eighth time that it
   // was ready, so that an ordinary answer costs nothing.
   bool floods(int socket, std::uint64_t bytes_max);
+  void count_anew(int socket);  // as if it had rested
+  // Whom its events are for now; nullptr: nobody any more. Of what wait() found, an earlier one may have
+  // closed it.
+  void* owner(int socket) const;
   // To be called before the socket is closed: its number may come back at once as another socket.
   void forget(int socket);
 

@@ -1,4 +1,4 @@
-// The second half of a Transfer: what libcurl's codes and figures mean to us.
+// The second half of a Transfer: what came of it.
 #include <algorithm>
 #include <cstdint>
 
@@ -7,14 +7,6 @@
 namespace postrider {
 
 namespace {
-
-std::int32_t phase_between(CURL* easy, CURLINFO begin, CURLINFO end) {
-  curl_off_t begun = 0, ended = 0;
-  if (begin != CURLINFO_NONE) curl_easy_getinfo(easy, begin, &begun);
-  curl_easy_getinfo(easy, end, &ended);
-  if (ended <= 0) return -1;  // not reached
-  return static_cast<std::int32_t>(std::clamp<curl_off_t>((ended - begun) / 1000, 0, INT32_MAX));
-}
 
 bool is_tls(CURLcode code) {
   switch (code) {
@@ -38,71 +30,65 @@ bool is_tls(CURLcode code) {
   }
 }
 
+std::int32_t milliseconds(PollTime begin, PollTime end) {
+  const auto count = std::chrono::duration_cast<Millis>(end - begin).count();
+  return static_cast<std::int32_t>(std::min<std::int64_t>(count, INT32_MAX));
+}
+
 }  // namespace
 
-AttemptError Transfer::error_of(CURLcode code) const {
+AttemptError Transfer::error_of_open() const {
+  // Denied for good only if the guard refused every address: beside a dead one it is worth a retry.
+  if (connection_.was_denied()) {
+    return denials_ == addresses_tried_ ? AttemptError::denied : AttemptError::connect;
+  }
+  if (is_tls(open_failure_)) return AttemptError::tls;
+  if (timed_out_ || open_failure_ == CURLE_OPERATION_TIMEDOUT) return AttemptError::timeout;
+  // The pin was no address: cannot be.
+  return open_failure_ == CURLE_COULDNT_RESOLVE_HOST ? AttemptError::dns : AttemptError::connect;
+}
+
+AttemptError Transfer::error() const {
+  if (withheld_) return AttemptError::ambiguous;
+  if (!talking_) return error_of_open();
   if (answer_.final_status() != 0) {
     if (answer_.fault() == AttemptError::body_too_large) return AttemptError::body_too_large;
-    return code == CURLE_OK ? AttemptError::none : AttemptError::body_broken;
+    return answer_.is_complete() ? AttemptError::none : AttemptError::body_broken;
   }
-  if (withheld_) return AttemptError::ambiguous;
-  // Denied for good only if the guard refused every address: beside a dead one it is worth a retry.
-  if (denied_) return denials_ == addresses_tried_ ? AttemptError::denied : AttemptError::connect;
   if (answer_.fault() != AttemptError::none) return answer_.fault();
-  if (is_tls(code)) return AttemptError::tls;
-  switch (code) {
-    case CURLE_OPERATION_TIMEDOUT:
-      return AttemptError::timeout;
-    case CURLE_COULDNT_RESOLVE_HOST:  // the pin was no address: cannot be
-      return AttemptError::dns;
-    case CURLE_OUT_OF_MEMORY:
-      // libcurl's word for a header line above its own 100 KiB, which no callback has seen.
-      return cleared_to_send_ ? AttemptError::headers_too_large : AttemptError::connect;
-    case CURLE_UNSUPPORTED_PROTOCOL:  // no status line (HTTP/0.9), or HTTP/2 unasked
-    case CURLE_WEIRD_SERVER_REPLY:
-    case CURLE_BAD_FUNCTION_ARGUMENT:  // a header line without a colon
-    case CURLE_BAD_CONTENT_ENCODING:
-    case CURLE_FILESIZE_EXCEEDED:  // a Content-Length above 2^63
-      return AttemptError::malformed;
-    default:
-      break;
-  }
-  if (answer_.began()) return AttemptError::malformed;  // half a header, then the end
-  return cleared_to_send_ ? AttemptError::reset : AttemptError::connect;
+  if (timed_out_) return AttemptError::timeout;
+  return answer_.began() ? AttemptError::malformed : AttemptError::reset;  // half a header, then the end
 }
 
 void Transfer::read_phases(Phases& phases, PollTime now) const {
-  using std::chrono::duration_cast;
-  CURL* easy = easy_.get();
-  phases.queue = static_cast<std::int32_t>(
-      std::min<std::int64_t>(duration_cast<Millis>(started_ - queued_).count(), INT32_MAX));
-  phases.total = static_cast<std::int32_t>(
-      std::min<std::int64_t>(duration_cast<Millis>(now - started_).count(), INT32_MAX));
-  long connections = 0;
-  curl_easy_getinfo(easy, CURLINFO_NUM_CONNECTS, &connections);
-  if (connections > 0) {  // a reused connection has neither phase
-    phases.connect = phase_between(easy, CURLINFO_NONE, CURLINFO_CONNECT_TIME_T);
-    phases.tls = phase_between(easy, CURLINFO_CONNECT_TIME_T, CURLINFO_APPCONNECT_TIME_T);
-  }
-  if (answer_.began()) {
-    phases.first_byte = phase_between(easy, CURLINFO_PRETRANSFER_TIME_T, CURLINFO_STARTTRANSFER_TIME_T);
-  }
+  phases.queue = milliseconds(queued_, started_);
+  phases.total = milliseconds(started_, now);
+  phases.connect = connection_.connect_ms();  // a connection that stood has neither phase
+  phases.tls = connection_.tls_ms();
+  if (answer_.began()) phases.first_byte = milliseconds(spoke_at_, first_byte_at_);
 }
 
-Outcome Transfer::conclude(CURLcode code, PollTime now) {
+Outcome Transfer::conclude(PollTime now) {
   Outcome outcome;
-  outcome.error = error_of(code);
-  outcome.ours = ours_ && outcome.error == AttemptError::connect;
-  if (dialled_) outcome.dialled = pin_ip_;
+  outcome.error = error();
+  outcome.ours = connection_.was_ours() && outcome.error == AttemptError::connect;
+  if (connection_.was_dialled()) outcome.dialled = connection_.pin_text();
   read_phases(outcome.phases, now);
+  // What was not said whole, or not answered whole, would be the beginning of the next.
+  const bool is_clean = withheld_ || (talking_ && is_sent() && answer_.keeps_connection());
   answer_.give(outcome);
+  if (!is_clean) connection_.close();
+  talking_ = false;
+  let_go();
   return outcome;
 }
 
 Outcome Transfer::cut_off(PollTime now) {
-  Outcome outcome = conclude(CURLE_OK, now);
+  const bool answered = answer_.final_status() != 0;
+  connection_.close();
+  Outcome outcome = conclude(now);
   // With a final status in hand nothing is ambiguous any more: only the body was cut.
-  outcome.error = outcome.status != 0 ? AttemptError::body_broken : AttemptError::ambiguous;
+  outcome.error = answered ? AttemptError::body_broken : AttemptError::ambiguous;
   return outcome;
 }
 

@@ -27,6 +27,32 @@ TEST(Tls, DeliversToAVerifiedReceiverAndKeepsTheConnection) {
   EXPECT_EQ(server.connections(), 1U);
 }
 
+TEST(Tls, ReplacesAConnectionThatEndedWhileItRested) {
+  const auto tls = trusted_authority().server("DNS:receiver.test");
+  ScriptedServer server(once(kOk), tls.get());
+  Client client;
+  for (std::size_t i = 1; i <= 3; ++i) {
+    EXPECT_EQ(client.exchange(request_to(secure(server.port()))).status, 200);
+    client.run_until([&] { return client.transport->open_sockets() == 0; });
+    EXPECT_EQ(server.connections(), i);
+  }
+}
+
+// More than a TLS record, and more than the socket takes at once.
+TEST(Tls, SendsALargeBodyWhole) {
+  const auto tls = trusted_authority().server("DNS:receiver.test");
+  ScriptedServer server(always(kOk), tls.get());
+  Client client;
+  auto request = request_to(secure(server.port()));
+  std::string body(3U << 20U, 'x');
+  for (std::size_t i = 0; i < body.size(); ++i) body[i] = static_cast<char>('a' + i % 23);
+  request.body = std::make_shared<const std::string>(body);
+  EXPECT_EQ(client.exchange(request).status, 200);
+  ASSERT_EQ(server.requests().size(), 1U);
+  const std::string sent = server.requests()[0];
+  EXPECT_TRUE(sent.ends_with("\r\n\r\n" + body));
+}
+
 TEST(Tls, VerifiesALiteralAddress) {
   const auto tls = trusted_authority().server("IP:127.0.0.1");
   ScriptedServer server(always(kOk), tls.get());
