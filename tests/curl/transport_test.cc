@@ -382,6 +382,22 @@ TEST(CurlTransport, HoldsEachRequestToItsOwnTime) {
   }
 }
 
+// What is started at once has not heard from the loop that the connection ended.
+TEST(CurlTransport, LooksWhetherAConnectionStillStandsBeforeItIsUsed) {
+  ScriptedServer server(once(kOk));
+  Client client;
+  EXPECT_EQ(client.exchange(request_to(plain(server.port()))).status, 200);
+  const auto deadline = std::chrono::steady_clock::now() + std::chrono::seconds(20);
+  while (server.ended() < 1 && std::chrono::steady_clock::now() < deadline)
+    std::this_thread::sleep_for(std::chrono::milliseconds(1));
+  std::this_thread::sleep_for(std::chrono::milliseconds(20));  // the end has to arrive, and it has rested a while
+  client.send(request_to(plain(server.port())));
+  client.transport->start(client);
+  client.wait_for(2);
+  EXPECT_EQ(client.outcomes.at(2).status, 200);
+  EXPECT_EQ(server.connections(), 2U);
+}
+
 // A timer that has done its work must not wake the loop for ever.
 TEST(CurlTransport, RestsWhenNothingIsOnItsWay) {
   ScriptedServer server([](Connection& connection) { connection.wait_until_closed(); });

@@ -4,9 +4,10 @@ clang := $(shell command -v clang++ || command -v clang++-14)
 compile = $(shell command -v ccache) $(clang) -std=c++20 -O1 -g1 -fsanitize=fuzzer-no-link,address,undefined \
   -fno-sanitize-recover=all -I. -isystem build/fuzz/generated -MMD -MP
 
-rooms_url = core curl/header_list
-rooms_headers = core curl/header_list
-rooms_rate_limit = core curl/answer curl/header_list
+rooms_url = core curl/request_head
+rooms_headers = core curl/request_head
+rooms_answer = core curl/answer
+rooms_rate_limit = core curl/answer
 rooms_event = core wire
 rooms_facts = core wire
 rooms_verifier = core
@@ -16,7 +17,8 @@ rooms_schema = core ports jsonschema
 rooms_toml = core config
 libraries_url = -lcurl
 libraries_headers = -lcurl
-libraries_rate_limit = -lcurl
+libraries_answer = -lhttp_parser
+libraries_rate_limit = -lhttp_parser
 libraries_event = -lprotobuf
 libraries_facts = -lprotobuf
 libraries_api = -lprotobuf -levent -levent_openssl -levent_pthreads -lssl

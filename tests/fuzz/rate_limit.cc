@@ -72,15 +72,15 @@ void rate_limit(std::string_view bytes) {
   Answer answer({});
   answer.begin();
   const auto* status = kStatuses.at(take_choice(rest, kStatuses.size()));
-  bool goes_on = answer.take_header_line(std::string("HTTP/1.1 ") + status + " x\r\n");
+  bool goes_on = answer.take(std::string("HTTP/1.1 ") + status + " x\r\n");
   while (goes_on && !rest.empty()) {
     const auto line = take_until(rest, '\n');
     if (const auto colon = line.find(": "); colon != std::string_view::npos)
       judge_date(line.substr(colon + 2), bytes);
-    goes_on = answer.take_header_line(std::string(line) + "\n");
+    goes_on = answer.take(std::string(line) + "\n");
   }
-  if (goes_on) goes_on = answer.take_header_line("\r\n");
-  if (!goes_on && answer.fault() == AttemptError::none)
+  if (goes_on) goes_on = answer.take("\r\n");
+  if (!goes_on && answer.fault() == AttemptError::none && !answer.is_complete())
     broken("an answer is refused without a reason", bytes);
   Outcome outcome;
   outcome.error = answer.fault();

@@ -14,6 +14,8 @@ void url(std::string_view bytes);
 // each length one byte.
 void headers(std::string_view bytes);
 
+// A receiver's answer: however the bytes are cut, the same outcome, within its limits.
+void answer(std::string_view bytes);
 // A receiver's Retry-After and rate limits: never before the policy's own delay, never beyond the lifetime.
 void rate_limit(std::string_view bytes);
 // Events in every mode, batches too: what is read and written again is read alike; JSON beside nlohmann's.
@@ -36,10 +38,10 @@ struct Target {
   std::string_view name;  // of its corpus too: tests/fuzz/corpus/NAME
   void (*run)(std::string_view bytes);
 };
-inline constexpr Target kTargets[] = {{"url", &url},     {"headers", &headers}, {"rate_limit", &rate_limit},
-                                      {"event", &event}, {"facts", &facts},     {"verifier", &verifier},
-                                      {"http", &http},   {"api", &api},         {"schema", &schema},
-                                      {"toml", &toml}};
+inline constexpr Target kTargets[] = {
+    {"url", &url},     {"headers", &headers}, {"answer", &answer},     {"rate_limit", &rate_limit},
+    {"event", &event}, {"facts", &facts},     {"verifier", &verifier}, {"http", &http},
+    {"api", &api},     {"schema", &schema},   {"toml", &toml}};
 
 [[noreturn]] void broken(std::string_view what, std::string_view bytes);
 
