@@ -45,10 +45,11 @@ struct PublisherOptions {
   Environment environment;  // Kafka: names the topic. HTTP: may be empty; else the daemon's must be the same
   std::string token;        // HTTP: bearer token; empty: none
   std::string ca_file;      // HTTPS: PEM of a private authority; empty: the system's
-  std::string client_cert, client_key;  // HTTPS: PEM files of our certificate and its key; empty: none
   // Kafka: any librdkafka property, over ours. A value "env:NAME" or "file:PATH" is read from there.
   std::vector<std::pair<std::string, std::string>> kafka_properties;
   Millis timeout{30'000};  // for one event, tries included
+  std::string client_cert = {},
+              client_key = {};  // HTTPS: PEM files of our certificate and its key; empty: none
 };
 
 // Thread-safe. Its destructor fails what has no answer yet: flush() first.

@@ -172,6 +172,7 @@ void Answer::end_of_stream() {
 
 void Answer::give(Outcome& outcome) {
   outcome.status = final_status_;
+  if (final_status_ == 0) headers_.clear();  // half a block says nothing
   outcome.headers = std::exchange(headers_, {});
   outcome.snippet = std::exchange(snippet_, {});
 }

@@ -390,7 +390,8 @@ TEST(CurlTransport, LooksWhetherAConnectionStillStandsBeforeItIsUsed) {
   const auto deadline = std::chrono::steady_clock::now() + std::chrono::seconds(20);
   while (server.ended() < 1 && std::chrono::steady_clock::now() < deadline)
     std::this_thread::sleep_for(std::chrono::milliseconds(1));
-  std::this_thread::sleep_for(std::chrono::milliseconds(20));  // the end has to arrive, and it has rested a while
+  std::this_thread::sleep_for(
+      std::chrono::milliseconds(20));  // the end has to arrive, and it has rested a while
   client.send(request_to(plain(server.port())));
   client.transport->start(client);
   client.wait_for(2);

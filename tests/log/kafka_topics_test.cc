@@ -39,7 +39,7 @@ class KafkaTopics : public testing::Test {
 TEST_F(KafkaTopics, AreMadeOnceWithOneIdentity) {
   auto first = create_topics(config_, plan_);
   ASSERT_TRUE(first) << first.error().message;
-  EXPECT_EQ(first->created.size(), 9u);
+  EXPECT_EQ(first->created.size(), 10u);
   EXPECT_TRUE(first->identity_written);
   EXPECT_TRUE(first->identity.str().starts_with("log_"));
   auto second = create_topics(config_, plan_);
@@ -106,14 +106,14 @@ TEST_F(KafkaTopics, OursMustTakeMoreThanEventsDoes) {
   ASSERT_TRUE(create_topics(config_, plan_));
   set(Topic::events, "max.message.bytes", "2097152");
   auto found = differences();
-  ASSERT_EQ(found.size(), 8u) << "every topic but events";
+  ASSERT_EQ(found.size(), 9u) << "every topic but events";
   for (const auto& each : found)
     EXPECT_NE(each.sentence.find("must be at least 2162688"), std::string::npos) << each.sentence;
 }
 
 TEST_F(KafkaTopics, AMissingTopicRefusesEverywhere) {
   auto found = differences();
-  ASSERT_EQ(found.size(), 9u);
+  ASSERT_EQ(found.size(), 10u);
   EXPECT_TRUE(refuses(found[0], Environment("development")));
   EXPECT_NE(found[0].sentence.find("topics create"), std::string::npos);
   auto log = open_kafka_log(config_);

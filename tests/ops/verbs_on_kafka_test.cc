@@ -156,7 +156,7 @@ struct OnKafka : ::testing::Test {
 TEST_F(OnKafka, TopicsAreMadeOnceUnderOneIdentity) {
   const auto first = run(topics_create, line("topics create"));
   ASSERT_EQ(first.code, 0) << first.error.message;
-  EXPECT_EQ(first.lines[0]["created"].size(), 9u);
+  EXPECT_EQ(first.lines[0]["created"].size(), 10u);
   EXPECT_EQ(first.lines[0]["identity_written"], true);
   const auto second = run(topics_create, line("topics create"));
   EXPECT_EQ(second.code, 0);
