@@ -1,5 +1,6 @@
 #include "engine/curl/answer.h"
 
+#include <algorithm>
 #include <array>
 #include <utility>
 
@@ -13,6 +14,8 @@ namespace {
 constexpr std::size_t kInformationalMax = 16;
 constexpr std::size_t kKeptHeadersMax = 24;
 constexpr std::size_t kKeptValueBytesMax = 256;
+constexpr std::size_t kBlanksBehindMax = 64;  // that a value may have and is kept without
+constexpr std::size_t kNameBytesMax = 128;    // a longer one is none that is kept
 
 constexpr std::array<std::string_view, 11> kKeptNames = {
     "retry-after",      "date",   "x-request-id",     "request-id",      "x-correlation-id",
@@ -27,7 +30,13 @@ bool contains_ignoring_case(std::string_view text, std::string_view part) {
   return false;
 }
 
+// Up to one byte more, which tells that it is too long.
+void append_within(std::string& text, std::string_view more, std::size_t most) {
+  text.append(more.substr(0, most + 1 - std::min(text.size(), most + 1)));
+}
+
 bool is_kept(std::string_view name) {
+  if (name.size() > kNameBytesMax) return false;
   // Every vendor prefixes it his own way: X-RateLimit-Reset, RateLimit, X-Acme-Rate-Limit-Remaining.
   if (contains_ignoring_case(name, "ratelimit") || contains_ignoring_case(name, "rate-limit")) return true;
   for (const std::string_view kept : kKeptNames) {
@@ -51,13 +60,15 @@ struct Answer::Callbacks {
   static int field(http_parser* parser, const char* at, std::size_t length) {
     Answer& answer = self(parser);
     if (std::exchange(answer.in_value_, false) && answer.header_line() != 0) return -1;
-    answer.name_.append(at, length);
+    answer.line_bytes_ += length;
+    append_within(answer.name_, {at, length}, kNameBytesMax);
     return 0;
   }
   static int value(http_parser* parser, const char* at, std::size_t length) {
     Answer& answer = self(parser);
     answer.in_value_ = true;
-    answer.value_.append(at, length);
+    answer.line_bytes_ += length;
+    append_within(answer.value_, {at, length}, kKeptValueBytesMax + kBlanksBehindMax);
     return 0;
   }
   static int headers_complete(http_parser* parser) { return self(parser).headers_end(); }
@@ -87,14 +98,16 @@ int Answer::refuse(AttemptError why) {
 int Answer::header_line() {
   if (is_trailer()) {
     // A final status is not taken back for them, and nothing in them is asked for.
-    trailer_bytes_ += name_.size() + value_.size();
+    trailer_bytes_ += line_bytes_;
     if (trailer_bytes_ > limits_.header_bytes_max) return refuse(AttemptError::body_too_large);
-  } else if (headers_.size() < kKeptHeadersMax && is_kept(name_)) {
+  } else if (headers_.size() < kKeptHeadersMax && is_kept(name_) &&
+             value_.size() <= kKeptValueBytesMax + kBlanksBehindMax) {
     while (!value_.empty() && (value_.back() == ' ' || value_.back() == '\t')) value_.pop_back();
     if (value_.size() <= kKeptValueBytesMax) headers_.push_back({name_, value_});
   }
   name_.clear();
   value_.clear();
+  line_bytes_ = 0;
   return 0;
 }
 
@@ -137,6 +150,7 @@ void Answer::begin() {
   parser_.allow_chunked_length = 1;
   final_status_ = 0;
   wire_bytes_ = trailer_bytes_ = body_bytes_ = informational_ = 0;
+  line_bytes_ = 0;
   complete_ = keeps_connection_ = junk_ = in_value_ = false;
   fault_ = AttemptError::none;
   name_.clear();

@@ -58,7 +58,10 @@ class Answer {
   std::size_t wire_bytes_ = 0, trailer_bytes_ = 0, body_bytes_ = 0, informational_ = 0;
   bool complete_ = false, keeps_connection_ = false, junk_ = false;
   AttemptError fault_ = AttemptError::none;
-  std::string name_, value_;  // of the header being read
+  // Of the header being read, as far as it could be one that is kept: whatever a receiver sends, no more is
+  // held.
+  std::string name_, value_;
+  std::size_t line_bytes_ = 0;
   bool in_value_ = false;
   Headers headers_;
   std::string snippet_;

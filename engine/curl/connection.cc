@@ -16,9 +16,6 @@ namespace postrider {
 namespace {
 
 constexpr long kKeepaliveIdleSeconds = 60;
-// A connection that rested no longer than this is used unseen: the loop hears within a turn that its peer
-// closed it.
-constexpr Millis kFreshlyRested{10};
 // What a receiver may say unasked, in TLS: session tickets, mostly.
 constexpr std::uint32_t kSpokenMax = 16;
 // libcurl closes what it finds too old; that is judged here instead.
@@ -60,7 +57,10 @@ void Connection::set_what_never_changes() {
   curl_easy_setopt(easy, CURLOPT_NOPROXY, "");
   curl_easy_setopt(easy, CURLOPT_NETRC, CURL_NETRC_IGNORED);
   curl_easy_setopt(easy, CURLOPT_PROTOCOLS_STR, plain ? "https,http" : "https");
-  curl_easy_setopt(easy, CURLOPT_BUFFERSIZE, 1024L);  // nothing is read into it but a proxy's answer
+  // A receive() gives no more than this at once, and what libcurl has taken from the kernel beyond it no
+  // epoll would tell of: so it is what a TLS record holds at most. libcurl has it while it opens the
+  // connection, and no longer.
+  curl_easy_setopt(easy, CURLOPT_BUFFERSIZE, static_cast<long>(kTlsRecordBytesMax));
   curl_easy_setopt(easy, CURLOPT_TCP_NODELAY, 1L);
   curl_easy_setopt(easy, CURLOPT_TCP_KEEPALIVE, 1L);
   curl_easy_setopt(easy, CURLOPT_TCP_KEEPIDLE, kKeepaliveIdleSeconds);
@@ -113,25 +113,44 @@ bool Connection::open(Lane& lane, const IpAddress& address, Millis total, Millis
   set_timeouts(total, connect);
   if (curl_multi_add_handle(lane.multi.get(), easy_.get()) != CURLM_OK) return false;
   lane_ = &lane;
+  ++lane.handles;
   return true;
 }
 
 bool Connection::opened() {
-  CURL* easy = easy_.get();
-  connect_ms_ = phase_between(easy, CURLINFO_NONE, CURLINFO_CONNECT_TIME_T);
-  tls_ms_ = phase_between(easy, CURLINFO_CONNECT_TIME_T, CURLINFO_APPCONNECT_TIME_T);
+  note_phases();
   through_libcurl_ = !is_plain() || via_proxy_;
   spoken_ = 0;
   opened_at_ = std::chrono::steady_clock::now();
+  // The guard may have changed its mind while the receiver took its time over the handshake.
+  denied_ = !is_admitted();
+  if (denied_) return false;
   stands_ = context_.poller->watch(socket_, EPOLLIN, &owner_);
+  ours_ = !stands_;
+  if (stands_ && !through_libcurl_) hold();
   return stands_;
+}
+
+// libcurl closes what it finds dead while it opens another, with what was not read of it, unless a handle is
+// at work on it. This makes it so; bytes through libcurl do the same.
+void Connection::hold() {
+  std::size_t none = 0;
+  (void)curl_easy_recv(easy_.get(), context_.bytes.data(), 0, &none);
+}
+
+void Connection::note_phases() {
+  connect_ms_ = phase_between(easy_.get(), CURLINFO_NONE, CURLINFO_CONNECT_TIME_T);
+  tls_ms_ = phase_between(easy_.get(), CURLINFO_CONNECT_TIME_T, CURLINFO_APPCONNECT_TIME_T);
 }
 
 // What libcurl has connected it closes when the handle leaves the multi.
 void Connection::close() {
   if (lane_ == nullptr) return;
   stands_ = false;
+  --lane_->handles;
   curl_multi_remove_handle(std::exchange(lane_, nullptr)->multi.get(), easy_.get());
+  // A socket that was never connected it closes without a word.
+  if (std::exchange(socket_, -1) >= 0) --context_.open_sockets;
 }
 
 void Connection::set_proxy(const IpAddress& address) {
@@ -179,7 +198,8 @@ curl_socket_t Connection::on_open_socket(void* self, curlsocktype purpose, curl_
     connection.ours_ = errno == EMFILE || errno == ENFILE || errno == ENOBUFS || errno == ENOMEM;
     return CURL_SOCKET_BAD;
   }
-  ++context.open_sockets;
+  if (connection.socket_ < 0) ++context.open_sockets;  // else libcurl has closed the one before in silence
+  context.poller->forget(socket);  // what was known of that number was of another, perhaps closed in silence
   connection.socket_ = socket;
   connection.dialled_ = true;
   connection.admitted_in_ = context.guard_generation;
@@ -217,15 +237,17 @@ bool Connection::is_admitted() {
 bool Connection::may_carry(const Destination& to, PollTime now) {
   if (!stands_ || now - opened_at_ > context_.connection_lifetime_max || !is_admitted()) return false;
   if (std::find(to.addresses.begin(), to.addresses.end(), *pin_) == to.addresses.end()) return false;
-  if (now - rested_ > kFreshlyRested) {
-    char one;
-    const ssize_t got = ::recv(socket_, &one, 1, MSG_PEEK | MSG_DONTWAIT);
-    if (got >= 0 ? !is_still_good() : errno != EAGAIN) return false;
+  // Its end, or what would be taken for the next answer, may have come since the loop last looked, even in
+  // this turn.
+  spoken_ = 0;
+  char one;
+  while (::recv(socket_, &one, 1, MSG_PEEK | MSG_DONTWAIT) >= 0) {
+    if (!is_still_good()) return false;
   }
+  if (errno != EAGAIN) return false;
   dialled_ = true;
   denied_ = ours_ = false;
   connect_ms_ = tls_ms_ = -1;
-  spoken_ = 0;
   context_.poller->count_anew(socket_);
   return true;
 }

@@ -45,9 +45,12 @@ struct Lane : SocketOwner {
   Poller* poller = nullptr;
   std::optional<PollTime> deadline;  // when libcurl wants to be called
   std::size_t hosts = 0;
-  bool has_news = false;                    // a connection was begun since libcurl was last called
+  std::size_t handles = 0;  // connections: libcurl walks through them at each byte that it carries
+  bool has_news = false;    // a connection was begun since libcurl was last called
   std::unique_ptr<CURLM, FreeMulti> multi;  // last: its end calls back
 };
+
+inline constexpr std::size_t kTlsRecordBytesMax = 16 * 1024;
 
 // What all connections of one transport share; owned by it, and outlives them.
 struct ConnectionContext {
@@ -61,7 +64,7 @@ struct ConnectionContext {
   std::size_t open_sockets = 0;
   // Closed by libcurl itself: found dead while it looked for what else to close.
   std::vector<Connection*> lost = {};
-  std::array<char, 16 * 1024> bytes = {};  // scratch: as much as a TLS record holds
+  std::array<char, kTlsRecordBytesMax> bytes = {};  // scratch
 };
 
 struct FreeEasy {
@@ -87,6 +90,7 @@ class Connection {
   // libcurl has opened it. False: the kernel has no memory to watch it.
   bool opened();
   void close();
+  void note_phases();  // how long libcurl took, or has taken until it failed
 
   bool stands() const { return stands_; }
   bool is_being_opened() const { return lane_ != nullptr && !stands_; }
@@ -94,8 +98,6 @@ class Connection {
   // It stands, goes where the request may go, the guard (still) admits that, it is not too old, and its peer
   // has neither closed it nor spoken.
   bool may_carry(const Destination& to, PollTime now);
-  // Since when it rests: not looked at again when that was a moment ago, for the loop would have heard.
-  void rest(PollTime now) { rested_ = now; }
   // It rests, and its socket has spoken. False: it is no good any more.
   bool is_still_good();
 
@@ -123,6 +125,7 @@ class Connection {
 
  private:
   void set_what_never_changes();
+  void hold();
   void set_tls();
   void set_proxy(const IpAddress& address);
   void set_pin(const IpAddress& address);
@@ -149,7 +152,7 @@ class Connection {
   int socket_ = -1;
   std::uint32_t spoken_ = 0;       // times that its socket was ready while it rested
   std::uint64_t admitted_in_ = 0;  // the guard's generation that admitted it
-  PollTime opened_at_{}, rested_{};
+  PollTime opened_at_{};
   bool dialled_ = false, denied_ = false, ours_ = false;
   std::int32_t connect_ms_ = -1, tls_ms_ = -1;
 

@@ -211,7 +211,7 @@ void CurlTransport::Impl::start(Waiting&& next) {
 
 void CurlTransport::Impl::open(Transfer& transfer, PollTime now) {
   origins.make_room();
-  if (!transfer.open(*transfer.origin->lane, transfer.origin->preferred, now)) {
+  if (!transfer.open(*origins.lane_for(*transfer.origin), transfer.origin->preferred, now)) {
     return end(transfer);
   }
   launched(transfer);

@@ -7,6 +7,9 @@ namespace postrider {
 
 namespace {
 
+// libcurl looks a connection up among all of its multi, whenever it carries bytes of TLS.
+constexpr std::size_t kHandlesOfALane = 64;
+
 int on_socket(CURL*, curl_socket_t socket, int what, void* lane_pointer, void*) {
   auto* lane = static_cast<Lane*>(lane_pointer);
   if (what == CURL_POLL_REMOVE) {
@@ -83,14 +86,13 @@ void OriginTable::release(std::unique_ptr<Transfer> transfer, PollTime now) {
   Origin& origin = *one.origin;
   --origin.active;
   one.rested = now;
-  one.connection().rest(now);
   one.is_bare = !one.connection().stands();
   if (one.is_bare) one.connection().close();
   std::list<Transfer*>& list = one.is_bare ? bare_ : resting_;
   one.place_in_list = one.place.begin();
   list.splice(list.end(), one.place);
   origin.idle.push_back(std::move(transfer));
-  if (bare_.size() > limits_.handles_max) drop(*bare_.front());
+  while (bare_.size() > limits_.handles_max) drop(*bare_.front());
   while (context_.open_sockets > limits_.connections_max && !resting_.empty()) drop(*resting_.front());
 }
 
@@ -100,6 +102,7 @@ void OriginTable::make_room() {
 
 void OriginTable::close(Transfer& resting) {
   resting.connection().close();
+  resting.rested = std::chrono::steady_clock::now();
   if (std::exchange(resting.is_bare, true)) return;
   bare_.splice(bare_.end(), resting_, resting.place_in_list);
 }
@@ -139,9 +142,15 @@ Origin* OriginTable::find_or_make(const Url& url) {
   return origins_.emplace(key_, std::move(origin)).first->second.get();
 }
 
+Lane* OriginTable::lane_for(const Origin& origin) {
+  if (origin.lane->handles < kHandlesOfALane) return origin.lane;
+  Lane* const other = lane_with_room();
+  return other != nullptr ? other : origin.lane;
+}
+
 Lane* OriginTable::lane_with_room() {
   for (const auto& lane : lanes_) {
-    if (lane->hosts < limits_.hosts_per_lane) return lane.get();
+    if (lane->hosts < limits_.hosts_per_lane && lane->handles < kHandlesOfALane) return lane.get();
   }
   auto lane = make_lane(context_.poller);
   if (!lane) return nullptr;

@@ -46,8 +46,9 @@ class OriginTable {
   void close(Transfer& resting);
   // Those that have rested too long. When the next one will have.
   std::optional<PollTime> drop_old(PollTime now);
-  // Before a connection is opened.
+  // Before a connection is opened; and where.
   void make_room();
+  Lane* lane_for(const Origin& origin);
 
   std::vector<std::unique_ptr<Lane>>& lanes() { return lanes_; }
 

@@ -52,6 +52,7 @@ Poller::~Poller() {
 }
 
 bool Poller::watch(int socket, std::uint32_t events, void* owner) {
+  if (socket < 0) return false;
   const auto index = static_cast<std::size_t>(socket);
   if (index >= sockets_.size()) sockets_.resize(std::max(index + 1, sockets_.size() * 2));
   Socket& entry = sockets_[index];
@@ -62,7 +63,10 @@ bool Poller::watch(int socket, std::uint32_t events, void* owner) {
   event.events = events;
   event.data.fd = socket;
   const int operation = entry.registered == 0 ? EPOLL_CTL_ADD : EPOLL_CTL_MOD;
-  if (epoll_ctl(epoll_, operation, socket, &event) != 0) return false;
+  if (epoll_ctl(epoll_, operation, socket, &event) != 0 &&
+      (errno != ENOENT || epoll_ctl(epoll_, EPOLL_CTL_ADD, socket, &event) != 0)) {
+    return false;
+  }
   entry.registered = events;
   return true;
 }

@@ -73,6 +73,7 @@ bool Transfer::open_next(CURLcode code, PollTime now) {
   Lane* const lane = connection_.lane();
   const bool denied = connection_.was_denied();
   if (denied) ++denials_;
+  connection_.note_phases();
   connection_.close();
   const bool another = code == CURLE_COULDNT_CONNECT || code == CURLE_OPERATION_TIMEDOUT || denied;
   if (!another || addresses_tried_ >= request_.to->addresses.size()) return false;

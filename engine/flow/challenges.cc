@@ -14,7 +14,9 @@ namespace {
 constexpr Millis kChallengeLook{200}, kLookForPartitions{5000};
 constexpr Millis kFirstAgain{10'000}, kAgainMost = std::chrono::hours(6);
 constexpr Millis kAskedFor = std::chrono::hours(72);
-constexpr std::size_t kAskedAtOnce = 16;
+// Of all, and of one tenant: whose receivers hang holds up its own.
+constexpr std::size_t kAskedAtOnce = 16, kAskedAtOnceOfTenant = 2;
+constexpr Millis kNoSooner{60'000};
 constexpr std::uint64_t kChallengeToken = std::uint64_t{1} << 63;
 
 Millis again_after(std::uint32_t times) {
@@ -50,23 +52,40 @@ void Challenges::tick(SteadyTime now) {
   const Registry& registry = registry_.registry();
   if (registry.unproven().empty() && asked_.empty()) return;
   next_look_ = now + kLookForPartitions;
-  std::set<Incarnation> unproven;
-  for (const auto& [tenant, id] : registry.unproven()) {
-    const Endpoint* endpoint = registry.find(tenant, id);
-    if (!endpoint) continue;
-    unproven.insert(endpoint->def.incarnation);
-    const OwnedPartition* partition = asking_partition(tenant, now);
-    if (!partition || endpoint->def.disabled) continue;
-    Asked& asked = asked_[endpoint->def.incarnation];
-    if (asked.challenge != endpoint->def.sealed_challenge)
-      asked = {endpoint->def.sealed_challenge, now, 0, asked.in_flight, ""};
-    if (context_.ports.clock.wall() - from_ms<WallTime>(endpoint->def.challenged_at) >= kAskedFor) continue;
-    if (!asked.in_flight && now >= asked.next && flights_.size() < kAskedAtOnce)
-      ask(*endpoint, asked, *partition, now);
-    if (!asked.in_flight) next_look_ = std::min(next_look_, asked.next);
+  const auto& unproven = registry.unproven();
+  const auto first = unproven.upper_bound(asked_last_);
+  std::set<Incarnation> seen;
+  const auto look = [&](auto from, auto to) {
+    for (; from != to; ++from) {
+      const Endpoint* endpoint = registry.find(from->first, from->second);
+      if (!endpoint) continue;
+      seen.insert(endpoint->def.incarnation);
+      consider(*endpoint, now);
+    }
+  };
+  look(first, unproven.end());
+  look(unproven.begin(), first);
+  std::erase_if(asked_, [&](const auto& one) { return !seen.contains(one.first) && !one.second.in_flight; });
+}
+
+void Challenges::consider(const Endpoint& endpoint, SteadyTime now) {
+  const EndpointDef& def = endpoint.def;
+  const OwnedPartition* partition = asking_partition(def.tenant, now);
+  if (!partition || def.disabled) return;
+  Asked& asked = asked_[def.incarnation];
+  if (asked.challenge != def.sealed_challenge) {
+    const SteadyTime next = asked.begun == SteadyTime{} ? now : std::max(now, asked.begun + kNoSooner);
+    asked = {def.sealed_challenge, next, 0, asked.in_flight, "", asked.begun};
   }
-  std::erase_if(asked_,
-                [&](const auto& one) { return !unproven.contains(one.first) && !one.second.in_flight; });
+  if (context_.ports.clock.wall() - from_ms<WallTime>(def.challenged_at) >= kAskedFor) return;
+  if (!asked.in_flight && now >= asked.next && has_place(def.tenant)) ask(endpoint, asked, *partition, now);
+  if (!asked.in_flight) next_look_ = std::min(next_look_, asked.next);
+}
+
+bool Challenges::has_place(const TenantId& tenant) const {
+  const auto of_tenant = std::count_if(flights_.begin(), flights_.end(),
+                                       [&](const auto& one) { return one.second.tenant == tenant; });
+  return flights_.size() < kAskedAtOnce && static_cast<std::size_t>(of_tenant) < kAskedAtOnceOfTenant;
 }
 
 void Challenges::ask(const Endpoint& endpoint, Asked& asked, const OwnedPartition& partition,
@@ -78,7 +97,8 @@ void Challenges::ask(const Endpoint& endpoint, Asked& asked, const OwnedPartitio
   auto ready = dispatch_.prepare_unsent(endpoint, challenge_event(endpoint.def, text), now);
   using Kind = Dispatch::Unsent::Kind;
   if (ready.kind == Kind::later) return;
-  ++asked.times;
+  if (++asked.times == 1) asked.begun = now;
+  asked_last_ = {endpoint.def.tenant, endpoint.def.id};
   asked.next = now + again_after(asked.times);
   if (ready.kind == Kind::no_address) {
     asked.heard = "its name leads to no address that may be dialled";
@@ -86,8 +106,9 @@ void Challenges::ask(const Endpoint& endpoint, Asked& asked, const OwnedPartitio
   }
   ready.request.headers.push_back({std::string(kChallengeHeader), text});
   const std::uint64_t token = kChallengeToken | ++last_token_;
-  flights_.emplace(token, Flight{endpoint.def.tenant, endpoint.def.id, endpoint.def.sealed_challenge, text,
-                                 partition.number, partition.generation, endpoint.version});
+  flights_.emplace(token, Flight{endpoint.def.tenant, endpoint.def.id, endpoint.def.incarnation,
+                                 endpoint.def.sealed_challenge, text, partition.number, partition.generation,
+                                 endpoint.version});
   asked.in_flight = true;
   context_.ports.transport.send(std::move(ready.request), token);
 }
@@ -107,11 +128,12 @@ void Challenges::on_outcome(std::uint64_t token, const Outcome& outcome) {
   if (at == flights_.end()) return;
   const Flight flight = std::move(at->second);
   flights_.erase(at);
-  const Endpoint* endpoint = registry_.registry().find(flight.tenant, flight.endpoint);
-  if (!endpoint) return;
-  const auto asked = asked_.find(endpoint->def.incarnation);
+  const auto asked = asked_.find(flight.incarnation);
   if (asked == asked_.end()) return;
   asked->second.in_flight = false;
+  next_look_ = {};  // there is a place
+  const Endpoint* endpoint = registry_.registry().find(flight.tenant, flight.endpoint);
+  if (!endpoint || endpoint->def.incarnation != flight.incarnation) return;
   if (endpoint->def.sealed_challenge != flight.challenge) return;  // proven otherwise, or asked anew
   if (outcome.error == AttemptError::ambiguous) {
     asked->second.next = context_.steady();  // cut off by us, or not sent

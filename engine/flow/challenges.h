@@ -4,6 +4,7 @@
 #include <map>
 #include <optional>
 #include <string>
+#include <utility>
 
 #include "engine/core/registry.h"
 #include "engine/flow/context.h"
@@ -41,15 +42,20 @@ class Challenges {
     std::uint32_t times = 0;
     bool in_flight = false;
     std::string heard;
+    SteadyTime
+        begun{};  // with the last challenge that was sent: a URL that goes to and fro is asked no more often
   };
   struct Flight {
     TenantId tenant;
     EndpointId endpoint;
+    Incarnation incarnation;
     std::string challenge;  // sealed
     std::string value;
     Partition partition = 0;
     std::uint64_t generation = 0, version = 0;
   };
+  void consider(const Endpoint& endpoint, SteadyTime now);
+  bool has_place(const TenantId& tenant) const;
   void ask(const Endpoint& endpoint, Asked& asked, const OwnedPartition& partition, SteadyTime now);
   const OwnedPartition* asking_partition(const TenantId& tenant, SteadyTime now);
   void proven(const Endpoint& endpoint);
@@ -61,8 +67,9 @@ class Challenges {
   std::map<Incarnation, Asked> asked_;
   std::map<std::uint64_t, Flight> flights_;
   std::uint64_t last_token_ = 0;
-  SteadyTime next_tick_{};  // no sooner than that
-  SteadyTime next_look_{};  // somebody is to be asked, or a partition may have come
+  std::pair<TenantId, EndpointId> asked_last_;  // who comes behind it has the next turn
+  SteadyTime next_tick_{};                      // no sooner than that
+  SteadyTime next_look_{};                      // somebody is to be asked, or a partition may have come
 };
 
 // What an endpoint's challenge is sealed under.

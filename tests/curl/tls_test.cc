@@ -38,6 +38,46 @@ TEST(Tls, ReplacesAConnectionThatEndedWhileItRested) {
   }
 }
 
+// What lies in OpenSSL already, no epoll tells of.
+TEST(Tls, ReadsALargeAnswerWhole) {
+  const auto tls = trusted_authority().server("DNS:receiver.test");
+  for (const std::size_t bytes : {5'000U, 16'384U, 20'000U, 60'000U}) {
+    const std::string head = "HTTP/1.1 200 OK\r\nContent-Length: " + std::to_string(bytes) + "\r\n\r\n";
+    ScriptedServer server(always(head + std::string(bytes, 'x')), tls.get());
+    Client client;
+    for (int i = 0; i < 2; ++i) {
+      auto request = request_to(secure(server.port()));
+      request.timeout = Millis(10'000);
+      const Outcome outcome = client.exchange(request);
+      EXPECT_EQ(outcome.error, AttemptError::none) << bytes;
+      EXPECT_LT(outcome.phases.total, 5'000) << bytes;
+    }
+    EXPECT_EQ(server.connections(), 1U);
+  }
+  ScriptedServer server(
+      always("HTTP/1.1 200 OK\r\nX-Policy: " + std::string(9'000, 'p') + "\r\nContent-Length: 0\r\n\r\n"),
+      tls.get());
+  EXPECT_EQ(Client().exchange(request_to(secure(server.port()))).status, 200);
+}
+
+// An answer that comes with another one is taken, and the other one for no later request's.
+TEST(Tls, TakesNoAnswerThatWasThereBeforeTheRequest) {
+  const auto tls = trusted_authority().server("DNS:receiver.test");
+  std::string planted = "HTTP/1.1 200 OK\r\nContent-Length: 950\r\n\r\n";
+  planted += std::string(950, 'x') + "HTTP/1.1 200 OK\r\nContent-Length: 7\r\n\r\nplanted";
+  ScriptedServer server(
+      [planted](Connection& connection) {
+        while (connection.read_request()) connection.send(planted);
+      },
+      tls.get());
+  Client client;
+  for (int i = 0; i < 3; ++i) {
+    const Outcome outcome = client.exchange(request_to(secure(server.port())));
+    EXPECT_EQ(outcome.status, 200);
+    EXPECT_EQ(outcome.snippet, std::string(950, 'x'));
+  }
+}
+
 // More than a TLS record, and more than the socket takes at once.
 TEST(Tls, SendsALargeBodyWhole) {
   const auto tls = trusted_authority().server("DNS:receiver.test");

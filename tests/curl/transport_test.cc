@@ -1,6 +1,8 @@
 // What leaves on the wire, how connections are kept, and how many requests share one loop.
 #include <gtest/gtest.h>
+#include <netinet/in.h>
 #include <sys/resource.h>
+#include <sys/socket.h>
 #include <unistd.h>
 
 #include <csignal>
@@ -397,6 +399,54 @@ TEST(CurlTransport, LooksWhetherAConnectionStillStandsBeforeItIsUsed) {
   client.wait_for(2);
   EXPECT_EQ(client.outcomes.at(2).status, 200);
   EXPECT_EQ(server.connections(), 2U);
+}
+
+// The end comes with the answer, and the next request in the same turn.
+TEST(CurlTransport, IsNotFooledByReceiversThatCloseWithoutSayingSo) {
+  ScriptedServer server(once(kOk));
+  Client client;
+  int left = 200;
+  client.then = [&](std::uint64_t, const Outcome&) {
+    if (--left > 0) client.send(request_to(plain(server.port())));
+  };
+  client.send(request_to(plain(server.port())));
+  client.run_until([&] { return left == 0; });
+  int failed = 0;
+  for (const auto& [token, outcome] : client.outcomes) failed += outcome.status == 200 ? 0 : 1;
+  // The answer may be read before its connection's end has come at all: that is nobody's fault.
+  EXPECT_LE(failed, 100);
+}
+
+// libcurl closes a socket that never connected without a word; its number comes back.
+TEST(CurlTransport, ForgetsSocketsThatNeverConnected) {
+  const int full = ::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+  sockaddr_in address{};
+  address.sin_family = AF_INET;
+  address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+  ASSERT_EQ(::bind(full, reinterpret_cast<sockaddr*>(&address), sizeof(address)), 0);
+  ASSERT_EQ(::listen(full, 0), 0);
+  socklen_t size = sizeof(address);
+  getsockname(full, reinterpret_cast<sockaddr*>(&address), &size);
+  const std::uint16_t port = ntohs(address.sin_port);
+  std::vector<int> taken;
+  for (int i = 0; i < 4; ++i) {
+    taken.push_back(::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
+    (void)::connect(taken.back(), reinterpret_cast<sockaddr*>(&address), sizeof(address));
+  }
+  const auto tls = trusted_authority().server("DNS:receiver.test");
+  ScriptedServer server(once("HTTP/1.1 200 OK\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"), tls.get());
+  Client client;
+  for (int i = 0; i < 3; ++i) {
+    auto request = request_to(plain(port));
+    request.timeout = Millis(100);
+    EXPECT_EQ(client.exchange(request).error, AttemptError::timeout);
+    EXPECT_EQ(client.transport->open_sockets(), 0U);
+    const std::string url = "https://receiver.test:" + std::to_string(server.port()) + "/";
+    EXPECT_EQ(client.exchange(request_to(url)).status, 200);
+    EXPECT_EQ(client.transport->open_sockets(), 0U);
+  }
+  for (const int one : taken) ::close(one);
+  ::close(full);
 }
 
 // A timer that has done its work must not wake the loop for ever.

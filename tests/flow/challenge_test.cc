@@ -206,6 +206,39 @@ TEST_F(Challenged, AnotherHostIsProvenAnewAndAnotherPathIsNot) {
   EXPECT_EQ(shown("main").health, HealthState::unverified) << "nor does the platform's, of something else";
 }
 
+// Whose receivers hang holds up its own alone.
+TEST_F(Challenged, ATenantWithManyThatHangLeavesOthersTheirTurn) {
+  world.transport.answer = [](const std::string& host, int) -> std::optional<Outcome> {
+    if (host == "silent.example") return std::nullopt;
+    return answered(404);
+  };
+  for (int i = 0; i < 40; ++i)
+    declare("a" + std::to_string(i), [](EndpointSpec& spec) {
+      spec.tenant = TenantId("aaa");
+      spec.url = "https://silent.example/";
+    });
+  world.run(for_seconds(2));
+  EXPECT_EQ(world.transport.hanging(), 2U);
+  declare("main");
+  EXPECT_TRUE(world.run_until(
+      [&] {
+        return !world.transport.arrivals.empty() && world.transport.arrivals.back().host != "silent.example";
+      },
+      for_seconds(3)));
+}
+
+TEST_F(Challenged, AUrlThatGoesToAndFroIsAskedOnceAMinute) {
+  answer_with(404);
+  for (int i = 0; i < 10; ++i) {
+    declare("main", [&](EndpointSpec& spec) {
+      spec.url = i % 2 == 0 ? "https://one.example/" : "https://two.example/";
+    });
+    world.run(for_seconds(2));
+  }
+  EXPECT_EQ(times_asked(), 1);
+  EXPECT_TRUE(world.run_until([&] { return times_asked() == 2; }, for_seconds(60)));
+}
+
 TEST_F(Challenged, ItIsAskedForThreeDaysAndNoLonger) {
   answer_with(404);
   declare("main");
