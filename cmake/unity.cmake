@@ -8,11 +8,14 @@ add_compile_options(-w)
 set(apart
   consumers/receiver.cc
   engine/api/http_server.cc
+  engine/api/json_text.cc
   engine/api/route_dead_letters.cc
+  engine/api/route_replays.cc
   engine/api/views.cc
   engine/config/keys.cc
   engine/config/rules.cc
   engine/core/customer_headers.cc
+  engine/core/replay_ledger.cc
   engine/core/target_check.cc
   engine/core/url.cc
   engine/crypto/file_record_cipher.cc
@@ -28,6 +31,7 @@ set(apart
   producers/kafka_publisher.cc
   tests/core/customer_headers_test.cc
   tests/core/health_test.cc
+  tests/core/replay_ledger_test.cc
   tests/core/request_ledger_test.cc
   tests/core/request_limiter_test.cc
   tests/core/retry_policy_test.cc
