@@ -46,7 +46,7 @@ class CurlTransport final : public Transport {
     std::size_t connections_max = 4096;  // requests on their way at once
     // Open at once, busy and idle: beyond them the one that has rested longest is closed.
     std::size_t connections_kept_max = 8192;
-    std::size_t hosts_per_multi = 8;      // libcurl walks through a multi's connections when it opens one
+    std::size_t hosts_per_multi = 8;      // libcurl walks through a multi's connections, in TLS at each read
     std::size_t idle_handles_max = 2048;  // without a connection; about 9 KB each
     Millis connection_idle_max{90'000};
     Millis connection_lifetime_max{300'000};  // so that a host that moved is resolved and vetted again

@@ -60,11 +60,12 @@ TEST(Tls, ReadsALargeAnswerWhole) {
   EXPECT_EQ(Client().exchange(request_to(secure(server.port()))).status, 200);
 }
 
-// An answer that comes with another one is taken, and the other one for no later request's.
+// An answer that comes with another one is taken, and the other one for no later request's: also where a
+// reader of one KiB at once, as libcurl is with a small buffer, would end just between them.
 TEST(Tls, TakesNoAnswerThatWasThereBeforeTheRequest) {
   const auto tls = trusted_authority().server("DNS:receiver.test");
-  std::string planted = "HTTP/1.1 200 OK\r\nContent-Length: 950\r\n\r\n";
-  planted += std::string(950, 'x') + "HTTP/1.1 200 OK\r\nContent-Length: 7\r\n\r\nplanted";
+  std::string planted = "HTTP/1.1 200 OK\r\nContent-Length: 984\r\n\r\n";
+  planted += std::string(984, 'x') + "HTTP/1.1 200 OK\r\nContent-Length: 7\r\n\r\nplanted";
   ScriptedServer server(
       [planted](Connection& connection) {
         while (connection.read_request()) connection.send(planted);
@@ -74,7 +75,7 @@ TEST(Tls, TakesNoAnswerThatWasThereBeforeTheRequest) {
   for (int i = 0; i < 3; ++i) {
     const Outcome outcome = client.exchange(request_to(secure(server.port())));
     EXPECT_EQ(outcome.status, 200);
-    EXPECT_EQ(outcome.snippet, std::string(950, 'x'));
+    EXPECT_EQ(outcome.snippet, std::string(984, 'x'));
   }
 }
 
