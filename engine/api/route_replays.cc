@@ -50,7 +50,7 @@ Result<ReplayRequest> read_replay(const ApiRequest& request) {
   auto* selector = fields.object("filter");
   ReplayRequest replay;
   replay.dry_run = fields.flag("dry_run").value_or(false);
-  replay.rate = fields.number("rate", 0, 1e6).value_or(0);
+  replay.rate = fields.number("rate", 0, kReplayRateMost).value_or(0);
   replay.job = ReplayJobId(fields.text("job", 64).value_or(""));
   if (auto done = fields.done(); !done) return fail(done.error());
   if (ids && selector) return refuse("ids and filter are both given", "give one of them");
@@ -112,7 +112,7 @@ void Routes::post_replay(CallPtr call) {
   work(call, [self = shared_from_this(), call, request = std::move(*request)] {
     auto desk_copy = self->desk;
     if (request.dry_run) {
-      const auto report = replay(desk_copy, request, self->never);
+      const auto report = count_replay(desk_copy, self->replays.book(), request);
       return call->answer(report ? json_answer(200, view_of(*report)) : problem(report.error()));
     }
     const auto id = begin_replay(desk_copy, self->replays.book(), request);

@@ -1,5 +1,4 @@
 #pragma once
-#include <atomic>
 #include <functional>
 #include <memory>
 #include <optional>
@@ -90,7 +89,6 @@ struct Routes : std::enable_shared_from_this<Routes> {
   ReplayRunner replays{desk};
   Worker teller{256};                               // audit facts, which wait for no look-up
   std::function<void(std::function<void()>)> post;  // to the API's thread; set before the first call
-  const std::atomic<bool> never{false};             // stops what is only counted
 };
 
 // What a token that is bound to a tenant finds behind a route.

@@ -3,64 +3,69 @@
 #include <algorithm>
 
 #include "engine/operations/audit.h"
-#include "engine/wire/codec.h"
 
 namespace postrider {
 namespace {
 
-constexpr const char* kStarted = "replay";  // the audit's word for a new job
-
-// A scope in words, for the audit fact.
-std::string scope_of(const ReplayRequest& request) {
-  const DeadLetterFilter& filter = request.filter;
+// A selection in words: what a job that goes on must select again.
+std::string scope_of(const TenantId& within, const ReplayFact::Selection& selection, std::size_t id_count) {
   std::string text;
   const auto add = [&text](std::string_view name, const std::string& value) {
     if (!value.empty()) text += (text.empty() ? "" : " ") + std::string(name) + "=" + value;
   };
-  add("within", request.within.str());
-  add("tenant", filter.tenant.str());
-  add("endpoint", filter.endpoint.str());
-  add("type", filter.type);
-  if (filter.reason) add("reason", std::string(reason_of(*filter.reason)));
-  if (filter.since) add("since", rfc3339(filter.since));
-  if (filter.until) add("until", rfc3339(filter.until));
-  if (!filter.ids.empty()) add("ids", std::to_string(filter.ids.size()));
+  add("within", within.str());
+  add("tenant", selection.tenant.str());
+  add("endpoint", selection.endpoint.str());
+  add("type", selection.type);
+  add("reason", selection.reason);
+  if (selection.since) add("since", rfc3339(selection.since));
+  if (selection.until) add("until", rfc3339(selection.until));
+  if (id_count > 0) add("ids", std::to_string(id_count));
   return text;
 }
 
-// What the job was told to replay when it began; nullopt: the audit knows of no such job.
-Result<std::optional<std::string>> scope_of_job(Desk& desk, const ReplayJobId& job) {
-  const auto partitions = desk.log.partitions(Topic::audit);
-  if (!partitions) return fail(partitions.error());
-  std::optional<std::string> scope;
-  for (Partition partition = 0; partition < *partitions && !scope; ++partition) {
-    const auto extent = desk.log.extent(Topic::audit, partition);
-    if (!extent) return fail(extent.error());
-    auto done = desk.log.scan(Topic::audit, partition, extent->begin, extent->end, [&](const Record& record) {
-      auto fact = wire::decode_audit(desk.environment, record.value.value_or(""));
-      if (fact && fact->action == kStarted && fact->subject_id == job.str()) scope = std::move(fact->scope);
-      return !scope;
-    });
-    if (!done) return fail(done.error());
-  }
-  return scope;
+// Without where `dead-letters` ends.
+ReplayFact::Selection selection_of(const DeadLetterFilter& filter) {
+  ReplayFact::Selection selection;
+  selection.tenant = filter.tenant;
+  selection.endpoint = filter.endpoint;
+  selection.type = filter.type;
+  if (filter.reason) selection.reason = std::string(reason_of(*filter.reason));
+  selection.since = filter.since;
+  selection.until = filter.until;
+  selection.ids = filter.ids;
+  return selection;
 }
 
-// A job does not keep its selection, yet another one would replay more than it was asked for. An audit fact
-// is kept far longer than a dead letter.
-Result<void> check_scope(Desk& desk, const ReplayRequest& request) {
-  const auto before = scope_of_job(desk, request.job);
-  if (!before) return fail(before.error());
-  // Another tenant's job is no job.
-  const std::string own = "within=" + request.within.str() + " ";
-  if (!*before || (!request.within.empty() && !(**before + " ").starts_with(own)))
+std::string scope_of(const ReplayRequest& request) {
+  return scope_of(request.within, selection_of(request.filter), request.filter.ids.size());
+}
+
+// Another selection would replay more than the job was asked for. Another tenant's job is no job.
+Result<void> check_scope(const Desk& desk, const ReplayBook& book, const ReplayRequest& request) {
+  const auto job = book.find(desk, request.job, request.within);
+  if (!job)
     return fail(Errc::not_found, "NOT_FOUND", "there is no replay job " + request.job.str(),
                 "leave the job out: that begins a new one");
-  if (const auto now = scope_of(request); now != **before)
+  const auto before = scope_of(job->within, job->selection, job->id_count);
+  if (const auto now = scope_of(request); now != before)
     return fail(Errc::invalid, "INVALID_REQUEST",
-                "the job " + request.job.str() + " selected " + **before + ", and not " + now,
+                "the job " + request.job.str() + " selected " + before + ", and not " + now,
                 "repeat its own selection, or leave the job out: that begins a new one");
   return {};
+}
+
+// One tenant's may not be all that there is to do.
+Result<void> check_room(const Desk& desk, const ReplayBook& book, const ReplayRequest& request) {
+  if (request.within.empty()) return {};
+  const auto jobs = book.all(desk, request.within);
+  const auto open = std::count_if(jobs.begin(), jobs.end(), [](const ReplayJob& job) {
+    return !is_over(job.state) && job.state != ReplayState::stopped;
+  });
+  if (static_cast<std::size_t>(open) < kOpenReplaysMax) return {};
+  return fail(Errc::conflict, "TOO_MANY_REPLAYS",
+              "the tenant has " + std::to_string(open) + " replays that wait or run",
+              "wait until one has ended, or cancel one: GET /v1/replays lists them");
 }
 
 ReplayJobId new_name(Desk& desk, const ReplayRequest& request) {
@@ -75,9 +80,10 @@ Result<void> check(const ReplayRequest& request) {
   if (request.filter.mixes_ids())
     return fail(Errc::invalid, "INVALID_REQUEST", "delivery ids and a filter are both given",
                 "give one of them");
-  if (request.rate < 0 || request.rate > 1e6)
+  const bool in_range = request.rate >= kReplayRateLeast && request.rate <= kReplayRateMost;
+  if (request.rate != 0 && !in_range)
     return fail(Errc::invalid, "INVALID_REQUEST", "the rate is out of range",
-                "give replays a second, 0 to 1000000");
+                "give replays a second, 0.1 to 1000000; or 0: as fast as the log takes them");
   return {};
 }
 
@@ -92,16 +98,8 @@ Result<void> tell(Desk& desk, const ReplayRequest& request, const ReplayJobId& i
   return append_audit(desk, std::move(fact));
 }
 
-Result<ReplayFact::Selection> selection_of(Desk& desk, const ReplayRequest& request) {
-  const DeadLetterFilter& filter = request.filter;
-  ReplayFact::Selection selection;
-  selection.tenant = filter.tenant;
-  selection.endpoint = filter.endpoint;
-  selection.type = filter.type;
-  if (filter.reason) selection.reason = std::string(reason_of(*filter.reason));
-  selection.since = filter.since;
-  selection.until = filter.until;
-  selection.ids = filter.ids;
+Result<ReplayFact::Selection> selection_on_log(Desk& desk, const ReplayRequest& request) {
+  auto selection = selection_of(request.filter);
   const auto partitions = desk.log.partitions(Topic::dead_letters);
   if (!partitions) return fail(partitions.error());
   selection.ends.reserve(static_cast<std::size_t>(*partitions));
@@ -114,7 +112,7 @@ Result<ReplayFact::Selection> selection_of(Desk& desk, const ReplayRequest& requ
 }
 
 Result<void> put_on_log(Desk& desk, const ReplayRequest& request, const ReplayJobId& id) {
-  auto selection = selection_of(desk, request);
+  auto selection = selection_on_log(desk, request);
   if (!selection) return fail(selection.error());
   ReplayFact fact;
   fact.job = id;
@@ -128,7 +126,7 @@ Result<void> put_on_log(Desk& desk, const ReplayRequest& request, const ReplayJo
 }
 
 Result<ReplayJobId> resume(Desk& desk, ReplayBook& book, const ReplayRequest& request) {
-  if (auto fine = check_scope(desk, request); !fine) return fail(fine.error());
+  if (auto fine = check_scope(desk, book, request); !fine) return fail(fine.error());
   const auto job = book.find(desk, request.job);
   if (job && (job->state == ReplayState::cancelled || job->state == ReplayState::cancelling))
     return fail(Errc::conflict, "REPLAY_CANCELLED", "the replay " + job->id.str() + " was cancelled",
@@ -137,6 +135,7 @@ Result<ReplayJobId> resume(Desk& desk, ReplayBook& book, const ReplayRequest& re
   if (job &&
       (job->state == ReplayState::running || (job->state == ReplayState::waiting && !request.attended)))
     return request.job;
+  if (auto fine = check_room(desk, book, request); !fine) return fail(fine.error());
   if (auto told = tell(desk, request, request.job, "replay_resumed"); !told) return fail(told.error());
   if (auto put = put_on_log(desk, request, request.job); !put) return fail(put.error());
   return request.job;
@@ -148,17 +147,14 @@ Result<ReplayJobId> begin_replay(Desk& desk, ReplayBook& book, const ReplayReque
   if (auto fine = check(request); !fine) return fail(fine.error());
   if (auto read = book.read_on(desk); !read) return fail(read.error());
   if (!request.job.empty()) return resume(desk, book, request);
-  if (!request.named.empty()) {
-    const auto before = scope_of_job(desk, request.named);
-    if (!before) return fail(before.error());
-    if (*before) {
-      ReplayRequest again = request;
-      again.job = request.named;
-      return resume(desk, book, again);
-    }
+  if (!request.named.empty() && book.find(desk, request.named)) {
+    ReplayRequest again = request;
+    again.job = request.named;
+    return resume(desk, book, again);
   }
+  if (auto fine = check_room(desk, book, request); !fine) return fail(fine.error());
   const auto id = new_name(desk, request);
-  if (auto told = tell(desk, request, id, kStarted); !told) return fail(told.error());
+  if (auto told = tell(desk, request, id, "replay"); !told) return fail(told.error());
   if (auto put = put_on_log(desk, request, id); !put) return fail(put.error());
   return id;
 }
@@ -188,15 +184,19 @@ Result<ReplayJob> cancel_replay(Desk& desk, ReplayBook& book, const ReplayJobId&
   return book.find(desk, id, within).value_or(*std::move(job));
 }
 
+Result<ReplayReport> count_replay(Desk& desk, ReplayBook& book, const ReplayRequest& request) {
+  if (auto fine = check(request); !fine) return fail(fine.error());
+  if (!request.job.empty()) {
+    if (auto read = book.read_on(desk); !read) return fail(read.error());
+    if (auto fine = check_scope(desk, book, request); !fine) return fail(fine.error());
+  }
+  return count_replay(desk, request);
+}
+
 Result<ReplayReport> replay(Desk& desk, const ReplayRequest& request, const std::atomic<bool>& stop,
                             const std::function<void(const ReplayReport&)>& progress) {
-  if (request.dry_run) {
-    if (auto fine = check(request); !fine) return fail(fine.error());
-    if (!request.job.empty())
-      if (auto fine = check_scope(desk, request); !fine) return fail(fine.error());
-    return count_replay(desk, request);
-  }
   ReplayBook book;
+  if (request.dry_run) return count_replay(desk, book, request);
   const auto id = begin_replay(desk, book, request);
   if (!id) return fail(id.error());
   return run_replay(desk, book, *id, stop, {.progress = progress, .tick = {}});

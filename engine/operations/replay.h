@@ -42,10 +42,15 @@ struct ReplayReport {
   bool cancelled = false;  // for good
 };
 
+// A slower one would hold its runner for days. 0 is no rate: as fast as the log takes them.
+inline constexpr double kReplayRateLeast = 0.1, kReplayRateMost = 1e6;
+// Waiting, running or about to end, of one tenant's tokens. Two that are asked for at once may both pass.
+inline constexpr std::size_t kOpenReplaysMax = 10;
+
 // Puts the job on the log, where run_replay() finds it; the one of that id, if it is there already. Its audit
 // fact comes first.
 // INVALID_REQUEST: nothing is selected, ids and a filter both are, or the job's selection was another one.
-// NOT_FOUND: there was no such job. REPLAY_CANCELLED (conflict).
+// NOT_FOUND: there was no such job. REPLAY_CANCELLED, TOO_MANY_REPLAYS (conflict).
 Result<ReplayJobId> begin_replay(Desk& desk, ReplayBook& book, const ReplayRequest& request);
 
 // What is asked while it runs. Both on threads of the run's.
@@ -66,7 +71,9 @@ Result<ReplayReport> run_replay(Desk& desk, ReplayBook& book, const ReplayJobId&
 Result<ReplayJob> cancel_replay(Desk& desk, ReplayBook& book, const ReplayJobId& id, const Actor& actor,
                                 const TenantId& within);
 
-// What would be replayed, or is left to a job: nothing is written.
+// What would be replayed, or is left to a job: nothing is written. Refuses as begin_replay() does.
+Result<ReplayReport> count_replay(Desk& desk, ReplayBook& book, const ReplayRequest& request);
+// The same, unchecked.
 Result<ReplayReport> count_replay(Desk& desk, const ReplayRequest& request);
 
 // One after the other: count_replay() for a dry run, else begin_replay() and run_replay().

@@ -1,4 +1,5 @@
 // Running a replay: who takes a job tells on the log that he is at it, and does what the job selects.
+#include <algorithm>
 #include <chrono>
 #include <condition_variable>
 #include <mutex>
@@ -20,11 +21,12 @@ constexpr int kAppendTries = 3;
 constexpr std::chrono::milliseconds kTick{250};
 constexpr int kTicksToLook = 4;  // once a second: was it cancelled, or taken?
 
-// Spaces the replays evenly: each has its moment, counted from the first.
+// Spaces the replays evenly: each has its moment, counted from the first. An older version may have begun one
+// that is slower than is allowed.
 class Pace {
  public:
   explicit Pace(double per_second)
-      : gap_(per_second > 0 ? std::chrono::duration<double>(1 / per_second)
+      : gap_(per_second > 0 ? std::chrono::duration<double>(1 / std::max(per_second, kReplayRateLeast))
                             : std::chrono::duration<double>(0)) {}
 
   // False: told to stop meanwhile.

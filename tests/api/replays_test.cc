@@ -85,6 +85,14 @@ TEST_F(ReplaysApi, GoOnWithWhatNobodyRuns) {
   EXPECT_EQ(log.all(Topic::events).size(), 1u);
 }
 
+TEST_F(ReplaysApi, RefuseARateThatWouldHoldTheirRunnerForDays) {
+  expect_problem(call("POST", "/v1/replays", R"({"filter": {"tenant": "acme"}, "rate": 0.00001})"), 400,
+                 "INVALID_REQUEST");
+  expect_problem(
+      call("POST", "/v1/replays", R"({"filter": {"tenant": "acme"}, "rate": 0.00001, "dry_run": true})"), 400,
+      "INVALID_REQUEST");
+}
+
 TEST_F(ReplaysApi, AreATenantsOwn) {
   for (const std::string tenant : {"acme", "globex"}) {
     TokenFact token;

@@ -277,6 +277,19 @@ TEST_F(Replays, KeepToTheirRate) {
   EXPECT_GE(std::chrono::steady_clock::now() - begin, std::chrono::milliseconds(80));
 }
 
+TEST_F(Replays, OfARateThatWouldHoldTheirRunnerForDaysAreRefused) {
+  for (const double rate : {0.00001, 0.09, -1.0, 1e7}) {
+    auto request = of_tenant();
+    request.rate = rate;
+    const auto report = replay(desk, request, stop);
+    ASSERT_FALSE(report) << rate;
+    EXPECT_EQ(report.error().code, "INVALID_REQUEST");
+  }
+  auto request = of_tenant();
+  request.rate = 0.1;
+  EXPECT_TRUE(replay(desk, request, stop));
+}
+
 TEST_F(Replays, ReachLettersBeyondOneBatch) {
   for (int i = 0; i < 700; ++i) dead("e" + std::to_string(i));
   EXPECT_EQ(run(of_tenant()).replayed, 700u);
@@ -404,6 +417,41 @@ TEST_F(ReplayJobs, SendNothingTwiceThatTheOneBeforeHadNoTimeToMark) {
   EXPECT_EQ(state_of(a), DeadLetterState::replayed);
   EXPECT_EQ(job(id).replayed, 2u);
   EXPECT_EQ(job(id).matched, 2u);
+}
+
+TEST_F(ReplayJobs, AreKnownByWhatTheyKeepOnTheLogAndNotByTheAudit) {
+  dead("a");
+  auto request = of_tenant();
+  request.named = ReplayJobId("rpl_named");
+  const auto id = begin(request);
+  for (Partition partition = 0; partition < 4; ++partition) log.trim(Topic::audit, partition, 1000);
+  EXPECT_EQ(begin(request), id);
+  EXPECT_EQ(log.all(Topic::replays).size(), 1u) << "it waits already";
+  go_on(id);
+  auto again = of_tenant();
+  again.job = id;
+  EXPECT_EQ(run(again).done_before, 1u);
+}
+
+TEST_F(ReplayJobs, OfATenantAreTenAtMostAtOnce) {
+  auto request = of_tenant();
+  request.within = TenantId("acme");
+  std::vector<ReplayJobId> ids;
+  ids.reserve(kOpenReplaysMax);
+  for (std::size_t i = 0; i < kOpenReplaysMax; ++i) ids.push_back(begin(request));
+  go_on(ids[0]);
+  ids[0] = begin(request);
+  const auto told = log.all(Topic::audit).size();
+  const auto refused = begin_replay(desk, book, request);
+  ASSERT_FALSE(refused);
+  EXPECT_EQ(refused.error().code, "TOO_MANY_REPLAYS");
+  EXPECT_EQ(log.all(Topic::audit).size(), told);
+  auto others = of_tenant("globex");
+  begin(others);
+  others.within = TenantId("globex");
+  begin(others);
+  ASSERT_TRUE(cancel_replay(desk, book, ids[1], {}, {}));
+  begin(request);
 }
 
 TEST_F(ReplayJobs, ThatAreCancelledEndAfterWhatIsUnderWay) {
