@@ -2,7 +2,6 @@
 
 #include <signal.h>
 
-#include <algorithm>
 #include <utility>
 
 namespace postrider {
@@ -48,14 +47,6 @@ void ReplayRunner::stop() {
   if (thread_.joinable()) thread_.join();
 }
 
-// The one that waits longest.
-std::optional<ReplayJobId> ReplayRunner::free_job() const {
-  const auto jobs = book_.all(desk_);
-  const auto free =
-      std::find_if(jobs.rbegin(), jobs.rend(), [](const ReplayJob& job) { return job.is_free; });
-  return free == jobs.rend() ? std::nullopt : std::optional(free->id);
-}
-
 void ReplayRunner::loop() {
   bool rest = false;
   while (true) {
@@ -69,7 +60,7 @@ void ReplayRunner::loop() {
     rest = true;
     const auto read = book_.read_on(desk_);
     answer_waiting(false);
-    const auto id = read ? free_job() : std::nullopt;
+    const auto id = read ? turns_.next(book_.all(desk_), desk_.clock.steady()) : std::nullopt;
     if (!id) continue;
     {
       const std::lock_guard lock(mutex_);
@@ -77,8 +68,11 @@ void ReplayRunner::loop() {
     }
     const auto report =
         run_replay(desk_, book_, *id, stop_, {.progress = {}, .tick = [this] { answer_waiting(false); }});
-    // Whatever kept it from ending may keep it again: another look is early enough.
-    rest = !report || !report->finished;
+    if (report && (report->finished || report->cancelled))
+      turns_.ended(*id);
+    else
+      turns_.not_ended(*id, desk_.clock.steady());
+    rest = false;  // there may be others
     answer_waiting(false);
   }
   answer_waiting(true);

@@ -8,13 +8,14 @@
 #include <optional>
 #include <thread>
 
+#include "engine/core/replay_turns.h"
 #include "engine/operations/replay.h"
 
 namespace postrider {
 
-// Runs this instance's share of the replays, one after the other: those that were asked for here, and those
-// that nobody runs, because their instance has gone. One thread, and a second one while a replay runs. Any
-// thread may call.
+// Runs this instance's share of the replays, one after the other, by their turns: those that were asked for
+// here, and those that nobody runs, because their instance has gone. One thread, and a second one while a
+// replay runs. Any thread may call.
 class ReplayRunner {
  public:
   // How a job stands; nullopt: there is none of that id. On a thread of the runner's or the caller's.
@@ -41,12 +42,12 @@ class ReplayRunner {
     Answer answer;
   };
   void loop();
-  std::optional<ReplayJobId> free_job() const;
   void answer_waiting(bool all);
 
   Desk desk_;
   ReplayBook book_;
-  std::mutex mutex_;  // of all below but stop_
+  ReplayTurns turns_;  // the loop's
+  std::mutex mutex_;   // of all below but stop_
   std::condition_variable changed_;
   bool poked_ = false;
   ReplayJobId running_;

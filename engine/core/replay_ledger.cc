@@ -2,10 +2,12 @@
 
 #include <algorithm>
 
+#include "engine/core/decide.h"
+
 namespace postrider {
 
 using Step = ReplayFact::Step;
-using Outcome = ReplayFact::Outcome;
+using ReplayOutcome = ReplayFact::Outcome;
 
 std::string_view name_of(ReplayState state) {
   switch (state) {
@@ -31,9 +33,13 @@ bool is_over(ReplayState state) {
   return state == ReplayState::finished || state == ReplayState::cancelled || state == ReplayState::failed;
 }
 
+bool is_known(const ReplayFact::Selection& selection) {
+  return selection.reason.empty() || parse_dead_reason(selection.reason);
+}
+
 ReplayState ReplayLedger::Entry::state(LogTime now) const {
-  if (over && outcome == Outcome::finished) return ReplayState::finished;
-  if (over && outcome == Outcome::failed) return ReplayState::failed;
+  if (over && outcome == ReplayOutcome::finished) return ReplayState::finished;
+  if (over && outcome == ReplayOutcome::failed) return ReplayState::failed;
   if (over) return ReplayState::cancelled;
   if (cancelled) return ReplayState::cancelling;
   if (is_run(now)) return ReplayState::running;
@@ -53,7 +59,7 @@ void ReplayLedger::apply(const ReplayFact& fact, Offset offset, LogTime appended
       if (entry.cancelled) return;
       entry.cancelled = true;
       entry.job.cancelled_by = fact.actor;
-      if (entry.job.run.empty()) close(entry, Outcome::cancelled, appended);
+      if (entry.job.run.empty()) close(entry, ReplayOutcome::cancelled, appended);
       return;
     case Step::ended:
       if (entry.job.run == fact.run) end(entry, fact, appended);
@@ -62,7 +68,7 @@ void ReplayLedger::apply(const ReplayFact& fact, Offset offset, LogTime appended
       if (entry.job.run != fact.run) return;
       run(entry, fact, appended);
       entry.job.run.clear();
-      if (entry.cancelled) close(entry, Outcome::cancelled, appended);
+      if (entry.cancelled) close(entry, ReplayOutcome::cancelled, appended);
       return;
     case Step::begun:
       return;
@@ -118,7 +124,7 @@ void ReplayLedger::end(Entry& entry, const ReplayFact& fact, LogTime appended) {
   close(entry, fact.outcome, appended);
 }
 
-void ReplayLedger::close(Entry& entry, Outcome outcome, LogTime appended) {
+void ReplayLedger::close(Entry& entry, ReplayOutcome outcome, LogTime appended) {
   entry.over = true;
   entry.outcome = outcome;
   entry.job.run.clear();

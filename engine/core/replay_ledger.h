@@ -56,6 +56,10 @@ struct ReplayFact {
   bool operator==(const ReplayFact&) const = default;
 };
 
+// Whether this version knows what it selects by. A newer one may know more reasons, and a wider selection
+// than was asked for would be worse than none.
+bool is_known(const ReplayFact::Selection& selection);
+
 enum class ReplayState { waiting, running, cancelling, stopped, finished, cancelled, failed };
 std::string_view name_of(ReplayState state);
 bool is_over(ReplayState state);  // nothing comes of it any more, unless it is begun again

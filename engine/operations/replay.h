@@ -62,7 +62,8 @@ struct ReplayHooks {
 // Takes the job and runs it. Blocks until it has ended, `stop` is set (another may go on with it then, or
 // this one), it was cancelled, or another took it. Each replay is acknowledged before its mark is written;
 // whoever goes on after a crash in between finds the event and writes the mark. REPLAY_TAKEN (conflict):
-// somebody else runs it, or it has ended.
+// somebody else runs it, or it has ended. INVALID_REQUEST: it selects by what a newer version knows, and is
+// left to that.
 Result<ReplayReport> run_replay(Desk& desk, ReplayBook& book, const ReplayJobId& id,
                                 const std::atomic<bool>& stop, const ReplayHooks& hooks = {});
 

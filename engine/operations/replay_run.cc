@@ -285,6 +285,11 @@ class Replay {
   std::unordered_set<std::string> missing_;
 };
 
+tl::unexpected<Error> of_a_newer_version() {
+  return fail(Errc::invalid, "INVALID_REQUEST", "the replay selects a reason of a newer version",
+              "run it on an instance of that version");
+}
+
 // What the job was asked for, from where that stands on the log.
 Result<ReplayRequest> request_of(Desk& desk, const ReplayJob& job) {
   auto record = desk.log.fetch(Topic::replays, 0, job.selection_at);
@@ -297,10 +302,7 @@ Result<ReplayRequest> request_of(Desk& desk, const ReplayJob& job) {
   request.filter.type = fact->selection.type;
   if (!fact->selection.reason.empty()) {
     request.filter.reason = parse_dead_reason(fact->selection.reason);
-    // A wider selection than was asked for would be worse than none.
-    if (!request.filter.reason)
-      return fail(Errc::invalid, "INVALID_REQUEST", "the replay selects a reason of a newer version",
-                  "run it on an instance of that version");
+    if (!is_known(fact->selection)) return of_a_newer_version();
   }
   request.filter.since = fact->selection.since;
   request.filter.until = fact->selection.until;
@@ -387,6 +389,7 @@ Result<ReplayReport> run_replay(Desk& desk, ReplayBook& book, const ReplayJobId&
   if (auto read = book.read_on(desk); !read) return fail(read.error());
   const auto job = book.find(desk, id);
   if (!job || is_over(job->state)) return taken(id);
+  if (!is_known(job->selection)) return of_a_newer_version();
   auto run = take(desk, book, id);
   if (!run) return fail(run.error());
   Beat beat(desk, book, id, *run, hooks);

@@ -85,6 +85,18 @@ TEST_F(ReplaysApi, GoOnWithWhatNobodyRuns) {
   EXPECT_EQ(log.all(Topic::events).size(), 1u);
 }
 
+TEST_F(ReplaysApi, GoOnWithTheNextWhileOneCannot) {
+  dead("a");
+  api_->stop();
+  const auto first = abandoned().str(), second = abandoned().str();
+  log.fail_next(1);  // the first one's, that it is taken
+  start({}, "test");
+  EXPECT_TRUE(becomes(second, "finished"));
+  EXPECT_EQ(call("GET", "/v1/replays/" + first).json().value("state", ""), "waiting");
+  clock.steady_ms += 5000;
+  EXPECT_TRUE(becomes(first, "finished"));
+}
+
 TEST_F(ReplaysApi, RefuseARateThatWouldHoldTheirRunnerForDays) {
   expect_problem(call("POST", "/v1/replays", R"({"filter": {"tenant": "acme"}, "rate": 0.00001})"), 400,
                  "INVALID_REQUEST");

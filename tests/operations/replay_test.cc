@@ -454,6 +454,20 @@ TEST_F(ReplayJobs, OfATenantAreTenAtMostAtOnce) {
   begin(request);
 }
 
+TEST_F(ReplayJobs, ThatSelectByAReasonOfANewerVersionAreLeftToIt) {
+  const auto a = dead("a");
+  ReplayFact fact;
+  fact.job = ReplayJobId("rpl_newer");
+  fact.selection.reason = "bored";
+  fact.selection.tenant = TenantId("acme");
+  ASSERT_TRUE(append_replay(desk, fact));
+  const auto refused = run_replay(desk, book, fact.job, stop);
+  ASSERT_FALSE(refused);
+  EXPECT_EQ(refused.error().code, "INVALID_REQUEST");
+  EXPECT_EQ(job(fact.job).state, ReplayState::waiting);
+  EXPECT_EQ(state_of(a), DeadLetterState::open);
+}
+
 TEST_F(ReplayJobs, ThatAreCancelledEndAfterWhatIsUnderWay) {
   for (const auto* id : {"a", "b", "c"}) dead(id);
   auto request = of_tenant();
