@@ -68,6 +68,7 @@ void ReplayLedger::apply(const ReplayFact& fact, Offset offset, LogTime appended
       if (entry.job.run != fact.run) return;
       run(entry, fact, appended);
       entry.job.run.clear();
+      entry.job.doubtful_since = 0;
       if (entry.cancelled) close(entry, ReplayOutcome::cancelled, appended);
       return;
     case Step::begun:
@@ -106,12 +107,15 @@ void ReplayLedger::begin(const ReplayFact& fact, Offset offset, LogTime appended
 void ReplayLedger::run(Entry& entry, const ReplayFact& fact, LogTime appended) {
   if (entry.job.run != fact.run) {
     if (entry.is_run(appended)) return;
+    if (!entry.job.run.empty() && entry.job.doubtful_since == 0) entry.job.doubtful_since = to_ms(entry.told);
     entry.job.run = fact.run;
     if (entry.job.started_at == 0) entry.job.started_at = to_ms(appended);
     entry.told = appended;
     return;  // it has not looked yet how far the one before came
   }
   entry.told = appended;
+  // It looks before it goes on.
+  if (fact.matched != entry.job.matched || fact.replayed != entry.job.replayed) entry.job.doubtful_since = 0;
   entry.job.matched = fact.matched;
   entry.job.replayed = fact.replayed;
   entry.job.skipped_count = fact.skipped_count;
@@ -128,6 +132,7 @@ void ReplayLedger::close(Entry& entry, ReplayOutcome outcome, LogTime appended) 
   entry.over = true;
   entry.outcome = outcome;
   entry.job.run.clear();
+  entry.job.doubtful_since = 0;
   entry.job.ended_at = to_ms(appended);
 }
 

@@ -82,6 +82,9 @@ struct ReplayJob {
   std::int64_t created_at = 0, started_at = 0, ended_at = 0;  // append times, unix ms; 0: not yet
   ReplayState state = ReplayState::waiting;
   bool is_free = false;  // whoever comes may take it: to go on with it, or to end it as it was cancelled
+  // Of runs that died before `run`, and after which nobody has looked for what was sent last: when the first
+  // was last heard of. 0: there are none.
+  std::int64_t doubtful_since = 0;
 
   std::uint64_t remaining() const {
     const auto done = replayed + skipped_count;
@@ -94,8 +97,10 @@ struct ReplayJob {
 //
 // Rules: a job is one runner's at a time, from its first `running` until it ends, lets go, or has not been
 // heard of for kSilent; then another may take it. Who runs one tells each kToldEvery, and does nothing once
-// that is kLease old: so there is one at a time even if a process is stopped and wakes. What is cancelled
-// ends at once if it is nobody's; else whoever runs it ends it, or, should that one die, who takes it next.
+// that is kLease old: so there is one at a time even if a process is stopped and wakes. Who lets go has
+// marked all that it sent; who cannot say so falls silent, and the next one looks before it goes on. What is
+// cancelled ends at once if it is nobody's; else whoever runs it ends it, or, should that one die, who takes
+// it next.
 class ReplayLedger {
  public:
   static constexpr Millis kSilent = std::chrono::seconds(20);

@@ -33,10 +33,10 @@ struct ReplayReport {
   ReplayJobId job;
   std::uint64_t matched = 0;
   std::uint64_t replayed = 0;
-  std::uint64_t done_before = 0;  // by this job, before it was resumed
-  using Skipped =
-      ReplayFact::Skipped;       // why: "bad_event": it never was a delivery; "payload_lost"; "not_found"
-  std::vector<Skipped> skipped;  // the first hundred
+  std::uint64_t done_before = 0;        // by this job, before it was resumed
+  using Skipped = ReplayFact::Skipped;  // why: "bad_event": it never was a delivery; "payload_lost";
+                                        // "not_found"; "too_large" for `events`; "refused" by it
+  std::vector<Skipped> skipped;         // the first hundred
   std::uint64_t skipped_count = 0;
   bool finished = true;    // false: it was stopped; resume it with `job`
   bool cancelled = false;  // for good

@@ -140,6 +140,8 @@ class Replay {
     tell_count();
     return std::move(report_);
   }
+  // What was sent last may have arrived, and has no mark.
+  bool in_doubt() const { return in_doubt_; }
 
  private:
   // Named ones are replayed whatever became of them; a filter means what is still open, and what this job has
@@ -182,15 +184,20 @@ class Replay {
 
   Result<bool> replay_one(const DeadLetter& letter) {
     auto message = message_of(letter);
-    if (!message && message.error().errc != Errc::not_found) return fail(message.error());
-    if (!message) return skip(letter.delivery.id, "payload_lost");
+    if (!message && message.error().errc == Errc::not_found) return skip(letter.delivery.id, "payload_lost");
+    if (!message) return skip_or_fail(letter.delivery.id, message.error());
     NewRecord record;
     record.topic = Topic::events;
     record.key = std::move(message->key);
     record.value = std::move(message->value);
     record.headers = std::move(message->headers);
-    if (auto done = append(std::move(record)); !done) return fail(done.error());
+    if (auto done = append(std::move(record)); !done) {
+      in_doubt_ = done.error().retryable();
+      return skip_or_fail(letter.delivery.id, done.error());
+    }
+    in_doubt_ = true;
     if (auto done = mark_replayed(desk_, letter.delivery, request_); !done) return fail(done.error());
+    in_doubt_ = false;
     ++report_.replayed;
     tell_count();
     if (hooks_.progress) hooks_.progress(report_);
@@ -260,6 +267,12 @@ class Replay {
     return true;
   }
 
+  // What is wrong with one letter is no reason to leave out the others.
+  Result<bool> skip_or_fail(const DeliveryId& id, const Error& error) {
+    if (error.errc != Errc::invalid) return fail(error);
+    return skip(id, error.code == "RECORD_TOO_LARGE" ? "too_large" : "refused");
+  }
+
   // All runs together.
   void tell_count() const {
     if (beat_)
@@ -282,6 +295,7 @@ class Replay {
   ReplayReport report_;
   Beat* beat_ = nullptr;
   std::uint64_t before_ = 0, expected_ = 0;
+  bool in_doubt_ = false;
   std::unordered_set<std::string> missing_;
 };
 
@@ -314,15 +328,16 @@ Result<ReplayRequest> request_of(Desk& desk, const ReplayJob& job) {
   return request;
 }
 
-// What the run before published last and died before it could mark: that has been replayed. It may have
+// What the runs before published last and died before they could mark: that has been replayed. Each may have
 // published until its lease was over.
 Result<void> mark_what_was_sent(Desk& desk, const ReplayJob& job, const ReplayRequest& request) {
   constexpr std::int64_t kBeforeMs = 30'000, kAfterMs = 120'000;
+  const auto since = job.doubtful_since != 0 ? job.doubtful_since : job.told_at;
   std::set<std::pair<WebhookId, Target>> sent;
   const auto partitions = desk.log.partitions(Topic::events);
   if (!partitions) return fail(partitions.error());
   for (Partition partition = 0; partition < *partitions; ++partition) {
-    const auto from = desk.log.offset_at(Topic::events, partition, from_ms<LogTime>(job.told_at - kBeforeMs));
+    const auto from = desk.log.offset_at(Topic::events, partition, from_ms<LogTime>(since - kBeforeMs));
     const auto to = desk.log.offset_at(Topic::events, partition, from_ms<LogTime>(job.told_at + kAfterMs));
     if (!from) return fail(from.error());
     if (!to) return fail(to.error());
@@ -366,8 +381,10 @@ Result<std::string> take(Desk& desk, ReplayBook& book, const ReplayJobId& id) {
   return fact.run;
 }
 
-// What is to be said at the end. Were it lost, another would find nothing left to do.
-void say_end(Desk& desk, ReplayBook& book, ReplayFact fact, const Result<ReplayReport>& report) {
+// What is to be said at the end. Were it lost, another would find nothing left to do. Who lets go `in_doubt`
+// says nothing: the next one looks first for what a run that fell silent has sent.
+void say_end(Desk& desk, ReplayBook& book, ReplayFact fact, const Result<ReplayReport>& report,
+             bool in_doubt) {
   fact.step = Step::ended;
   if (report) {
     fact.skipped = report->skipped;
@@ -379,6 +396,7 @@ void say_end(Desk& desk, ReplayBook& book, ReplayFact fact, const Result<ReplayR
     fact.outcome = ReplayFact::Outcome::failed;
     fact.error = report.error().code + ": " + report.error().message;
   }
+  if (fact.step == Step::released && in_doubt) return;
   if (append_replay(desk, fact)) (void)book.read_on(desk);
 }
 
@@ -394,24 +412,28 @@ Result<ReplayReport> run_replay(Desk& desk, ReplayBook& book, const ReplayJobId&
   if (!run) return fail(run.error());
   Beat beat(desk, book, id, *run, hooks);
   beat.count(job->matched, job->replayed, job->skipped_count);
+  bool in_doubt = !job->run.empty();
   const auto report = [&]() -> Result<ReplayReport> {
     auto request = request_of(desk, *job);
     if (!request) return fail(request.error());
-    if (!job->run.empty())
+    if (in_doubt)
       if (auto done = mark_what_was_sent(desk, *job, *request); !done) return fail(done.error());
+    in_doubt = false;
     ReplayReport ended;
     ended.job = id;
     ended.finished = false;
     ended.cancelled = book.cancel_asked(id);
     if (ended.cancelled) return ended;
     const std::map<Partition, Offset> ends(job->selection.ends.begin(), job->selection.ends.end());
-    auto done = Replay(desk, std::move(*request), stop, hooks).run(ends, &beat);
+    Replay replaying(desk, std::move(*request), stop, hooks);
+    auto done = replaying.run(ends, &beat);
+    in_doubt = replaying.in_doubt();
     if (done && !done->finished) done->cancelled = beat.cancelled();
     return done;
   }();
   beat.end();
   // One that is another's now is the other's to end.
-  if (!beat.lost()) say_end(desk, book, beat.fact(), report);
+  if (!beat.lost()) say_end(desk, book, beat.fact(), report, in_doubt);
   return report;
 }
 

@@ -78,6 +78,24 @@ TEST_F(ReplayLedgerTest, GivesItToAnotherAtOnceWhenItIsLetGo) {
   EXPECT_TRUE(ledger.runs(kJob, "b"));
 }
 
+TEST_F(ReplayLedgerTest, KeepsSinceWhenItIsInDoubtWhatWasSent) {
+  tell(Step::begun, seconds(0));
+  tell(Step::running, seconds(0), "a");
+  tell(Step::running, seconds(4), "a", 2);
+  EXPECT_EQ(job(seconds(24)).doubtful_since, 0) << "told_at says it";
+  tell(Step::running, seconds(100), "b");
+  tell(Step::running, seconds(104), "b", 2);
+  EXPECT_EQ(job(seconds(104)).doubtful_since, to_ms(at(seconds(4))));
+  tell(Step::running, seconds(200), "c");
+  EXPECT_EQ(job(seconds(200)).doubtful_since, to_ms(at(seconds(4)))) << "the one between never looked";
+  tell(Step::running, seconds(204), "c", 3);
+  EXPECT_EQ(job(seconds(204)).doubtful_since, 0) << "who goes on has looked";
+  tell(Step::running, seconds(300), "d");
+  EXPECT_EQ(job(seconds(300)).doubtful_since, to_ms(at(seconds(204))));
+  tell(Step::released, seconds(301), "d", 3);
+  EXPECT_EQ(job(seconds(301)).doubtful_since, 0);
+}
+
 TEST_F(ReplayLedgerTest, LeavesWhatAPersonAttendsToThatPerson) {
   tell(Step::begun, seconds(0), "", 0, Outcome::finished, true);
   tell(Step::running, seconds(0), "a");

@@ -290,6 +290,22 @@ TEST_F(Replays, OfARateThatWouldHoldTheirRunnerForDaysAreRefused) {
   EXPECT_TRUE(replay(desk, request, stop));
 }
 
+TEST_F(Replays, LeaveOutWhatTheLogWillNotTakeAndGoOn) {
+  auto large = letter(delivery("a"));
+  large.sealed_payload = std::string(5000, 'x');
+  put(Topic::dead_letters, "acme", large);
+  const auto small = dead("b");
+  log.refuse_above(4000);
+  const auto report = run(of_tenant());
+  EXPECT_TRUE(report.finished);
+  EXPECT_EQ(report.replayed, 1u);
+  ASSERT_EQ(report.skipped.size(), 1u);
+  EXPECT_EQ(report.skipped[0].delivery, large.delivery.id);
+  EXPECT_EQ(report.skipped[0].why, "too_large");
+  ASSERT_EQ(published().size(), 1u);
+  EXPECT_EQ(published()[0].event.id, "b");
+}
+
 TEST_F(Replays, ReachLettersBeyondOneBatch) {
   for (int i = 0; i < 700; ++i) dead("e" + std::to_string(i));
   EXPECT_EQ(run(of_tenant()).replayed, 700u);
@@ -317,10 +333,10 @@ struct ReplayJobs : Replays {
     return report.value_or(ReplayReport{});
   }
   // Somebody took it and was never heard of again.
-  void die_running(const ReplayJobId& id) {
+  void die_running(const ReplayJobId& id, const std::string& run = "run_dead") {
     ReplayFact fact;
     fact.job = id;
-    fact.run = "run_dead";
+    fact.run = run;
     fact.step = ReplayFact::Step::running;
     ASSERT_TRUE(append_replay(desk, fact));
   }
@@ -417,6 +433,37 @@ TEST_F(ReplayJobs, SendNothingTwiceThatTheOneBeforeHadNoTimeToMark) {
   EXPECT_EQ(state_of(a), DeadLetterState::replayed);
   EXPECT_EQ(job(id).replayed, 2u);
   EXPECT_EQ(job(id).matched, 2u);
+}
+
+TEST_F(ReplayJobs, SendNothingTwiceWhoseAnswerWasLost) {
+  const auto a = dead("a"), b = dead("b");
+  const auto id = begin();
+  const auto cut =
+      run_replay(desk, book, id, stop,
+                 {.progress = [&](const ReplayReport&) { log.lose_answers_of_next(1); }, .tick = {}});
+  ASSERT_FALSE(cut);
+  EXPECT_EQ(cut.error().errc, Errc::unavailable);
+  ASSERT_EQ(published().size(), 2u);
+  EXPECT_EQ(job(id).state, ReplayState::running) << "until it was silent for long enough";
+  pass(20'000);
+  go_on(id);
+  EXPECT_EQ(published().size(), 2u);
+  EXPECT_EQ(state_of(a), DeadLetterState::replayed);
+  EXPECT_EQ(state_of(b), DeadLetterState::replayed);
+  EXPECT_EQ(job(id).replayed, 2u);
+}
+
+TEST_F(ReplayJobs, SendNothingTwiceThatOnesBeforeHadNoTimeToMark) {
+  const auto a = dead("a");
+  const auto id = begin();
+  die_running(id);
+  publish_without_mark(a, id);
+  pass(200'000);
+  die_running(id, "run_dead_too");
+  pass(20'000);
+  EXPECT_EQ(go_on(id).replayed, 0u);
+  EXPECT_EQ(published().size(), 1u);
+  EXPECT_EQ(state_of(a), DeadLetterState::replayed);
 }
 
 TEST_F(ReplayJobs, AreKnownByWhatTheyKeepOnTheLogAndNotByTheAudit) {

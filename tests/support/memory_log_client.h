@@ -1,5 +1,6 @@
 #pragma once
 #include <algorithm>
+#include <cstdint>
 #include <cstdlib>
 #include <map>
 #include <mutex>
@@ -67,6 +68,8 @@ class MemoryLogClient : public LogClient {
       --failures_;
       return fail(Errc::unavailable, "LOG_UNREACHABLE", "the log is away", "try again");
     }
+    if (record.value && record.value->size() > record_bytes_max_)
+      return fail(Errc::invalid, "RECORD_TOO_LARGE", "the record is too large", "send a smaller one");
     const auto partition = record.partition.value_or(murmur2_partition(record.key, partitions_));
     auto& log = logs_[{record.topic, partition}];
     Record stored{record.topic,
@@ -77,6 +80,10 @@ class MemoryLogClient : public LogClient {
                   std::move(record.value),
                   std::move(record.headers)};
     log.push_back(std::move(stored));
+    if (answers_lost_ > 0) {
+      --answers_lost_;
+      return fail(Errc::unavailable, "LOG_UNREACHABLE", "the log went away", "try again");
+    }
     Appended answer;
     answer.partition = partition;
     answer.offset = log.back().offset;
@@ -87,6 +94,8 @@ class MemoryLogClient : public LogClient {
   // For tests.
   void set_now(std::int64_t unix_ms) { now_ = from_ms<LogTime>(unix_ms); }
   void fail_next(int appends) { failures_ = appends; }
+  void lose_answers_of_next(int appends) { answers_lost_ = appends; }  // which it has taken
+  void refuse_above(std::size_t bytes) { record_bytes_max_ = bytes; }
   void remove(Topic topic, Partition partition, Offset offset) {
     removed_[{topic, partition, offset}] = true;
   }
@@ -105,7 +114,8 @@ class MemoryLogClient : public LogClient {
   const Partition partitions_;
   std::mutex mutex_;
   LogTime now_ = from_ms<LogTime>(1'700'000'000'000);
-  int failures_ = 0;
+  int failures_ = 0, answers_lost_ = 0;
+  std::size_t record_bytes_max_ = SIZE_MAX;
   static inline thread_local bool scanning_ = false;
   std::map<std::pair<Topic, Partition>, std::vector<Record>> logs_;
   std::map<std::tuple<Topic, Partition, Offset>, bool> removed_;
