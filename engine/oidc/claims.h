@@ -22,7 +22,7 @@ inline constexpr std::size_t kTokenBytesMax = 8 * 1024;
 
 // Three parts of base64url, of which the first is a JSON object's: no token of ours looks like that.
 bool looks_like_jwt(std::string_view token);
-// AUTH_FAILED: too long, no JWT, or of a kind that is not taken.
+// AUTH_FAILED: too long, no JWT or one in another spelling than RFC 7515's, or of a kind that is not taken.
 Result<TokenHead> read_head(std::string_view token);
 // Judges what was verified: issuer, audience, time (RFC 7519 §4.1, a minute of leeway). AUTH_FAILED says what
 // is wrong, and repeats nothing of it.

@@ -78,7 +78,23 @@ struct KeySet::Key {
   bool fits(const Kind& kind) const {
     return type == kind.type && curve == kind.curve && (algorithm.empty() || algorithm == kind.algorithm);
   }
+  bool verifies(const TokenHead& head, std::string_view token, std::string& claims) const;
 };
+
+bool KeySet::Key::verifies(const TokenHead& head, std::string_view token, std::string& claims) const {
+  cjose_err error{};
+  const Jws jws(cjose_jws_import(token.data(), token.size(), &error));
+  if (!jws) return false;
+  // The library reads the header by itself: it must have read the same.
+  const char* written = cjose_header_get(cjose_jws_get_protected(jws.get()), CJOSE_HDR_ALG, &error);
+  if (written == nullptr || head.algorithm != written) return false;
+  if (!cjose_jws_verify(jws.get(), jwk.get(), &error)) return false;
+  std::uint8_t* bytes = nullptr;  // the library's
+  std::size_t size = 0;
+  if (!cjose_jws_get_plaintext(jws.get(), &bytes, &size, &error)) return false;
+  claims.assign(reinterpret_cast<const char*>(bytes), size);
+  return true;
+}
 
 KeySet::~KeySet() = default;
 
@@ -111,36 +127,25 @@ Result<std::shared_ptr<const KeySet>> KeySet::read(std::string_view json) {
   return std::shared_ptr<const KeySet>(std::move(made));
 }
 
-const KeySet::Key* KeySet::find(const TokenHead& head) const {
+std::vector<const KeySet::Key*> KeySet::find(const TokenHead& head) const {
   const Kind* kind = kind_of(head.algorithm);
-  if (kind == nullptr) return nullptr;
-  const Key* found = nullptr;
+  std::vector<const Key*> found;
+  found.reserve(keys_.size());
   for (const auto& key : keys_) {
-    if (!key->fits(*kind)) continue;
-    if (!head.key_id.empty() && key->id == head.key_id) return key.get();
-    if (!head.key_id.empty()) continue;
-    if (found != nullptr) return nullptr;  // of two nobody says which
-    found = key.get();
+    if (kind == nullptr || !key->fits(*kind)) continue;
+    if (head.key_id.empty() || key->id == head.key_id) found.push_back(key.get());
   }
+  if (head.key_id.empty() && found.size() > 1) found.clear();  // of two nobody says which
   return found;
 }
 
 KeySet::Verdict KeySet::verify(const TokenHead& head, std::string_view token, std::string& claims) const {
   if (kind_of(head.algorithm) == nullptr) return Verdict::forged;
-  const Key* key = find(head);
-  if (key == nullptr) return Verdict::unknown_key;
-  cjose_err error{};
-  const Jws jws(cjose_jws_import(token.data(), token.size(), &error));
-  if (!jws) return Verdict::forged;
-  // The library reads the header by itself: it must have read the same.
-  const char* algorithm = cjose_header_get(cjose_jws_get_protected(jws.get()), CJOSE_HDR_ALG, &error);
-  if (algorithm == nullptr || head.algorithm != algorithm) return Verdict::forged;
-  if (!cjose_jws_verify(jws.get(), key->jwk.get(), &error)) return Verdict::forged;
-  std::uint8_t* bytes = nullptr;  // the library's
-  std::size_t size = 0;
-  if (!cjose_jws_get_plaintext(jws.get(), &bytes, &size, &error)) return Verdict::forged;
-  claims.assign(reinterpret_cast<const char*>(bytes), size);
-  return Verdict::verified;
+  const auto keys = find(head);
+  if (keys.empty()) return Verdict::unknown_key;
+  for (const Key* key : keys)
+    if (key->verifies(head, token, claims)) return Verdict::verified;
+  return Verdict::forged;
 }
 
 }  // namespace postrider::oidc

@@ -25,13 +25,14 @@ class KeySet {
   KeySet& operator=(const KeySet&) = delete;
 
   enum class Verdict { verified, unknown_key, forged };
-  // Into `claims` the signed bytes, when verified. A token that names no key is for the only one of its kind.
+  // Into `claims` the signed bytes, when verified. A token that names no key is for the only one of its kind;
+  // of several that have the name which it says, each is tried.
   Verdict verify(const TokenHead& head, std::string_view token, std::string& claims) const;
 
  private:
   struct Key;
   KeySet() = default;
-  const Key* find(const TokenHead& head) const;
+  std::vector<const Key*> find(const TokenHead& head) const;
   std::vector<std::unique_ptr<Key>> keys_;
 };
 

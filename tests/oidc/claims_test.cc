@@ -143,6 +143,32 @@ TEST(TokenHead, IsOfAnAlgorithmThatIsTaken) {
   EXPECT_TRUE(looks_like_jwt("eyJhbGciOiJub25lIn0.e30."));
 }
 
+TEST(TokenHead, IsOfATokenThatIsSpelledInTheOneWay) {
+  const auto head = base64url(R"({"alg":"RS256","kid":"1"})");
+  const auto taken = [&](const std::string& rest) { return read_head(head + rest).has_value(); };
+  EXPECT_TRUE(taken(".e30.AA"));
+  EXPECT_TRUE(taken(".e30.AAA"));
+  EXPECT_TRUE(taken(".e30.-_-_"));
+  EXPECT_FALSE(taken(".e30.AA==")) << "padding";
+  EXPECT_FALSE(taken(".e30=.AA"));
+  EXPECT_FALSE(taken(".e30.AA=x")) << "what the library does not look at";
+  EXPECT_FALSE(taken(".e30.AB")) << "bits to spare";
+  EXPECT_FALSE(taken(".e31.AA"));
+  EXPECT_FALSE(taken(".e30.AAAAA")) << "no number of bytes is that long";
+  EXPECT_FALSE(taken(".e30.+/+/")) << "the other alphabet";
+  EXPECT_FALSE(taken(".e30.A A"));
+  EXPECT_FALSE(taken(".e30"));
+  EXPECT_FALSE(taken(".e30.AA.AA"));
+  EXPECT_FALSE(read_head(base64url(R"({"alg":"RS256","kid":"12"})") + "=.e30.AA"));
+}
+
+TEST(TokenHead, IsNotOfALogout) {
+  for (const char* type : {"logout+jwt", "application/logout+jwt", "Logout+JWT"})
+    EXPECT_FALSE(read_head(base64url(Json({{"alg", "RS256"}, {"typ", type}}).dump()) + ".e30.AA")) << type;
+  for (const char* type : {"JWT", "at+jwt"})
+    EXPECT_TRUE(read_head(base64url(Json({{"alg", "RS256"}, {"typ", type}}).dump()) + ".e30.AA")) << type;
+}
+
 // Keys and signatures by the library itself; tests/system has them from another's hand.
 class Keys : public ::testing::Test {
  protected:
@@ -194,6 +220,17 @@ TEST_F(Keys, VerifyWhatTheySigned) {
   EXPECT_EQ(verdict(keys, signed_by(ec_, "ES256"), {"ES256", "e"}), Verdict::verified);
   EXPECT_EQ(verdict(keys, signed_by(ec_, "ES256"), {"ES256", ""}), Verdict::verified)
       << "the only one of its kind";
+}
+
+TEST_F(Keys, OfOneNameAreAllTried) {
+  cjose_jwk_t* older =
+      cjose_jwk_create_RSA_random(2048, reinterpret_cast<const std::uint8_t*>("\x01\x00\x01"), 3, &error_);
+  const Json keys = Json::array({public_of(older, "r"), public_of(rsa_, "r"), public_of(ec_, "r")});
+  EXPECT_EQ(verdict(keys, signed_by(rsa_, "RS256"), {"RS256", "r"}), Verdict::verified);
+  EXPECT_EQ(verdict(keys, signed_by(older, "RS256"), {"RS256", "r"}), Verdict::verified);
+  EXPECT_EQ(verdict(Json::array({public_of(older, "r")}), signed_by(rsa_, "RS256"), {"RS256", "r"}),
+            Verdict::forged);
+  cjose_jwk_release(older);
 }
 
 TEST_F(Keys, VerifyNothingElse) {
