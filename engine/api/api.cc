@@ -18,10 +18,10 @@ bool is_loopback(const std::string& host) {
 }
 
 // Who it is for, as the caller says; the token's hash beside it says who vouches. Of another authority's
-// token: its subject, whatever the caller says.
+// token: its subject, whatever the caller says, and the one id of all its tokens.
 Actor actor_of(const ApiRequest& request, const std::string& token_hash, const Grant& grant) {
   Actor actor{.name = grant.name.empty() ? "admin" : grant.name,
-              .token_id = token_hash.substr(0, kTokenIdDigits),
+              .token_id = grant.outside ? grant.token_id : token_hash.substr(0, kTokenIdDigits),
               .correlation_id = {}};
   if (const auto* name = find_header(request.headers, "postrider-actor");
       name && !name->empty() && !grant.outside)
@@ -128,7 +128,8 @@ struct Api::State : std::enable_shared_from_this<Api::State> {
     auto self = shared_from_this();
     routes->gate.check(bearer, asked_at, [self, call, hash, route = match.route](Result<Grant> grant) {
       if (!grant) return self->refuse_token(call, hash, grant.error());
-      const auto charge = self->limiter.authenticated(hash, grant->tenant.empty(), self->clock.steady());
+      const auto charge = self->limiter.authenticated(hash, grant->tenant.empty(), self->clock.steady(),
+                                                      grant->outside ? grant->token_id : std::string());
       tell_limits(call, charge);
       if (!charge.admitted) return call->answer(too_often(charge));
       if (auto refusal = refusal_of(*route, *grant)) return call->refuse(*refusal);

@@ -58,6 +58,8 @@ RequestClaim claim_of(const Route& route, const Call& call, const std::string& k
   claim.token_id = call.grant.token_id;
   std::vector<std::string_view> place{claim.token_id, route.method, route.pattern, key};
   place.insert(place.end(), call.path.begin(), call.path.end());
+  // Another authority's bearer may come for one tenant now and for another then, under one id.
+  if (call.grant.outside) place.emplace_back(call.grant.tenant.str());
   claim.key = bytes_of(place);
   const auto headers = telling_headers(call.request.headers);
   std::vector<std::string_view> asked{key, call.request.query, call.request.body};

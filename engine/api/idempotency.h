@@ -9,11 +9,11 @@
 // changes something is done once, however often it is asked for under one key within 24 hours, on whichever
 // instance, and after restarts.
 //
-// The key is its token's own, and its route's. Same key and same request: the answer that was given, with
-// `Idempotent-Replayed: true`. Another request: 422 IDEMPOTENCY_KEY_REUSED. Still under way: 409
-// IDEMPOTENCY_KEY_IN_USE, to be asked again. Kept is what was done (2xx); what was refused changed nothing
-// and may be asked again, corrected too; what failed without a known end may be asked again, and names what
-// it makes as the first run did.
+// The key is its token's own (of another authority's: its bearer's, and the tenant's that he comes for), and
+// its route's. Same key and same request: the answer that was given, with `Idempotent-Replayed: true`.
+// Another request: 422 IDEMPOTENCY_KEY_REUSED. Still under way: 409 IDEMPOTENCY_KEY_IN_USE, to be asked
+// again. Kept is what was done (2xx); what was refused changed nothing and may be asked again, corrected too;
+// what failed without a known end may be asked again, and names what it makes as the first run did.
 //
 // An answer with a secret that is shown once is repeated whole: who has lost it has a token nobody can use,
 // or signatures nobody can verify, and can only make another. It lies on the log under two keys

@@ -65,6 +65,10 @@ void Buckets::forget(const std::string& name) {
 }
 
 Charge RequestLimiter::arrived(const std::string& address, const std::string& token, SteadyTime now) {
+  if (const auto known = bearers_.find(token); known != bearers_.end()) {
+    const auto& [name, platform] = known->second;
+    if (tokens(platform).knows(name)) return tokens(platform).take(name, allowed(platform), now);
+  }
   if (!token.empty() && tenant_tokens_.knows(token))
     return tenant_tokens_.take(token, limits_.tenant_token, now);
   if (!token.empty() && platform_tokens_.knows(token))
@@ -76,16 +80,25 @@ Charge RequestLimiter::arrived(const std::string& address, const std::string& to
   return addresses_.take(client, limits_.address, now);
 }
 
-Charge RequestLimiter::authenticated(const std::string& token, bool platform, SteadyTime now) {
-  Buckets& buckets = platform ? platform_tokens_ : tenant_tokens_;
-  const Allowance& allowance = platform ? limits_.platform_token : limits_.tenant_token;
-  if (buckets.knows(token)) {
-    auto charge = buckets.look(token, allowance, now);
-    charge.admitted = true;  // arrived() has charged it
-    charge.retry_s = 0;
-    return charge;
-  }
-  return buckets.take(token, allowance, now);
+Charge RequestLimiter::authenticated(const std::string& token, bool platform, SteadyTime now,
+                                     const std::string& bearer) {
+  const std::string& name = bearer.empty() ? token : bearer;
+  const bool told = bearer.empty() || is_of(token, {bearer, platform});
+  if (!told || !tokens(platform).knows(name)) return tokens(platform).take(name, allowed(platform), now);
+  auto charge = tokens(platform).look(name, allowed(platform), now);
+  charge.admitted = true;  // arrived() has charged it
+  charge.retry_s = 0;
+  return charge;
+}
+
+// Whether that was known. What is forgotten here costs its address one request more; the bearer's bucket
+// stays as empty as it is.
+bool RequestLimiter::is_of(const std::string& token, const Bearer& bearer) {
+  const auto known = bearers_.find(token);
+  if (known != bearers_.end() && known->second == bearer) return true;
+  if (bearers_.size() >= kTokensMax) bearers_.clear();
+  bearers_[token] = bearer;
+  return false;
 }
 
 Charge RequestLimiter::standing(const std::string& address, SteadyTime now) const {
@@ -93,6 +106,7 @@ Charge RequestLimiter::standing(const std::string& address, SteadyTime now) cons
 }
 
 void RequestLimiter::failed(const std::string& address, const std::string& token, SteadyTime now) {
+  bearers_.erase(token);  // not his bucket: an old token of his would fill it
   tenant_tokens_.forget(token);
   platform_tokens_.forget(token);
   failures_.take(client_of(address), limits_.failures, now);

@@ -66,17 +66,31 @@ class RequestLimiter {
 
   // A request's head has come. `token`: a hash, empty: none.
   Charge arrived(const std::string& address, const std::string& token, SteadyTime now);
-  // Its token is valid. Charges it if arrived() did not, not knowing it.
-  Charge authenticated(const std::string& token, bool platform, SteadyTime now);
+  // Its token is valid. Charges it if arrived() did not, not knowing it. `bearer`: whose it is, where one may
+  // have many tokens, which share what he may; empty: the token is alone.
+  Charge authenticated(const std::string& token, bool platform, SteadyTime now,
+                       const std::string& bearer = {});
   // What answers without a token tell.
   Charge standing(const std::string& address, SteadyTime now) const;
   // Its token is not, or there is none where one is needed.
   void failed(const std::string& address, const std::string& token, SteadyTime now);
 
  private:
+  struct Bearer {
+    std::string name;
+    bool platform = false;
+    bool operator==(const Bearer&) const = default;
+  };
+  Buckets& tokens(bool platform) { return platform ? platform_tokens_ : tenant_tokens_; }
+  const Allowance& allowed(bool platform) const {
+    return platform ? limits_.platform_token : limits_.tenant_token;
+  }
+  bool is_of(const std::string& token, const Bearer& bearer);
+
   const Limits limits_;
   Buckets tenant_tokens_{kTokensMax}, platform_tokens_{kTokensMax}, addresses_{kAddressesMax},
       failures_{kAddressesMax};
+  std::unordered_map<std::string, Bearer> bearers_;  // by token; at most kTokensMax
 };
 
 // What counts as one client: an IPv4 address, or the /64 of an IPv6 one, which is one customer's network.

@@ -23,8 +23,9 @@ struct Desk {
 
 // Who asked: stands in marks and audit facts.
 struct Actor {
-  std::string name;            // "alice", "admin"
-  std::string token_id;        // first digits of the token's hash; empty: straight on the log
+  std::string name;  // "alice", "admin"
+  std::string
+      token_id;  // first digits of the token's hash, or an issuer's "oidc_…"; empty: straight on the log
   std::string correlation_id;  // of the request; empty: none
 };
 

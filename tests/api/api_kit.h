@@ -87,6 +87,25 @@ class ApiTest : public ::testing::Test, protected DeskKit {
   std::string ca_file_;
 };
 
+// Lets in "eyJ.BEARER.TENANT.ANYTHING" ("eyJ.ada..1"), with every scope; "eyJ.BEARER.TENANT.old" is a token
+// that has expired.
+struct FakeIssuer : OutsideTokens {
+  bool is_one(std::string_view token) const override { return token.starts_with("eyJ."); }
+  void judge(std::string_view token, std::function<void(Result<Grant>)> done) override {
+    token.remove_prefix(4);
+    const auto first = token.find('.'), second = token.find('.', first + 1);
+    if (token.substr(second + 1) == "old")
+      return done(fail(Errc::denied, "AUTH_FAILED", "it has expired", "get a new one"));
+    Grant grant;
+    grant.name = token.substr(0, first);
+    grant.token_id = "oidc_" + grant.name;
+    grant.tenant = TenantId(std::string(token.substr(first + 1, second - first - 1)));
+    grant.scopes.add(Scope::admin);
+    grant.outside = true;
+    done(std::move(grant));
+  }
+};
+
 inline const std::vector<std::string> kEventHeaders = {
     "ce-specversion: 1.0",    "ce-id: e1",       "ce-source: /shop",
     "ce-type: order.created", "ce-tenant: acme", "Content-Type: application/json"};

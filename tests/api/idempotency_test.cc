@@ -50,6 +50,21 @@ TEST_F(Idempotency, RefusesAKeyThatStandsForAnotherRequest) {
   EXPECT_EQ(service_.published(), 1u);
 }
 
+TEST_F(Idempotency, IsOfTheTenantThatAnIssuersBearerComesFor) {
+  FakeIssuer issuer;
+  outside_ = &issuer;
+  start({}, "test");
+  const auto body = R"({"name":"shop"})";
+  EXPECT_EQ(with_key("POST", "/v1/tokens", body, "4f2c", "eyJ.ada.acme.1").status, 201);
+  EXPECT_TRUE(is_replayed(with_key("POST", "/v1/tokens", body, "4f2c", "eyJ.ada.acme.2")))
+      << "the same bearer";
+  const auto other = with_key("POST", "/v1/tokens", body, "4f2c", "eyJ.ada.globex.1");
+  EXPECT_EQ(other.status, 201) << other.body;
+  EXPECT_FALSE(is_replayed(other));
+  EXPECT_EQ(told("token_created").front().token_id, "oidc_ada");
+  api_->stop();
+}
+
 TEST_F(Idempotency, IsATokensOwn) {
   const auto token =
       with_key("POST", "/v1/tokens", R"({"name":"two","role":"admin"})").json().value("token", "");

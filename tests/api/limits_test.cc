@@ -8,6 +8,7 @@ struct Limits : ApiTest {
     limits_.tenant_token.per_second = 1;
     limits_.address.per_second = 3;
     limits_.failures = {.per_second = 0.05, .least = 2};
+    outside_ = &issuer_;
     start({}, "test");
     TokenFact token;
     token.hash = FakeService::hash_of("ptk_acme");
@@ -16,6 +17,7 @@ struct Limits : ApiTest {
     service_.add_token("tok_acme", token);
   }
   Reply as(const std::string& token) { return call("GET", "/v1/endpoints", "", {}, token); }
+  FakeIssuer issuer_;
 };
 
 TEST_F(Limits, EachAnswerTellsThemAndOneTooManyIsRefusedUntilItIsTime) {
@@ -45,6 +47,18 @@ TEST_F(Limits, GuessesAreHeldDownHarderAndShutNobodyElseOut) {
   EXPECT_EQ(as("secret-token").status, 200);
   clock.steady_ms += 20'000;
   expect_problem(as("ptk_guess3"), 401, "AUTH_FAILED");
+}
+
+TEST_F(Limits, AreABearersOwnHoweverManyTokensAnIssuerGaveHim) {
+  EXPECT_EQ(as("eyJ.ada.acme.1").status, 200);
+  EXPECT_EQ(as("eyJ.ada.acme.2").status, 200);
+  expect_problem(as("eyJ.ada.acme.3"), 429, "RATE_LIMITED");
+  expect_problem(as("eyJ.ada.acme.1"), 429, "RATE_LIMITED");
+  expect_problem(as("eyJ.ada.acme.old"), 401, "AUTH_FAILED");
+  expect_problem(as("eyJ.ada.acme.2"), 429, "RATE_LIMITED");
+  EXPECT_EQ(as("eyJ.eve.acme.1").status, 200);
+  clock.steady_ms += 1000;
+  EXPECT_EQ(as("eyJ.ada.acme.2").status, 200);
 }
 
 TEST_F(Limits, CountWhatComesWithoutATokenByItsAddress) {

@@ -100,5 +100,21 @@ TEST(Buckets, LoseNothingToSumsOfFractions) {
   EXPECT_EQ(admitted, 11);
 }
 
+TEST(RequestLimiter, HoldsABearerToOneBucketHoweverManyTokensHeHas) {
+  RequestLimiter limiter(limits());
+  const auto now = at(seconds(0));
+  EXPECT_EQ(limiter.authenticated("t1", false, now, "ada").remaining, 3);
+  EXPECT_EQ(limiter.authenticated("t2", false, now, "ada").remaining, 2)
+      << "another text, and charged all the same";
+  EXPECT_EQ(limiter.arrived("a", "t1", now).remaining, 1);
+  EXPECT_EQ(limiter.authenticated("t1", false, now, "ada").remaining, 1) << "once";
+  EXPECT_EQ(limiter.arrived("a", "t2", now).remaining, 0);
+  EXPECT_FALSE(limiter.arrived("a", "t1", now).admitted);
+  EXPECT_FALSE(limiter.authenticated("t3", false, now, "ada").admitted);
+  EXPECT_TRUE(limiter.authenticated("t4", false, now, "eve").admitted);
+  limiter.failed("b", "t1", now);
+  EXPECT_FALSE(limiter.authenticated("t1", false, now, "ada").admitted) << "an old token fills nothing";
+}
+
 }  // namespace
 }  // namespace postrider
