@@ -63,9 +63,9 @@ void Routes::list_audit(CallPtr call) {
   if (!limit) return call->refuse(limit.error());
   const auto from = walk_from(*call);
   if (!from) return call->refuse(from.error());
-  work(call, [self = shared_from_this(), call, filter = *filter, from = *from, limit = *limit] {
+  scan(call, [self = shared_from_this(), call, filter = *filter, from = *from, limit = *limit] {
     auto desk_copy = self->desk;
-    const auto page = postrider::list_audit(desk_copy, filter, from, limit);
+    const auto page = postrider::list_audit(desk_copy, filter, from, limit, self->scans.patience());
     if (!page) return call->refuse(page.error());
     Json facts = Json::array();
     for (const auto& fact : page->facts) facts.push_back(view_of(fact));

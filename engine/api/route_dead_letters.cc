@@ -61,7 +61,7 @@ void Routes::list_dead_letters(CallPtr call) {
   if (!limit) return call->refuse(limit.error());
   const auto after = rank_before(*call);
   if (!after) return call->refuse(after.error());
-  work(call, [self = shared_from_this(), call, filter = *filter, limit = *limit, after = *after] {
+  scan(call, [self = shared_from_this(), call, filter = *filter, limit = *limit, after = *after] {
     auto desk_copy = self->desk;
     const auto list = postrider::list_dead_letters(desk_copy, filter, limit, after);
     if (!list) return call->refuse(list.error());
@@ -81,7 +81,7 @@ void Routes::summarize_dead_letters(CallPtr call) {
     return call->refuse(fine.error());
   const auto filter = filter_of(*call);
   if (!filter) return call->refuse(filter.error());
-  work(call, [self = shared_from_this(), call, filter = *filter] {
+  scan(call, [self = shared_from_this(), call, filter = *filter] {
     auto desk_copy = self->desk;
     const auto summary = postrider::summarize_dead_letters(desk_copy, filter);
     if (!summary) return call->refuse(summary.error());

@@ -64,7 +64,7 @@ struct Search : std::enable_shared_from_this<Search> {
   }
 
   void look_on_the_log() {
-    routes->work(call, [self = shared_from_this()] {
+    routes->scan(call, [self = shared_from_this()] {
       auto desk = self->routes->desk;
       const auto answer =
           look_up_deliveries(desk, self->call->path[0], self->since, self->call->grant.tenant);

@@ -103,9 +103,9 @@ void Routes::list_deliveries(CallPtr call) {
   if (!limit) return call->refuse(limit.error());
   const auto from = walk_from(*call);
   if (!from) return call->refuse(from.error());
-  work(call, [self = shared_from_this(), call, filter = *filter, from = *from, limit = *limit] {
+  scan(call, [self = shared_from_this(), call, filter = *filter, from = *from, limit = *limit] {
     auto desk_copy = self->desk;
-    const auto page = postrider::list_deliveries(desk_copy, filter, from, limit);
+    const auto page = postrider::list_deliveries(desk_copy, filter, from, limit, self->scans.patience());
     if (!page) return call->refuse(page.error());
     call->answer(json_answer(200, page_view(*page, Cursor(*call))));
   });
@@ -122,9 +122,10 @@ void Routes::list_attempts(CallPtr call) {
   const auto from = walk_from(*call);
   if (!from) return call->refuse(from.error());
   const auto on_the_log = [self = shared_from_this(), call, id, from = *from, limit = *limit] {
-    self->work(call, [self, call, id, from, limit] {
+    self->scan(call, [self, call, id, from, limit] {
       auto desk_copy = self->desk;
-      const auto page = postrider::list_attempts(desk_copy, id, call->grant.tenant, from, limit);
+      const auto page =
+          postrider::list_attempts(desk_copy, id, call->grant.tenant, from, limit, self->scans.patience());
       if (!page) return call->refuse(page.error());
       if (page->attempts.empty() && !page->next && from.empty())
         return call->refuse({Errc::not_found, "NOT_FOUND", "nothing on the log speaks of an attempt of it",

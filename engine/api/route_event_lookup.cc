@@ -39,10 +39,14 @@ void Routes::with_event(const CallPtr& call, std::function<void(Result<Payload>)
     return call->refuse({Errc::invalid, "INVALID_REQUEST", "the path names no event",
                          "write its webhook_id, or PARTITION-OFFSET as in 3-17"});
   const auto at = [self = shared_from_this(), call, then](std::optional<Position> place) {
+    if (!place)
+      return self->scan(call, [self, call, then] {
+        auto desk_copy = self->desk;
+        then(find_event(desk_copy, WebhookId(call->path[0]), call->grant.tenant, self->scans.patience()));
+      });
     self->work(call, [self, call, then, place] {
       auto desk_copy = self->desk;
-      then(place ? find_event(desk_copy, *place, call->grant.tenant)
-                 : find_event(desk_copy, WebhookId(call->path[0]), call->grant.tenant));
+      then(find_event(desk_copy, *place, call->grant.tenant));
     });
   };
   if (position) return at(position);

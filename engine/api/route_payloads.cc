@@ -71,9 +71,14 @@ void Routes::get_payload(CallPtr call) {
         {Errc::invalid, "INVALID_REQUEST", "the path names no delivery id", "write \"dlv_…\""});
   service.show_delivery(id, [self = shared_from_this(), call, id](const Result<Delivery>& delivery) {
     const bool seen = delivery && call->grant.sees(delivery->ref()->tenant);
-    self->work(call, [self, call, id, ref = seen ? delivery->ref() : std::optional<DeliveryRef>()] {
+    if (seen)
+      return self->work(call, [self, call, ref = *delivery->ref()] {
+        auto desk_copy = self->desk;
+        self->show_payload(call, find_payload(desk_copy, ref));
+      });
+    self->scan(call, [self, call, id] {
       auto desk_copy = self->desk;
-      const auto found = ref ? Result<DeliveryRef>(*ref) : find_delivery(desk_copy, id, call->grant.tenant);
+      const auto found = find_delivery(desk_copy, id, call->grant.tenant, self->scans.patience());
       if (!found) return call->refuse(found.error());
       self->show_payload(call, find_payload(desk_copy, *found));
     });

@@ -61,12 +61,12 @@ void Routes::get_endpoint_statistics(CallPtr call) {
                           if (!endpoint) return call->refuse(endpoint.error());
                           const auto shown =
                               std::make_shared<EndpointView>(*std::move(endpoint));  // the job is copied
-                          self->work(call, [self, call, window, shown] {
+                          self->scan(call, [self, call, window, shown] {
                             auto desk_copy = self->desk;
                             const auto until = desk_copy.now_ms();
-                            const auto sum = endpoint_statistics(desk_copy, shown->def.tenant,
-                                                                 {shown->def.id, shown->def.incarnation},
-                                                                 until - window.count(), 0);
+                            const auto sum = endpoint_statistics(
+                                desk_copy, shown->def.tenant, {shown->def.id, shown->def.incarnation},
+                                until - window.count(), 0, self->scans.patience());
                             if (!sum) return call->refuse(sum.error());
                             auto whole = *sum;
                             whole.until = until;

@@ -140,6 +140,24 @@ void Routes::work(const CallPtr& call, std::function<void()> job) {
     call->refuse({Errc::overloaded, "OVERLOADED", "too many look-ups are waiting", "try again in a moment"});
 }
 
+void Routes::scan(const CallPtr& call, std::function<void()> job) {
+  constexpr std::int64_t kRetrySeconds = Scans::kTimeMax.count() / 1000;
+  switch (scans.run(call->grant.tenant, std::move(job))) {
+    case Scans::Taken::yes:
+      return;
+    case Scans::Taken::too_many_of_tenant:
+      return call->answer(problem(429,
+                                  {Errc::overloaded, "RATE_LIMITED",
+                                   "look-ups in the log are under way for this token's tenant already",
+                                   "ask for one at a time, and look at the next when its answer has come"},
+                                  kRetrySeconds));
+    case Scans::Taken::too_many:
+      return call->answer(problem(
+          503, {Errc::overloaded, "OVERLOADED", "too many look-ups are waiting", "try again in a moment"},
+          kRetrySeconds));
+  }
+}
+
 std::vector<std::string> api_routes() {
   std::vector<std::string> routes;
   for (const auto& route : kRoutes)

@@ -9,6 +9,7 @@
 #include "engine/api/api.h"
 #include "engine/api/call.h"
 #include "engine/api/replay_runner.h"
+#include "engine/api/scans.h"
 #include "engine/api/token_gate.h"
 #include "engine/api/worker.h"
 #include "engine/core/fact.h"
@@ -66,6 +67,8 @@ struct Routes : std::enable_shared_from_this<Routes> {
 
   // Runs a blocking job on the worker, or refuses the call as overloaded.
   void work(const CallPtr& call, std::function<void()> job);
+  // As work(), for a job that may read much of the log, with scans.patience(); of one tenant there are few.
+  void scan(const CallPtr& call, std::function<void()> job);
 
   // Appends an audit fact; `then`, on another thread, once the log has it. If it does not take it, the call
   // is refused (AUDIT_UNAVAILABLE), which says whether something was done already.
@@ -86,6 +89,7 @@ struct Routes : std::enable_shared_from_this<Routes> {
   const Api::Options options;
   TokenGate gate{service, options.outside};
   Worker reader{32};  // short jobs
+  Scans scans;
   ReplayRunner replays{desk};
   Worker teller{256};                               // audit facts, which wait for no look-up
   std::function<void(std::function<void()>)> post;  // to the API's thread; set before the first call

@@ -9,14 +9,19 @@ bool AuditFilter::matches(const AuditFact& fact) const {
          (action.empty() || action == fact.action);
 }
 
-Result<AuditPage> list_audit(Desk& desk, const AuditFilter& filter, const LogPlace& from, std::size_t limit) {
-  NewestFirst<AuditFact> walk(
-      desk, {.since = filter.since, .until = filter.until, .partition = {}, .records_max = kAuditRecordsMax},
-      [&](const Record& record) -> std::optional<AuditFact> {
-        auto fact = wire::decode_audit(desk.environment, record.value.value_or(""));
-        if (!fact || !filter.matches(*fact)) return std::nullopt;
-        return *std::move(fact);
-      });
+Result<AuditPage> list_audit(Desk& desk, const AuditFilter& filter, const LogPlace& from, std::size_t limit,
+                             const Patience& patience) {
+  NewestFirst<AuditFact> walk(desk,
+                              {.since = filter.since,
+                               .until = filter.until,
+                               .partition = {},
+                               .records_max = kAuditRecordsMax,
+                               .patience = patience},
+                              [&](const Record& record) -> std::optional<AuditFact> {
+                                auto fact = wire::decode_audit(desk.environment, record.value.value_or(""));
+                                if (!fact || !filter.matches(*fact)) return std::nullopt;
+                                return *std::move(fact);
+                              });
   if (auto done = walk.begin({Topic::audit}, from); !done) return fail(done.error());
   AuditPage page;
   while (page.facts.size() < limit) {

@@ -28,6 +28,6 @@ inline constexpr std::uint64_t kAuditRecordsMax = 50'000;  // looked at for a pa
 
 // A page may hold fewer than `limit`, or none, and still name where to go on.
 Result<AuditPage> list_audit(Desk& desk, const AuditFilter& filter, const LogPlace& from,
-                             std::size_t limit = kAuditListed);
+                             std::size_t limit = kAuditListed, const Patience& patience = {});
 
 }  // namespace postrider

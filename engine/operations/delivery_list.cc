@@ -40,16 +40,19 @@ std::vector<Topic> topics_of(const DeliveryFilter& filter) {
 
 class Listing {
  public:
-  Listing(Desk& desk, const DeliveryFilter& filter, const LogPlace& from, std::size_t limit)
+  Listing(Desk& desk, const DeliveryFilter& filter, const LogPlace& from, std::size_t limit,
+          const Patience& patience)
       : desk_(desk),
         filter_(filter),
         from_(from),
         limit_(limit),
+        patience_(patience),
         walk_(desk,
               {.since = filter.since,
                .until = filter.until,
                .partition = {},
-               .records_max = kDeliveryRecordsMax},
+               .records_max = kDeliveryRecordsMax,
+               .patience = patience},
               [this](const Record& record) { return read(record); }) {}
 
   Result<DeliveryPage> run() {
@@ -172,7 +175,7 @@ class Listing {
     if (!*end) return {};
     return desk_.log.scan(Topic::parked, partition, from, **end, [&](const Record& record) {
       if (ids.contains(record.key)) moved_on_.insert(record.key);
-      if (++later_ <= kLaterRecordsMax) return true;
+      if (++later_ <= kLaterRecordsMax && !patience_.stopped()) return true;
       return page.later_facts_checked = false;
     });
   }
@@ -196,6 +199,7 @@ class Listing {
   const DeliveryFilter& filter_;
   const LogPlace& from_;
   const std::size_t limit_;
+  const Patience patience_;
   NewestFirst<DeliveryFact> walk_;
   std::vector<DeliveryRow> rows_;
   std::unordered_map<std::string, std::size_t> seen_;  // by delivery id: its row
@@ -215,23 +219,28 @@ bool DeliveryFilter::matches(const DeliveryRef& delivery) const {
 }
 
 Result<DeliveryPage> list_deliveries(Desk& desk, const DeliveryFilter& filter, const LogPlace& from,
-                                     std::size_t limit) {
-  return Listing(desk, filter, from, limit).run();
+                                     std::size_t limit, const Patience& patience) {
+  return Listing(desk, filter, from, limit, patience).run();
 }
 
 Result<AttemptPage> list_attempts(Desk& desk, const DeliveryId& id, const TenantId& within,
-                                  const LogPlace& from, std::size_t limit) {
+                                  const LogPlace& from, std::size_t limit, const Patience& patience) {
   const auto partition = partition_of(id.str());
   if (!partition) return fail(Errc::invalid, "INVALID_REQUEST", "that is no delivery id", "write \"dlv_…\"");
-  NewestFirst<AttemptFact> walk(
-      desk, {.since = 0, .until = 0, .partition = partition, .records_max = kAttemptRecordsMax},
-      [&](const Record& record) -> std::optional<AttemptFact> {
-        if (record.key != id.str() || !record.value) return std::nullopt;
-        auto fact = wire::decode_attempts(desk.environment, *record.value);
-        auto* attempt = fact ? std::get_if<AttemptFact>(&*fact) : nullptr;
-        if (!attempt || (!within.empty() && attempt->delivery.tenant != within)) return std::nullopt;
-        return std::move(*attempt);
-      });
+  NewestFirst<AttemptFact> walk(desk,
+                                {.since = 0,
+                                 .until = 0,
+                                 .partition = partition,
+                                 .records_max = kAttemptRecordsMax,
+                                 .patience = patience},
+                                [&](const Record& record) -> std::optional<AttemptFact> {
+                                  if (record.key != id.str() || !record.value) return std::nullopt;
+                                  auto fact = wire::decode_attempts(desk.environment, *record.value);
+                                  auto* attempt = fact ? std::get_if<AttemptFact>(&*fact) : nullptr;
+                                  if (!attempt || (!within.empty() && attempt->delivery.tenant != within))
+                                    return std::nullopt;
+                                  return std::move(*attempt);
+                                });
   if (auto done = walk.begin({Topic::attempts}, from); !done) return fail(done.error());
   AttemptPage page;
   std::set<Stamp> seen;  // a late landing is the same fact again

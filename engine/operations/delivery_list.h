@@ -48,7 +48,7 @@ inline constexpr std::uint64_t kLaterRecordsMax = 500'000;    // looked through 
 // Each delivery once, where its newest fact stands, the newest first. A page may hold fewer than `limit`, or
 // none, and still name where to go on. What has no fact yet (routed, not attempted) is not listed.
 Result<DeliveryPage> list_deliveries(Desk& desk, const DeliveryFilter& filter, const LogPlace& from,
-                                     std::size_t limit = kDeliveriesListed);
+                                     std::size_t limit = kDeliveriesListed, const Patience& patience = {});
 
 struct AttemptPage {
   std::vector<AttemptFact> attempts;  // the newest first
@@ -59,6 +59,7 @@ inline constexpr std::uint64_t kAttemptRecordsMax = 200'000;  // looked at for a
 // What was tried for one delivery, from `attempts` of the partition that its id names. `within`: of that
 // tenant alone, as if nothing else were there. Errc::invalid: it is no delivery id.
 Result<AttemptPage> list_attempts(Desk& desk, const DeliveryId& id, const TenantId& within,
-                                  const LogPlace& from, std::size_t limit = kDeliveriesListed);
+                                  const LogPlace& from, std::size_t limit = kDeliveriesListed,
+                                  const Patience& patience = {});
 
 }  // namespace postrider

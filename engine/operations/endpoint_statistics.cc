@@ -52,12 +52,16 @@ std::optional<EndpointStatistics::Latency> latency_of(std::vector<std::int32_t> 
 }  // namespace
 
 Result<EndpointStatistics> endpoint_statistics(Desk& desk, const TenantId& tenant, const Target& target,
-                                               std::int64_t since, std::int64_t until) {
-  std::uint64_t looked_at = 0;
+                                               std::int64_t since, std::int64_t until,
+                                               const Patience& patience) {
   NewestFirst<Tried> walk(
-      desk, {.since = since, .until = until, .partition = {}, .records_max = kStatisticsRecordsMax},
+      desk,
+      {.since = since,
+       .until = until,
+       .partition = {},
+       .records_max = kStatisticsRecordsMax,
+       .patience = patience},
       [&](const Record& record) -> std::optional<Tried> {
-        ++looked_at;
         const auto fact = wire::decode_attempts(desk.environment, record.value.value_or(""));
         const auto* attempt = fact ? std::get_if<AttemptFact>(&*fact) : nullptr;
         if (!attempt || attempt->delivery.tenant != tenant || attempt->delivery.target != target)
@@ -85,7 +89,7 @@ Result<EndpointStatistics> endpoint_statistics(Desk& desk, const TenantId& tenan
     const bool dead = tried.verdict == Verdict::Kind::dead;
     ++(success ? sum.delivered : dead ? sum.dead : sum.waiting);
   }
-  if (walk.more()) sum.looked_back_to = to_ms(walk.reached());
+  if (walk.more()) sum.looked_back_to = to_ms(walk.looked_back_to());
   sum.latency = latency_of(std::move(totals));
   return sum;
 }

@@ -5,6 +5,7 @@
 #include <string>
 
 #include "engine/operations/desk.h"
+#include "engine/operations/patience.h"
 
 namespace postrider {
 
@@ -12,7 +13,7 @@ namespace postrider {
 // partitions, and all of them say the same.
 struct EndpointStatistics {
   std::int64_t since = 0, until = 0;  // append times, unix ms, [since, until): what was asked for
-  std::int64_t looked_back_to = 0;    // of the oldest attempt that was looked at, if `since` was not reached
+  std::int64_t looked_back_to = 0;    // not 0: `since` was not reached, and only what is newer was counted
   std::uint64_t attempts = 0, succeeded = 0, failed = 0;
   std::map<std::string, std::uint64_t> by_outcome;  // "HTTP_200", "TIMEOUT", …
   struct Latency {
@@ -26,6 +27,7 @@ struct EndpointStatistics {
 inline constexpr std::uint64_t kStatisticsRecordsMax = 200'000;  // looked at
 
 Result<EndpointStatistics> endpoint_statistics(Desk& desk, const TenantId& tenant, const Target& target,
-                                               std::int64_t since, std::int64_t until);
+                                               std::int64_t since, std::int64_t until,
+                                               const Patience& patience = {});
 
 }  // namespace postrider

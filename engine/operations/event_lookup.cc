@@ -14,6 +14,12 @@ tl::unexpected<Error> unknown_event() {
               "give what the answer to its publishing names: its webhook_id, or PARTITION-OFFSET");
 }
 
+tl::unexpected<Error> not_among_the_newest() {
+  return fail(Errc::not_found, "NOT_FOUND",
+              "there is no such event among the newest; older ones were not looked at",
+              "give PARTITION-OFFSET, which the answer to its publishing names too");
+}
+
 std::optional<Payload> event_in(const Record& record, const TenantId& within) {
   auto decoded = wire::decode_kafka(record.key, record.headers, record.value.value_or(""), true);
   if (!decoded || decoded->event.tenant.empty()) return std::nullopt;
@@ -71,9 +77,10 @@ Result<Payload> find_event(Desk& desk, Position position, const TenantId& within
   return *std::move(found);
 }
 
-Result<Payload> find_event(Desk& desk, const WebhookId& id, const TenantId& within) {
+Result<Payload> find_event(Desk& desk, const WebhookId& id, const TenantId& within,
+                           const Patience& patience) {
   NewestFirst<Payload> walk(
-      desk, {.since = 0, .until = 0, .partition = {}, .records_max = kEventsLookedAt},
+      desk, {.since = 0, .until = 0, .partition = {}, .records_max = kEventsLookedAt, .patience = patience},
       [&](const Record& record) -> std::optional<Payload> {
         auto found = event_in(record, within);
         if (!found || found->delivery.webhook_id != id || !found->delivery.replay_job.empty())
@@ -83,7 +90,7 @@ Result<Payload> find_event(Desk& desk, const WebhookId& id, const TenantId& with
   if (auto done = walk.begin({Topic::events}, {}); !done) return fail(done.error());
   auto found = walk.next();
   if (!found) return fail(found.error());
-  if (!*found) return unknown_event();
+  if (!*found) return walk.more() ? not_among_the_newest() : unknown_event();
   return std::move((*found)->item);
 }
 

@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "engine/operations/desk.h"
+#include "engine/operations/patience.h"
 
 namespace postrider {
 
@@ -24,6 +25,7 @@ struct WalkBounds {
   std::int64_t since = 0, until = 0;   // append times, unix ms, [since, until); 0: unbounded
   std::optional<Partition> partition;  // that one alone; nullopt: all
   std::uint64_t records_max = 0;       // looked at in one walk, about
+  Patience patience = {};
 };
 
 // Reads records of some topics back from where they end, the newest append first across partitions, and looks
@@ -45,6 +47,7 @@ class NewestFirst {
 
   // From `from`; a partition that it does not name, because the topic has grown, from its end.
   Result<void> begin(const std::vector<Topic>& topics, const LogPlace& from) {
+    began_at_ = desk_.clock.steady();
     for (const Topic topic : topics) {
       const auto partitions = desk_.log.partitions(topic);
       if (!partitions) return fail(partitions.error());
@@ -65,7 +68,7 @@ class NewestFirst {
     for (Source& source : sources_) {
       while (source.kept.empty() && source.end > source.begin) {
         // Each partition is looked at once at least: so a walk gets on, however many there are.
-        if (looked_at_ >= bounds_.records_max && source.read_once) return std::optional<Found>();
+        if (source.read_once && is_enough()) return std::optional<Found>();
         if (auto done = read_span(source); !done) return fail(done.error());
       }
     }
@@ -95,9 +98,22 @@ class NewestFirst {
   }
   const LogPlace& started_at() const { return started_at_; }
   LogTime reached() const { return reached_; }  // append time of the last one that next() gave; 0: none
+  // While it has more(): what was appended later than that has been looked at, and was given if it is of
+  // interest. Never 0.
+  LogTime looked_back_to() const {
+    LogTime to = LogTime(Millis(1));
+    for (const Source& source : sources_) {
+      if (!source.kept.empty())
+        to = std::max(to, source.kept.back().found.appended);
+      else if (source.end > source.begin)
+        to = std::max(to, source.oldest);
+    }
+    return to;
+  }
 
  private:
   static constexpr std::uint64_t kSpanFirst = 250, kSpanMost = 4'000;
+  static constexpr std::uint64_t kSpanBytes = 8 << 20;  // of a longer one the next is shorter
   struct Kept {
     Found found;
     Offset offset = 0;
@@ -106,10 +122,17 @@ class NewestFirst {
     Topic topic = Topic::audit;
     Partition partition = 0;
     Offset begin = 0, end = 0;  // not read yet
+    LogTime oldest{};           // of those that were read; before: of what none can be newer than
     Offset span = 1;
     bool read_once = false;
     std::vector<Kept> kept;  // the newest last
   };
+
+  bool is_enough() const {
+    const Patience& patience = bounds_.patience;
+    return looked_at_ >= bounds_.records_max || (patience.bytes_max != 0 && bytes_ >= patience.bytes_max) ||
+           (patience.time_max != Millis(0) && desk_.clock.steady() - began_at_ >= patience.time_max);
+  }
 
   Result<void> begin(Topic topic, Partition partition, const LogPlace& from) {
     auto extent = desk_.log.extent(topic, partition);
@@ -129,24 +152,32 @@ class NewestFirst {
     if (const auto known = from.find({topic, partition}); known != from.end())
       source.end = std::min(source.end, known->second);
     source.end = std::max(source.end, source.begin);
+    source.oldest = from_ms<LogTime>(bounds_.until != 0 ? bounds_.until : desk_.now_ms());
     sources_.push_back(std::move(source));
     return {};
   }
 
   Result<void> read_span(Source& source) {
     const Offset from = std::max(source.begin, source.end - source.span);
+    const auto bytes_before = bytes_;
+    bool is_first = true;
     auto done = desk_.log.scan(source.topic, source.partition, from, source.end, [&](const Record& record) {
+      if (bounds_.patience.stopped()) return false;
       ++looked_at_;
+      bytes_ += record.key.size() + (record.value ? record.value->size() : 0);
+      if (std::exchange(is_first, false)) source.oldest = record.appended;
       if (auto item = take_(record))
         source.kept.push_back({{std::move(*item), record.appended}, record.offset});
       return true;
     });
     if (!done) return done;
+    if (bounds_.patience.stopped()) return fail(walk_stopped());
     // Where compaction has left nothing it costs something all the same.
     ++looked_at_;
     source.end = from;
     source.read_once = true;
-    source.span = std::min<Offset>(source.span * 2, kSpanMost);
+    source.span = bytes_ - bytes_before > kSpanBytes ? std::max<Offset>(source.span / 2, 1)
+                                                     : std::min<Offset>(source.span * 2, kSpanMost);
     return {};
   }
 
@@ -154,7 +185,8 @@ class NewestFirst {
   const WalkBounds bounds_;
   const Take take_;
   std::vector<Source> sources_;
-  std::uint64_t span_first_ = 1, looked_at_ = 0;
+  std::uint64_t span_first_ = 1, looked_at_ = 0, bytes_ = 0;
+  SteadyTime began_at_{};
   LogPlace started_at_;
   LogTime reached_{};
 };

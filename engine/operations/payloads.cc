@@ -16,6 +16,11 @@ tl::unexpected<Error> unknown_delivery() {
               "check the id; attempts are kept for 30 days, dead letters for 7");
 }
 
+tl::unexpected<Error> not_told_lately() {
+  return fail(Errc::not_found, "NOT_FOUND", "nothing that was told lately speaks of such a delivery",
+              "check the id; what lies further back was not looked at");
+}
+
 std::optional<DeliveryRef> reference_in(const Desk& desk, const Record& record) {
   if (!record.value) return std::nullopt;
   if (record.topic == Topic::parked) {
@@ -58,11 +63,17 @@ Result<std::optional<Payload>> from_events(Desk& desk, const DeliveryRef& delive
 
 }  // namespace
 
-Result<DeliveryRef> find_delivery(Desk& desk, const DeliveryId& id, const TenantId& within) {
+Result<DeliveryRef> find_delivery(Desk& desk, const DeliveryId& id, const TenantId& within,
+                                  const Patience& patience) {
   const auto partition = partition_of(id.str());
   if (!partition) return unknown_delivery();
   NewestFirst<DeliveryRef> walk(
-      desk, {.since = 0, .until = 0, .partition = partition, .records_max = kReferencesLookedAt},
+      desk,
+      {.since = 0,
+       .until = 0,
+       .partition = partition,
+       .records_max = kReferencesLookedAt,
+       .patience = patience},
       [&](const Record& record) -> std::optional<DeliveryRef> {
         if (record.key != id.str()) return std::nullopt;
         auto delivery = reference_in(desk, record);
@@ -77,7 +88,7 @@ Result<DeliveryRef> find_delivery(Desk& desk, const DeliveryId& id, const Tenant
   // Given up without an attempt: only its letter speaks of it.
   const auto letter = show_dead_letter(desk, id, within);
   if (!letter && letter.error().errc != Errc::not_found) return fail(letter.error());
-  if (!letter) return unknown_delivery();
+  if (!letter) return walk.more() ? not_told_lately() : unknown_delivery();
   return letter->letter.delivery;
 }
 

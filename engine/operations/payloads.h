@@ -4,6 +4,7 @@
 #include "engine/core/event.h"
 #include "engine/core/fact.h"
 #include "engine/operations/desk.h"
+#include "engine/operations/patience.h"
 
 // What was, or shall be, sent: an event found again by the delivery that speaks of it.
 namespace postrider {
@@ -24,7 +25,8 @@ inline constexpr std::uint64_t kReferencesLookedAt = 1'000'000;
 
 // Who the delivery of that id is, from the log. Errc::not_found: none of those facts speaks of it, or it is
 // not `within` that tenant, which is told in the same words.
-Result<DeliveryRef> find_delivery(Desk& desk, const DeliveryId& id, const TenantId& within);
+Result<DeliveryRef> find_delivery(Desk& desk, const DeliveryId& id, const TenantId& within,
+                                  const Patience& patience = {});
 
 // Its event: from `events` by position, if what stands there is still the event that the delivery names; else
 // from its dead letter. Errc::not_found: neither holds it any more.

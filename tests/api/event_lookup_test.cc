@@ -1,3 +1,5 @@
+#include <algorithm>
+
 #include "engine/core/bytes.h"
 #include "engine/wire/cloud_event.h"
 #include "tests/api/api_kit.h"
@@ -94,6 +96,56 @@ TEST_F(EventLookup, HidesWhatIsAnotherTenants) {
     expect_problem(call("GET", "/v1/events/" + path, "", {}, "of acme"), 404, "NOT_FOUND");
 }
 
+TEST_F(EventLookup, OfOneTenantShutsNobodyElseOut) {
+  const auto place = publish("e1");
+  token("acme", "deliveries:read", "acme");
+  token("globex", "deliveries:read", "globex");
+  std::promise<void> reading, may_go_on;
+  std::atomic<bool> once{false};
+  log.on_scan([&, gate = may_go_on.get_future().share()](Topic topic) {
+    if (topic != Topic::events) return;
+    if (!once.exchange(true)) reading.set_value();
+    gate.wait();
+  });
+  const auto search = [&](const std::string& who) {
+    return std::async(std::launch::async,
+                      [this, who] { return call("GET", "/v1/events/msg_none", "", {}, who); });
+  };
+  std::vector<std::future<Reply>> searches;
+  searches.push_back(search("acme"));
+  reading.get_future().wait();
+  for (int i = 0; i < 40; ++i) searches.push_back(search("acme"));
+  const auto answered = [&] {
+    return std::count_if(searches.begin(), searches.end(), [](const std::future<Reply>& each) {
+      return each.wait_for(std::chrono::seconds(0)) == std::future_status::ready;
+    });
+  };
+  EXPECT_TRUE(eventually([&] { return answered() == 39; })) << "one runs, and one waits: " << answered();
+  EXPECT_EQ(call("GET", "/v1/events/" + place).status, 200) << "what needs no search waits for none";
+  auto others = search("globex");
+  may_go_on.set_value();
+  expect_problem(others.get(), 404, "NOT_FOUND");
+  int refused = 0;
+  for (auto& each : searches) {
+    const auto reply = each.get();
+    if (reply.status == 404) continue;
+    ++refused;
+    expect_problem(reply, 429, "RATE_LIMITED");
+    EXPECT_NE(reply.head.find("Retry-After: 2"), std::string::npos);
+  }
+  EXPECT_EQ(refused, 39);
+  EXPECT_EQ(call("GET", "/v1/events/msg_none", "", {}, "acme").status, 404);
+}
+
+TEST_F(EventLookup, SaysWhereItLookedNoFurther) {
+  const auto place = publish("e1");
+  for (int i = 0; i < 1'500; ++i) publish("later" + std::to_string(i));
+  log.on_scan([&](Topic) { clock.steady_ms += 3'000; });
+  const auto reply = call("GET", "/v1/events/" + webhook("e1"));
+  expect_problem(reply, 404, "NOT_FOUND");
+  EXPECT_NE(reply.json()["message"].get<std::string>().find("newest"), std::string::npos) << reply.body;
+}
+
 // --- statistics
 
 struct Statistics : ApiTest {
@@ -155,6 +207,16 @@ TEST_F(Statistics, AreOfTheWindowThatIsAskedFor) {
     expect_problem(call("GET", std::string("/v1/tenants/acme/endpoints/shop/statistics") + query), 400,
                    "INVALID_REQUEST");
   expect_problem(call("GET", "/v1/tenants/acme/endpoints/none/statistics"), 404, "NOT_FOUND");
+}
+
+TEST_F(Statistics, SayHowFarTheyLookedThoughTheyMetNoAttemptOfIt) {
+  tried("mine", 200, Verdict::Kind::success, 1, kNow - 5'000);
+  for (int i = 0; i < 600; ++i)
+    tried("e" + std::to_string(i), 200, Verdict::Kind::success, 1, kNow - 1000, "inc_other");
+  log.on_scan([&](Topic) { clock.steady_ms += 3'000; });
+  const auto json = ask_for();
+  EXPECT_EQ(json["attempts"]["total"], 0) << json;
+  EXPECT_EQ(json["looked_back_to"], "2023-11-14T22:13:19.000Z");
 }
 
 TEST_F(Statistics, OfAnEndpointThatWasNeverTriedAreNone) {

@@ -2,6 +2,7 @@
 #include <algorithm>
 #include <cstdint>
 #include <cstdlib>
+#include <functional>
 #include <map>
 #include <mutex>
 #include <tuple>
@@ -37,6 +38,7 @@ class MemoryLogClient : public LogClient {
   Result<void> scan(Topic topic, Partition partition, Offset from, Offset to,
                     const std::function<bool(const Record&)>& each) override {
     std::vector<Record> records;
+    if (const auto hook = scan_hook()) hook(topic);
     {
       const std::lock_guard lock(mutex_);
       const auto& log = logs_[{topic, partition}];
@@ -92,6 +94,11 @@ class MemoryLogClient : public LogClient {
   }
 
   // For tests.
+  // Before each scan, on its thread.
+  void on_scan(std::function<void(Topic)> hook) {
+    const std::lock_guard lock(mutex_);
+    scan_hook_ = std::move(hook);
+  }
   void set_now(std::int64_t unix_ms) { now_ = from_ms<LogTime>(unix_ms); }
   void fail_next(int appends) { failures_ = appends; }
   void lose_answers_of_next(int appends) { answers_lost_ = appends; }  // which it has taken
@@ -111,6 +118,11 @@ class MemoryLogClient : public LogClient {
   }
 
  private:
+  std::function<void(Topic)> scan_hook() {
+    const std::lock_guard lock(mutex_);
+    return scan_hook_;
+  }
+  std::function<void(Topic)> scan_hook_;
   const Partition partitions_;
   std::mutex mutex_;
   LogTime now_ = from_ms<LogTime>(1'700'000'000'000);
