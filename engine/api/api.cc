@@ -239,10 +239,7 @@ void Api::stop(Millis grace) {
   state_->routes->replays.ask_to_stop();
   if (state_->probes) state_->probes->stop(Millis(0));
   state_->server->stop(grace);
-  state_->routes->scans.stop();
-  state_->routes->reader.stop();
-  state_->routes->replays.stop();
-  state_->routes->teller.stop();
+  state_->routes->stop();
 }
 
 }  // namespace postrider

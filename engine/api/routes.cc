@@ -135,6 +135,14 @@ Match find_route(std::string_view method, std::string_view path) {
   return match;
 }
 
+void Routes::stop() {
+  replays.ask_to_stop();
+  scans.stop();
+  reader.stop();
+  replays.stop();
+  teller.stop();
+}
+
 void Routes::work(const CallPtr& call, std::function<void()> job) {
   if (!reader.run(std::move(job)))
     call->refuse({Errc::overloaded, "OVERLOADED", "too many look-ups are waiting", "try again in a moment"});

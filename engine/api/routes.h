@@ -83,6 +83,10 @@ struct Routes : std::enable_shared_from_this<Routes> {
   void show_payload(const CallPtr& call, Result<Payload> payload);
   void tell_and_show(const CallPtr& call, const std::shared_ptr<Payload>& payload);
 
+  // Ends the threads, and waits for their jobs. From none of them, and before the last reference goes: jobs
+  // hold references too, and a thread cannot wait for itself.
+  void stop();
+
   Service& service;
   Desk desk;
   const std::function<std::string()> metrics;

@@ -79,12 +79,7 @@ struct Inside : test::DeskKit {
     furnish("acme", "plain");
     furnish("globex", std::string(kCanary));
   }
-  ~Inside() {
-    routes->reader.stop();
-    routes->replays.ask_to_stop();
-    routes->replays.stop();
-    routes->teller.stop();
-  }
+  ~Inside() { routes->stop(); }
 
   void furnish(const std::string& tenant, const std::string& word) {
     auto& endpoint = service.endpoints[{TenantId(tenant), EndpointId("main")}].def;
