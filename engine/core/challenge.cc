@@ -22,7 +22,7 @@ bool gives_back(const Outcome& outcome, std::string_view value) {
 }
 
 bool is_elsewhere(const Url& one, const Url& other) {
-  return one.scheme != other.scheme || one.host != other.host || one.port != other.port;
+  return one.whole() != other.whole();  // the port of the scheme left out, the host in lower case
 }
 
 }  // namespace postrider

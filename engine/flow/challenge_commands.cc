@@ -32,12 +32,12 @@ Result<void> Commands::put_challenge(EndpointDef& def) {
   return {};
 }
 
-// An endpoint that a tenant declares is asked where it leads to another host than it did; one that the
+// An endpoint that a tenant declares is asked where it leads to another URL than it did; one that the
 // platform leads there is taken on its word.
-Result<void> Commands::plan_proof(Apply& job, const Endpoint* current) {
+Result<void> Commands::plan_proof(Apply& job, const Endpoint* current, const std::string& old_query) {
   EndpointDef& def = job.def;
   if (current) {
-    const auto before = parse_url(current->def.url);
+    const auto before = parse_url(current->def.url + old_query);
     if (before && !is_elsewhere(*before, job.url)) return {};
   }
   const bool asked = context_.config.challenge_tenants && job.spec.by_tenant && !job.exempt_from_cap;

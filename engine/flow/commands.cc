@@ -294,7 +294,7 @@ Result<void> Commands::plan_def(Apply& job, const Endpoint* current) {
     if (auto full = too_many_at_host(job.url, others, context_.config.endpoints_per_host))
       return fail(*std::move(full));
   }
-  if (auto done = plan_proof(job, current); !done) return done;
+  if (auto done = plan_proof(job, current, old_query); !done) return done;
   auto& differences = job.result.differences;
   difference(differences, "url", current ? current->def.url : "", job.url.without_query());
   if (old_query != job.url.query) differences.push_back("url's query: changed");

@@ -94,7 +94,7 @@ class Commands : public Service {
   void check_address(const Job& job);
   void plan(const Job& job);
   Result<void> plan_def(Apply& job, const Endpoint* current);
-  Result<void> plan_proof(Apply& job, const Endpoint* current);
+  Result<void> plan_proof(Apply& job, const Endpoint* current, const std::string& old_query);
   Result<void> put_challenge(EndpointDef& def);
   void ask_anew(const Endpoint& endpoint, EndpointProof proof, Answer<EndpointView> answer);
   Result<void> plan_secrets(Apply& job, const Endpoint* current);

@@ -34,14 +34,19 @@ TEST(Challenge, IsOneEventHoweverOftenItIsSent) {
   EXPECT_NE(challenge_event(def, "chl_2").id, before);
 }
 
-TEST(Challenge, HoldsForOneOriginWhateverThePath) {
+TEST(Challenge, HoldsForOneUrlAndForNoNeighbourOnItsHost) {
   const auto elsewhere = [](const char* one, const char* other) {
     return is_elsewhere(*parse_url(one), *parse_url(other));
   };
-  EXPECT_FALSE(elsewhere("https://a.example/x", "https://a.example/y?z"));
-  EXPECT_FALSE(elsewhere("https://a.example/", "https://a.example:443/"));
+  EXPECT_FALSE(elsewhere("https://a.example/x?y=1", "https://a.example/x?y=1"));
+  EXPECT_FALSE(elsewhere("https://A.example", "https://a.example.:443/")) << "spellings of one URL";
   EXPECT_TRUE(elsewhere("https://a.example/", "https://b.a.example/"));
   EXPECT_TRUE(elsewhere("https://a.example/", "https://a.example:8443/"));
+  EXPECT_TRUE(elsewhere("https://a.example:8443/", "http://a.example:8443/"));
+  EXPECT_TRUE(elsewhere("https://a.example/mine", "https://a.example/victims"));
+  EXPECT_TRUE(elsewhere("https://a.example/mine", "https://a.example/Mine"));
+  EXPECT_TRUE(elsewhere("https://a.example/?team=mine", "https://a.example/?team=victims"));
+  EXPECT_TRUE(elsewhere("https://a.example/", "https://a.example/?team=victims"));
 }
 
 }  // namespace

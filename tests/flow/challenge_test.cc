@@ -188,22 +188,37 @@ TEST_F(Challenged, ANewChallengeIsSentAMinuteLaterAndTheOldOneProvesNothing) {
   EXPECT_EQ(prove("main", old), "WRONG_CHALLENGE");
 }
 
-TEST_F(Challenged, AnotherHostIsProvenAnewAndAnotherPathIsNot) {
-  answer_with(200);
-  declare("main");
-  ASSERT_TRUE(world.run_until([&] { return shown("main").health == HealthState::healthy; }));
-  answer_with(404);
-  declare("main", [](EndpointSpec& spec) { spec.url += "/further"; });
-  EXPECT_EQ(shown("main").health, HealthState::healthy);
-  declare("main", [](EndpointSpec& spec) { spec.url = "https://elsewhere.example/"; });
-  EXPECT_EQ(shown("main").health, HealthState::unverified);
-  declare("main", [](EndpointSpec& spec) {
-    spec.url = "https://elsewhere.example/";
+TEST_F(Challenged, WhatLeadsToAnotherUrlIsProvenAnewOnTheSameHostToo) {
+  const auto to = [](const char* url) { return [url](EndpointSpec& spec) { spec.url = url; }; };
+  for (const char* other : {"https://shared.example/victims?team=1", "https://shared.example/mine?team=2",
+                            "https://shared.example/mine", "https://elsewhere.example/mine?team=1"}) {
+    SCOPED_TRACE(other);
+    answer_with(200);
+    declare("main", to("https://shared.example/mine?team=1"));
+    ASSERT_TRUE(
+        world.run_until([&] { return shown("main").health == HealthState::healthy; }, for_seconds(120)));
+    answer_with(404);
+    declare("main", to(other));
+    EXPECT_EQ(shown("main").health, HealthState::unverified);
+    world.run(for_seconds(61));  // a URL is asked once a minute
+  }
+}
+
+TEST_F(Challenged, WhatChangesNothingOfTheUrlNeitherProvesItNorAsksAnew) {
+  const auto with_query = [](EndpointSpec& spec) { spec.url = "https://shared.example/mine?team=1"; };
+  const auto otherwise = [&](EndpointSpec& spec) {
+    with_query(spec);
     spec.types = {"order.*"};
-  });
-  EXPECT_EQ(shown("main").health, HealthState::unverified) << "another change proves nothing";
-  world.declare("main", [](EndpointSpec& spec) { spec.url = "https://elsewhere.example/x"; });
-  EXPECT_EQ(shown("main").health, HealthState::unverified) << "nor does the platform's, of something else";
+  };
+  answer_with(404);
+  declare("main", with_query);
+  declare("main", otherwise);
+  EXPECT_EQ(shown("main").health, HealthState::unverified);
+  world.declare("main", with_query);
+  EXPECT_EQ(shown("main").health, HealthState::unverified) << "nor does the platform's change";
+  EXPECT_EQ(prove("main", std::nullopt, true), "");
+  declare("main", otherwise);
+  EXPECT_EQ(shown("main").health, HealthState::healthy);
 }
 
 // Whose receivers hang holds up its own alone.
