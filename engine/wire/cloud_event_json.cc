@@ -130,7 +130,11 @@ Result<Event> parse_json_with_type(std::string_view text, std::string_view conte
   }
   auto event = std::move(attributes).finish();
   if (!event) return event;
-  if (event->datacontenttype.empty()) event->datacontenttype = content_type;
+  if (event->datacontenttype.empty() && !content_type.empty()) {
+    AttributeCollector header;  // judged like one that stands among the members
+    if (auto added = header.add("datacontenttype", content_type); !added) return fail(added.error());
+    event->datacontenttype = content_type;
+  }
   if (auto set = set_data(*event, data); !set) return fail(set.error());
   return event;
 }

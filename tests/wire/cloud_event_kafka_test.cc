@@ -102,6 +102,17 @@ TEST(CloudEventOverKafka, ThePythonSdksStructuredEventsArriveThoughTheirContentT
   EXPECT_EQ(event.datacontenttype, "text/xml");
 }
 
+TEST(CloudEventOverKafka, TheContentTypeOfAnUnmarkedStructuredEventIsJudgedLikeAnAttribute) {
+  const std::string value =
+      R"({"specversion":"1.0","id":"1","source":"/shop","type":"order.created","tenant":"acme","data":7})";
+  ASSERT_TRUE(decode_kafka("key", {{"content-type", "application/json"}}, value, false));
+  for (const std::string type : {"text/pl\xF5in", "application/vnd.postrider.other"}) {
+    const auto decoded = decode_kafka("key", {{"content-type", type}}, value, false);
+    ASSERT_FALSE(decoded) << type;
+    EXPECT_EQ(decoded.error().code, "UNDECODABLE_EVENT");
+  }
+}
+
 TEST(CloudEventOverKafka, ASealedReplayKeepsItsAttributesAndItsPayloadUnopened) {
   auto attributes = full_event();
   attributes.data.clear();
