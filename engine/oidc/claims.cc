@@ -193,6 +193,16 @@ Result<TokenHead> read_head(std::string_view token) {
   return read;
 }
 
+bool may_be_newer(std::string_view token, const std::string& issuer, WallTime now, WallTime as_of) {
+  token.remove_prefix(std::min(token.find('.') + 1, token.size()));
+  const auto bytes = base64url_decoded(token.substr(0, token.find('.')));
+  const Json claims = bytes ? Json::parse(*bytes, nullptr, false) : Json();
+  if (!claims.is_object() || text_at(claims, "iss") != issuer) return false;
+  if (!check_time(claims, static_cast<double>(to_ms(now)) / 1000)) return false;
+  const auto made = seconds_at(claims, "iat");
+  return !made || *made + kLeewaySeconds >= static_cast<double>(to_ms(as_of)) / 1000;
+}
+
 Result<Grant> read_claims(std::string_view text, const ClaimRules& rules, WallTime now) {
   const Json claims = Json::parse(text, nullptr, false);
   if (!claims.is_object()) return fail(not_accepted("its claims are no JSON object"));

@@ -26,6 +26,10 @@ bool looks_like_jwt(std::string_view token);
 Result<TokenHead> read_head(std::string_view token);
 // Judges what was verified: issuer, audience, time (RFC 7519 §4.1, a minute of leeway). AUTH_FAILED says what
 // is wrong, and repeats nothing of it.
+// Of a token whose key is not known: whether it says of itself, unverified, that it is of that issuer, is
+// good still, and was made (iat) after `as_of`, a minute of leeway again. Then its key may be newer than what
+// stood there.
+bool may_be_newer(std::string_view token, const std::string& issuer, WallTime now, WallTime as_of);
 Result<Grant> read_claims(std::string_view claims, const ClaimRules& rules, WallTime now);
 
 Error not_accepted(std::string why);

@@ -11,9 +11,8 @@ namespace {
 
 constexpr std::size_t kWaitingMax = 64;
 
-Error unavailable() {
-  return {Errc::unavailable, "OIDC_UNAVAILABLE",
-          "the issuer's keys cannot be had, so its tokens cannot be judged",
+Error unavailable(std::string what) {
+  return {Errc::unavailable, "OIDC_UNAVAILABLE", std::move(what),
           "try again later, or use a token of ours (`postrider-ops tokens create`)"};
 }
 
@@ -46,7 +45,7 @@ IssuerTokens::~IssuerTokens() {
 
 void IssuerTokens::judge(std::string_view token, std::function<void(Result<Grant>)> done) {
   if (auto result = judged(token)) return done(*std::move(result));
-  if (!wait_for_keys(token, done)) done(judged_at_last(token));
+  if (!wait_for_keys(token, done)) done(judged_at_last(token, false));
 }
 
 std::optional<Result<Grant>> IssuerTokens::judged(std::string_view token) const {
@@ -70,10 +69,18 @@ std::optional<Result<Grant>> IssuerTokens::judged(std::string_view token) const 
   return read_claims(claims, options_.rules, clock_.wall());
 }
 
-Result<Grant> IssuerTokens::judged_at_last(std::string_view token) const {
+Result<Grant> IssuerTokens::judged_at_last(std::string_view token, bool asked_since) const {
   if (auto result = judged(token)) return *std::move(result);
-  const std::lock_guard lock(mutex_);
-  if (!answered_) return fail(unavailable());
+  WallTime as_of;
+  {
+    const std::lock_guard lock(mutex_);
+    const bool has_keys = keys_ && clock_.steady() - fetched_at_ < options_.keys_kept;
+    if (!answered_ || !has_keys)
+      return fail(unavailable("the issuer's keys cannot be had, so its tokens cannot be judged"));
+    as_of = keys_as_of_;
+  }
+  if (!asked_since && may_be_newer(token, options_.rules.issuer, clock_.wall(), as_of))
+    return fail(unavailable("the token's key is not known yet, and the issuer is asked again in a moment"));
   return fail(not_accepted("the issuer has no such key"));
 }
 
@@ -83,7 +90,7 @@ bool IssuerTokens::wait_for_keys(std::string_view token, std::function<void(Resu
     const bool may_ask = !asked_ || clock_.steady() - asked_at_ >= options_.ask_every;
     if ((!under_way_ && !may_ask) || waiting_.size() >= kWaitingMax) return false;
     under_way_ = true;
-    waiting_.push_back({std::string(token), std::move(done)});
+    waiting_.push_back({std::string(token), std::move(done), !asking_});
   }
   wake_.notify_all();
   return true;
@@ -102,6 +109,11 @@ void IssuerTokens::run() {
 }
 
 void IssuerTokens::ask() {
+  const WallTime begun = clock_.wall();
+  {
+    const std::lock_guard lock(mutex_);
+    asking_ = true;
+  }
   auto keys = issuer_.keys();
   std::vector<Waiting> waited;
   bool news = false;
@@ -110,17 +122,19 @@ void IssuerTokens::ask() {
     news = !asked_ || answered_ != keys.has_value();
     asked_ = true;
     answered_ = keys.has_value();
-    under_way_ = false;
+    under_way_ = asking_ = false;
     asked_at_ = clock_.steady();
     if (keys) {
       keys_ = *keys;
       fetched_at_ = asked_at_;
+      keys_as_of_ = begun;
     }
     waited.swap(waiting_);
     if (stopping_) news = false;
   }
   if (news && tell_) tell_(keys ? Result<void>() : Result<void>(fail(keys.error())));
-  for (auto& each : waited) post_([this, each = std::move(each)] { each.done(judged_at_last(each.token)); });
+  for (auto& each : waited)
+    post_([this, each = std::move(each)] { each.done(judged_at_last(each.token, each.came_before)); });
 }
 
 }  // namespace postrider::oidc

@@ -18,6 +18,11 @@ namespace postrider::oidc {
 // ours fetches: at start, every `refresh_every`, and when a token names a key that is not known, at most once
 // in `ask_every`: whoever invents names of keys costs the issuer no more. While it does not answer the keys
 // at hand go on, for `keys_kept`; then nobody is let in by it, and is told to come again.
+//
+// So a key that the issuer has begun to use is taken after `ask_every` and one answer at the latest, whatever
+// others send. Meanwhile a token that may be under such a key (made after we asked last) is OIDC_UNAVAILABLE,
+// not refused: no invented name makes a good token fail for good. One that we have asked for, or that was
+// made before we asked, is under no key of the issuer's: AUTH_FAILED.
 class IssuerTokens final : public OutsideTokens {
  public:
   struct Options {
@@ -44,10 +49,12 @@ class IssuerTokens final : public OutsideTokens {
   struct Waiting {
     std::string token;
     std::function<void(Result<Grant>)> done;
+    bool came_before;  // before the asking whose answer it waits for had begun
   };
   // nullopt: a key that might be had by asking is missing.
   std::optional<Result<Grant>> judged(std::string_view token) const;
-  Result<Grant> judged_at_last(std::string_view token) const;
+  // `asked_since`: the issuer was, since the token came. Else its key may be there by now.
+  Result<Grant> judged_at_last(std::string_view token, bool asked_since) const;
   bool wait_for_keys(std::string_view token, std::function<void(Result<Grant>)>& done);
   void run();
   void ask();
@@ -62,9 +69,11 @@ class IssuerTokens final : public OutsideTokens {
   std::condition_variable wake_;
   std::shared_ptr<const KeySet> keys_;
   SteadyTime fetched_at_{}, asked_at_{};
+  WallTime keys_as_of_{};   // when the asking that brought keys_ began
   bool asked_ = false;      // ever
   bool answered_ = false;   // the last time
   bool under_way_ = false;  // asking, or about to
+  bool asking_ = false;     // what comes now may be newer than the answer
   bool stopping_ = false;
   std::vector<Waiting> waiting_;
   std::thread thread_;

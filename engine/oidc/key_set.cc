@@ -139,10 +139,15 @@ std::vector<const KeySet::Key*> KeySet::find(const TokenHead& head) const {
   return found;
 }
 
+bool KeySet::knows(std::string_view key_id) const {
+  return !key_id.empty() &&
+         std::any_of(keys_.begin(), keys_.end(), [&](const auto& key) { return key->id == key_id; });
+}
+
 KeySet::Verdict KeySet::verify(const TokenHead& head, std::string_view token, std::string& claims) const {
   if (kind_of(head.algorithm) == nullptr) return Verdict::forged;
   const auto keys = find(head);
-  if (keys.empty()) return Verdict::unknown_key;
+  if (keys.empty()) return knows(head.key_id) ? Verdict::forged : Verdict::unknown_key;
   for (const Key* key : keys)
     if (key->verifies(head, token, claims)) return Verdict::verified;
   return Verdict::forged;

@@ -26,13 +26,15 @@ class KeySet {
 
   enum class Verdict { verified, unknown_key, forged };
   // Into `claims` the signed bytes, when verified. A token that names no key is for the only one of its kind;
-  // of several that have the name which it says, each is tried.
+  // of several that have the name which it says, each is tried. A known name of a key of another kind is no
+  // unknown key: nobody need be asked for it.
   Verdict verify(const TokenHead& head, std::string_view token, std::string& claims) const;
 
  private:
   struct Key;
   KeySet() = default;
   std::vector<const Key*> find(const TokenHead& head) const;
+  bool knows(std::string_view key_id) const;
   std::vector<std::unique_ptr<Key>> keys_;
 };
 
