@@ -114,8 +114,22 @@ class Verbs {
     auto& test = verb(group, "test", "Publish a test event to it alone, whatever types it takes");
     endpoint(test);
     test.add_option("--type", line_.type, "the event's type [postrider.test]");
-    verb(this->group(app_, "tenants", "Whom something is declared for (--api)"), "list",
-         "Each tenant with its endpoints and tokens");
+    tenants();
+  }
+
+  void tenants() {
+    auto& group = this->group(app_, "tenants", "Whom something is declared for (--api)");
+    verb(group, "list", "Each tenant with its endpoints and tokens");
+    const auto one = [&](const char* name, const char* help) -> CLI::App& {
+      auto& made = verb(group, name, help);
+      made.add_option("TENANT", line_.tenant)->required();
+      return made;
+    };
+    one("show", "One, and what was said of it");
+    auto& put = one("put", "Say who it is, how many endpoints it may have, and whether it is suspended");
+    put.add_option("FILE", line_.file, "JSON: name, description, endpoints_max, suspended")->required();
+    no_wait(put);
+    no_wait(one("delete", "Forget what was said of one that has no endpoints"));
   }
 
   void secrets() {

@@ -61,6 +61,9 @@ struct Routes : std::enable_shared_from_this<Routes> {
   void post_token(CallPtr call);
   void list_tokens(CallPtr call);
   void list_tenants(CallPtr call);
+  void put_tenant(CallPtr call);
+  void get_tenant(CallPtr call);
+  void delete_tenant(CallPtr call);
   void delete_token(CallPtr call);
   void reset_token(CallPtr call);
   void list_audit(CallPtr call);

@@ -78,6 +78,7 @@ bool is_worse(const HealthFact& one, const HealthFact* other) {
 }  // namespace
 
 Endpoint::Stopped Endpoint::stopped() const {
+  if (suspended.stop != Stop::none) return suspended;
   if (def.disabled) return {Stop::disabled, def.disabled_why, def.changed_at, def.changed_by};
   if (!def.sealed_challenge.empty())
     return {Stop::unverified, "its receiver has not given back the challenge", def.challenged_at,
@@ -137,7 +138,25 @@ void Registry::put(Endpoint& endpoint, const EndpointDef& def) {
     unproven_.insert({def.tenant, def.id});
   }
   drop_void(endpoint.health, def.enable_revision);
+  endpoint.suspended = suspension_of(def.tenant);
   endpoint.version = ++changes_;
+}
+
+Endpoint::Stopped Registry::suspension_of(const TenantId& tenant) const {
+  const TenantDef* def = tenant_defs_.find(tenant);
+  if (def == nullptr || !def->suspended) return {};
+  return {Stop::disabled, "its tenant is suspended", def->changed_at, def->changed_by};
+}
+
+void Registry::suspend_or_resume(const TenantId& tenant) {
+  const auto endpoints = tenants_.find(tenant);
+  if (endpoints == tenants_.end()) return;
+  const Endpoint::Stopped suspension = suspension_of(tenant);
+  for (const auto& [id, endpoint] : endpoints->second) {
+    if (endpoint->suspended.stop == suspension.stop) continue;
+    endpoint->suspended = suspension;
+    endpoint->version = ++changes_;
+  }
 }
 
 Registry::Applied Registry::apply(const EndpointSecret& secret, std::string_view raw, bool /*restated*/) {
@@ -182,6 +201,14 @@ Registry::Applied Registry::apply(const EventTypeDef& type, std::string_view raw
   std::string key = event_type_key(type.tenant, type.name);
   if (is_current(key, raw)) return note(std::move(key), raw, Applied::same);
   const bool applied = event_types_.apply(type, restated);
+  return note(std::move(key), raw, applied ? Applied::yes : Applied::ignored);
+}
+
+Registry::Applied Registry::apply(const TenantDef& tenant, std::string_view raw, bool restated) {
+  std::string key = tenant_key(tenant.id);
+  if (is_current(key, raw)) return note(std::move(key), raw, Applied::same);
+  const bool applied = tenant_defs_.apply(tenant, restated);
+  if (applied) suspend_or_resume(tenant.id);
   return note(std::move(key), raw, applied ? Applied::yes : Applied::ignored);
 }
 

@@ -16,6 +16,7 @@
 #include "engine/core/health.h"
 #include "engine/core/ids.h"
 #include "engine/core/scope.h"
+#include "engine/core/tenant.h"
 #include "engine/core/time.h"
 
 namespace postrider {
@@ -62,7 +63,7 @@ struct Endpoint {
   std::map<Partition, HealthFact> health;  // void ones left out
   std::uint64_t version = 0;               // rises with every change: caches compare it
 
-  // The worst of def and every partition: why nothing is sent. `why` and `since` belong to it.
+  // The worst of tenant, def and every partition: why nothing is sent. `why` and `since` belong to it.
   struct Stopped {
     Stop stop = Stop::none;
     std::string why;
@@ -70,6 +71,7 @@ struct Endpoint {
     std::string by;
   };
   Stopped stopped() const;
+  Stopped suspended;  // with all of its tenant's; Stop::none: it is not
   // Whether the def names it, however far it has moved.
   bool names(const EndpointSecret& secret) const;
   // What may sign at `now`: named, active or not yet expired ones, newest first.
@@ -102,6 +104,7 @@ class Registry {
   Applied apply(const TokenUseFact& use, std::string_view raw, bool restated = false);
   Applied apply(const IdentityFact& identity, std::string_view raw, bool restated = false);
   Applied apply(const EventTypeDef& type, std::string_view raw, bool restated = false);
+  Applied apply(const TenantDef& tenant, std::string_view raw, bool restated = false);
   // Folded per partition: the newest enable revision counts, then the last one. So it does not matter how far
   // `endpoints` was read when it came.
   void apply(const HealthFact& health);
@@ -129,6 +132,7 @@ class Registry {
   std::int64_t last_used(const std::string& token_id) const;  // the day, unix ms; 0: never
   std::vector<TokenFact> tokens() const;                      // revoked ones included
   const EventTypes& event_types() const { return event_types_; }
+  const Tenants& tenants() const { return tenant_defs_; }
   // Living, subscribed to `type`; of a replay: just its target, if it lives. Stopped ones included.
   std::vector<const Endpoint*> route(const Event& event) const;
 
@@ -144,6 +148,8 @@ class Registry {
   // The endpoint whose present incarnation that is; nullptr: its def has not come, or is of another life.
   Endpoint* endpoint_of(const TenantId& tenant, const EndpointId& endpoint, const Incarnation& incarnation);
   void put(Endpoint& endpoint, const EndpointDef& def);
+  Endpoint::Stopped suspension_of(const TenantId& tenant) const;
+  void suspend_or_resume(const TenantId& tenant);
 
   using ByEndpoint = std::map<EndpointId, std::unique_ptr<Endpoint>>;
   std::map<TenantId, ByEndpoint> tenants_;
@@ -154,6 +160,7 @@ class Registry {
   std::map<std::string, std::int64_t> used_;  // by token
   std::optional<IdentityFact> identity_;
   EventTypes event_types_;
+  Tenants tenant_defs_;
   std::unordered_map<std::string, std::string>
       current_;  // by key: the value that counts, as it is on the log
   std::set<std::string> mending_;

@@ -20,6 +20,7 @@ constexpr std::array<std::pair<Scope, std::string_view>, kScopes> kNames = {{
     {Scope::audit_read, "audit:read"},
     {Scope::event_types_read, "event-types:read"},
     {Scope::event_types_write, "event-types:write"},
+    {Scope::tenants_write, "tenants:write"},
     {Scope::admin, "admin"},
 }};
 

@@ -25,9 +25,10 @@ enum class Scope : std::uint8_t {
   event_types_read,    //
   event_types_write,   // what events of a type shall look like
   replays_read,        // what is replayed, and how far it is
+  tenants_write,       // describe, limit and suspend tenants: of the platform's tokens alone
   admin,               // all of it, and tokens
 };
-inline constexpr std::size_t kScopes = 14;
+inline constexpr std::size_t kScopes = 15;
 
 std::string_view name_of(Scope scope);  // "endpoints:read"
 std::optional<Scope> parse_scope(std::string_view name);

@@ -48,9 +48,9 @@ std::optional<Error> too_many_at_host(const Url& url, const std::vector<const En
 
 std::optional<Error> too_many_of_tenant(std::size_t others, std::uint32_t most) {
   if (most == 0 || others < most) return std::nullopt;
-  return Error{Errc::invalid, "TOO_MANY_ENDPOINTS",
-               "the tenant has " + std::to_string(others) + " endpoints already",
-               "delete some, or let the operator raise guard.endpoints_per_tenant"};
+  return Error{
+      Errc::invalid, "TOO_MANY_ENDPOINTS", "the tenant has " + std::to_string(others) + " endpoints already",
+      "delete some, or let the operator raise the tenant's endpoints_max, or guard.endpoints_per_tenant"};
 }
 
 bool is_exempt(const AddressPolicy& policy, const std::vector<IpAddress>& addresses) {

@@ -113,6 +113,27 @@ void ServiceHop::delete_event_type(TenantId tenant, std::string name, std::strin
   });
 }
 
+void ServiceHop::put_tenant(TenantSpec spec, Answer<TenantAnswer> answer) {
+  to_shard_.post([this, spec, answer = returning(std::move(answer))] { shard_.put_tenant(spec, answer); });
+}
+
+void ServiceHop::show_tenant(TenantId tenant, Answer<TenantView> answer) {
+  to_shard_.post(
+      [this, tenant, answer = returning(std::move(answer))] { shard_.show_tenant(tenant, answer); });
+}
+
+void ServiceHop::list_tenants(PageAsk page, Answer<std::vector<TenantView>> answer) {
+  to_shard_.post([this, page = std::move(page), answer = returning(std::move(answer))] {
+    shard_.list_tenants(page, answer);
+  });
+}
+
+void ServiceHop::delete_tenant(TenantId tenant, std::string actor, Terms terms, Answer<bool> answer) {
+  to_shard_.post([this, tenant, actor, terms, answer = returning(std::move(answer))] {
+    shard_.delete_tenant(tenant, actor, terms, answer);
+  });
+}
+
 void ServiceHop::find_deliveries(std::string id, Answer<std::vector<DeliveryId>> answer) {
   to_shard_.post([this, id, answer = returning(std::move(answer))] { shard_.find_deliveries(id, answer); });
 }

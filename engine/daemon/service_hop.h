@@ -30,6 +30,10 @@ class ServiceHop : public Service {
   void put_event_type(EventTypeSpec spec, Answer<EventTypeAnswer> answer) override;
   void show_event_type(TenantId tenant, std::string name, Answer<EventTypeDef> answer) override;
   void list_event_types(TenantId tenant, PageAsk page, Answer<std::vector<EventTypeDef>> answer) override;
+  void put_tenant(TenantSpec spec, Answer<TenantAnswer> answer) override;
+  void show_tenant(TenantId tenant, Answer<TenantView> answer) override;
+  void list_tenants(PageAsk page, Answer<std::vector<TenantView>> answer) override;
+  void delete_tenant(TenantId tenant, std::string actor, Terms terms, Answer<bool> answer) override;
   void delete_event_type(TenantId tenant, std::string name, std::string actor, Terms terms,
                          Answer<bool> answer) override;
   void find_deliveries(std::string id, Answer<std::vector<DeliveryId>> answer) override;

@@ -71,7 +71,7 @@ void Challenges::tick(SteadyTime now) {
 void Challenges::consider(const Endpoint& endpoint, SteadyTime now) {
   const EndpointDef& def = endpoint.def;
   const OwnedPartition* partition = asking_partition(def.tenant, now);
-  if (!partition || def.disabled) return;
+  if (!partition || def.disabled || endpoint.suspended.stop != Stop::none) return;
   Asked& asked = asked_[def.incarnation];
   if (asked.challenge != def.sealed_challenge) {
     const SteadyTime next = asked.begun == SteadyTime{} ? now : std::max(now, asked.begun + kNoSooner);

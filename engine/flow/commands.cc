@@ -289,7 +289,7 @@ Result<void> Commands::plan_def(Apply& job, const Endpoint* current) {
     auto others = registry_.registry().endpoints_of(spec.tenant);
     std::erase(others, current);
     if (!current)
-      if (auto full = too_many_of_tenant(others.size(), context_.config.endpoints_per_tenant))
+      if (auto full = too_many_of_tenant(others.size(), endpoints_max_of(spec.tenant)))
         return fail(*std::move(full));
     if (auto full = too_many_at_host(job.url, others, context_.config.endpoints_per_host))
       return fail(*std::move(full));

@@ -49,6 +49,10 @@ class Commands : public Service {
   void list_event_types(TenantId tenant, PageAsk page, Answer<std::vector<EventTypeDef>> answer) override;
   void delete_event_type(TenantId tenant, std::string name, std::string actor, Terms terms,
                          Answer<bool> answer) override;
+  void put_tenant(TenantSpec spec, Answer<TenantAnswer> answer) override;
+  void show_tenant(TenantId tenant, Answer<TenantView> answer) override;
+  void list_tenants(PageAsk page, Answer<std::vector<TenantView>> answer) override;
+  void delete_tenant(TenantId tenant, std::string actor, Terms terms, Answer<bool> answer) override;
   void find_deliveries(std::string id, Answer<std::vector<DeliveryId>> answer) override;
   void show_delivery(DeliveryId id, Answer<Delivery> answer) override;
   void open_payload(TenantId tenant, std::string target, std::string sealed, Answer<Secret> answer) override;
@@ -116,6 +120,11 @@ class Commands : public Service {
   void note_use(const std::string& token_id);
   void revoke(std::vector<TokenFact> tokens, std::function<void(Result<void>)> done);
   void write_event_type(EventTypeDef def, bool wait, std::function<void(Result<EventTypeDef>)> answer);
+  void write_tenant(TenantDef def, bool wait, std::function<void(Result<TenantDef>)> answer);
+  // Whom something is declared for; `only`: of that one alone.
+  std::map<TenantId, TenantView> tenants(const TenantId& only) const;
+  // How many endpoints it may have; 0: any number.
+  std::uint32_t endpoints_max_of(const TenantId& tenant) const;
   EndpointView view_of(const Endpoint& endpoint);
   void after_everywhere(bool wait, std::function<void()> then);
   std::string random_name(std::string_view prefix);

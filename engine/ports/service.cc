@@ -14,6 +14,10 @@ bool Precondition::met(const EventTypeDef* current) const {
   return met_by(current ? std::optional(current->revision) : std::nullopt);
 }
 
+bool Precondition::met(const TenantDef* current) const {
+  return met_by(current ? std::optional(current->revision) : std::nullopt);
+}
+
 bool Precondition::met_by(std::optional<std::uint64_t> revision) const {
   if (absent && revision) return false;
   if (any && !revision) return false;

@@ -14,14 +14,15 @@
 
 namespace postrider {
 
-// What an endpoint or event type must be for a change to be made (RFC 9110 §13); of none: anything. Not met:
-// PRECONDITION_FAILED, and nothing has changed.
+// What an endpoint, event type or tenant must be for a change to be made (RFC 9110 §13); of none: anything.
+// Not met: PRECONDITION_FAILED, and nothing has changed.
 struct Precondition {
   bool absent = false;                                  // If-None-Match: *
   std::optional<std::vector<std::uint64_t>> revisions;  // If-Match: one of those
   bool any = false;                                     // If-Match: *
   bool met(const EndpointDef* current) const;
   bool met(const EventTypeDef* current) const;
+  bool met(const TenantDef* current) const;
   // By what has that revision; nullopt: by nothing.
   bool met_by(std::optional<std::uint64_t> revision) const;
 };
@@ -142,6 +143,31 @@ struct EventTypeAnswer {
   EventTypeDef def;
 };
 
+// What a caller declares of a tenant; everything else is ours to fill in.
+struct TenantSpec {
+  TenantId id;
+  std::string name, description;
+  std::optional<std::uint32_t> endpoints_max;  // nullopt: as configured
+  bool suspended = false;
+  bool may_raise = false;  // endpoints_max above what is configured
+  std::string actor;
+  bool wait = true;
+  Precondition only_if;
+};
+
+// A tenant as it is: what somebody said of it, and what is declared for it.
+struct TenantView {
+  TenantId id;
+  std::optional<TenantDef> def;            // nullopt: nobody said anything
+  std::size_t endpoints = 0, stopped = 0;  // living; those that take nothing for now
+  std::size_t tokens = 0;                  // active ones that are bound to it
+};
+
+struct TenantAnswer {
+  ApplyAnswer::Change change = ApplyAnswer::Change::unchanged;
+  TenantView view;
+};
+
 struct Published {
   std::string event_id;
   WebhookId webhook_id;
@@ -223,6 +249,14 @@ class Service {
   virtual void list_event_types(TenantId tenant, PageAsk page, Answer<std::vector<EventTypeDef>> answer) = 0;
   virtual void delete_event_type(TenantId tenant, std::string name, std::string actor, Terms terms,
                                  Answer<bool> answer) = 0;
+  // CONFLICT; PERMISSION_DENIED (denied): it would raise endpoints_max.
+  virtual void put_tenant(TenantSpec spec, Answer<TenantAnswer> answer) = 0;
+  // Of one for which nothing is declared: not_found.
+  virtual void show_tenant(TenantId tenant, Answer<TenantView> answer) = 0;
+  // Everyone for whom something is declared, by id, behind `page.after`; at most one more than `page.limit`.
+  virtual void list_tenants(PageAsk page, Answer<std::vector<TenantView>> answer) = 0;
+  // What was said of it. not_found: nothing was. TENANT_IN_USE (conflict): it has endpoints.
+  virtual void delete_tenant(TenantId tenant, std::string actor, Terms terms, Answer<bool> answer) = 0;
   // The delivery ids that the view knows under a webhook-id or an event id; a delivery id answers itself.
   virtual void find_deliveries(std::string id, Answer<std::vector<DeliveryId>> answer) = 0;
   // not_found: look on the log. So it is for what has not ended and is in another instance's partition.

@@ -24,7 +24,7 @@ namespace postrider::wire {
 void silence_protobuf();
 
 using RegistryFact = std::variant<std::monostate, EndpointDef, EndpointSecret, TokenFact, TokenUseFact,
-                                  IdentityFact, EventTypeDef>;
+                                  IdentityFact, EventTypeDef, TenantDef>;
 using AttemptsFact = std::variant<std::monostate, AttemptFact, CancelledFact, NoMatchFact, RepeatFact,
                                   SetAsideFact, SourceLostFact>;
 using ParkedFact = std::variant<std::monostate, ParkedState, OwnerMark>;
@@ -36,6 +36,7 @@ std::string encode(const Environment& environment, const TokenFact& fact);
 std::string encode(const Environment& environment, const TokenUseFact& fact);
 std::string encode(const Environment& environment, const IdentityFact& fact);
 std::string encode(const Environment& environment, const EventTypeDef& fact);
+std::string encode(const Environment& environment, const TenantDef& fact);
 std::string encode(const Environment& environment, const HealthFact& fact);
 std::string encode(const Environment& environment, const WrappedKeyFact& fact);
 std::string encode(const Environment& environment, const ParkedState& fact);

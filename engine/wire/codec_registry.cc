@@ -98,6 +98,21 @@ EventTypeDef read(const v1::EventTypeDef& def) {
   return fact;
 }
 
+TenantDef read(const v1::TenantDef& def) {
+  TenantDef fact;
+  fact.id = TenantId(def.id());
+  fact.revision = def.revision();
+  fact.replaces = def.replaces();
+  fact.name = def.name();
+  fact.description = def.description();
+  if (def.has_endpoints_max()) fact.endpoints_max = def.endpoints_max();
+  fact.suspended = def.suspended();
+  fact.changed_by = def.changed_by();
+  fact.changed_at = def.changed_at();
+  fact.deleted = def.deleted();
+  return fact;
+}
+
 }  // namespace
 
 std::string encode(const Environment& environment, const EndpointDef& fact) {
@@ -203,6 +218,23 @@ std::string encode(const Environment& environment, const EventTypeDef& fact) {
   return serialize(record, fact.unknown);
 }
 
+std::string encode(const Environment& environment, const TenantDef& fact) {
+  v1::RegistryRecord record;
+  record.set_environment(environment.str());
+  v1::TenantDef& def = *record.mutable_tenant();
+  def.set_id(fact.id.str());
+  def.set_revision(fact.revision);
+  def.set_replaces(fact.replaces);
+  def.set_name(fact.name);
+  def.set_description(fact.description);
+  if (fact.endpoints_max) def.set_endpoints_max(*fact.endpoints_max);
+  def.set_suspended(fact.suspended);
+  def.set_changed_by(fact.changed_by);
+  def.set_changed_at(fact.changed_at);
+  def.set_deleted(fact.deleted);
+  return serialize(record, fact.unknown);
+}
+
 Result<RegistryFact> decode_registry(const Environment& environment, std::string_view bytes) {
   Scratch scratch;
   auto& record = scratch.make<v1::RegistryRecord>();
@@ -238,6 +270,11 @@ Result<RegistryFact> decode_registry(const Environment& environment, std::string
     case v1::RegistryRecord::kEventType: {
       EventTypeDef fact = read(record.event_type());
       fact.unknown = keep_unknown(record, {&record.event_type()});
+      return RegistryFact(std::move(fact));
+    }
+    case v1::RegistryRecord::kTenant: {
+      TenantDef fact = read(record.tenant());
+      fact.unknown = keep_unknown(record, {&record.tenant()});
       return RegistryFact(std::move(fact));
     }
     case v1::RegistryRecord::FACET_NOT_SET:

@@ -95,7 +95,11 @@ TEST_F(Events, TenantsAreThoseThatSomethingIsDeclaredFor) {
   call("PUT", "/v1/tenants/acme/endpoints/till", R"({"url":"https://example.com/"})");
   call("POST", "/v1/tenants/acme/endpoints/till/disable", R"({"why":"asked"})");
   call("POST", "/v1/tokens", R"({"name":"b","tenant":"beta"})");
-  const auto tenants = call("GET", "/v1/tenants").json()["tenants"];
+  auto tenants = call("GET", "/v1/tenants").json()["tenants"];
+  for (auto& tenant : tenants)  // nobody said anything of these
+    for (const auto* said :
+         {"name", "description", "endpoints_max", "suspended", "revision", "changed_by", "changed_at"})
+      tenant.erase(said);
   const auto expected = nlohmann::json::parse(
       R"([{"id":"acme","endpoints":2,"endpoints_stopped":1,"tokens":0},
           {"id":"beta","endpoints":0,"endpoints_stopped":0,"tokens":1}])");

@@ -180,6 +180,62 @@ class FakeService : public Service {
     EventTypeDef def;
     if (!event_types.find(tenant, name)) write(def, tenant, name);
   }
+  void put_tenant(TenantSpec spec, Answer<TenantAnswer> answer) override {
+    const auto* current = tenant_defs.find(spec.id);
+    if (!spec.only_if.met(current)) return later(answer, Result<TenantAnswer>(not_as_demanded()));
+    const auto change = current ? ApplyAnswer::Change::updated : ApplyAnswer::Change::created;
+    if (spec.endpoints_max > 100u && !spec.may_raise)
+      return later(answer, Result<TenantAnswer>(
+                               fail(Errc::denied, "PERMISSION_DENIED", "more than 100", "ask an admin")));
+    TenantDef def;
+    def.name = spec.name;
+    def.description = spec.description;
+    def.endpoints_max = spec.endpoints_max;
+    def.suspended = spec.suspended;
+    def.changed_by = spec.actor;
+    write(def, spec.id);
+    later(answer, Result<TenantAnswer>({change, tenants()[spec.id]}));
+  }
+  void show_tenant(TenantId tenant, Answer<TenantView> answer) override {
+    auto all = tenants();
+    const auto found = all.find(tenant);
+    later(answer, found == all.end() ? Result<TenantView>(missing()) : Result<TenantView>(found->second));
+  }
+  void list_tenants(PageAsk page, Answer<std::vector<TenantView>> answer) override {
+    std::vector<TenantView> views;
+    for (auto& [id, view] : tenants())
+      if (id.str() > page.after && views.size() <= page.limit) views.push_back(view);
+    later(answer, Result<std::vector<TenantView>>(std::move(views)));
+  }
+  void delete_tenant(TenantId tenant, std::string, Terms terms, Answer<bool> answer) override {
+    const auto* current = tenant_defs.find(tenant);
+    if (!current) return later(answer, Result<bool>(missing()));
+    if (!terms.only_if.met(current)) return later(answer, Result<bool>(not_as_demanded()));
+    if (tenants()[tenant].endpoints > 0)
+      return later(answer, Result<bool>(fail(Errc::conflict, "TENANT_IN_USE", "endpoints", "delete them")));
+    TenantDef def;
+    def.deleted = true;
+    write(def, tenant);
+    later(answer, Result<bool>(true));
+  }
+  void add_tenant(const TenantId& tenant, const std::string& name) {
+    TenantDef def;
+    def.name = name;
+    if (!tenant_defs.find(tenant)) write(def, tenant);
+  }
+  std::map<TenantId, TenantView> tenants() const {
+    std::map<TenantId, TenantView> views;
+    for (const auto* def : tenant_defs.all()) views[def->id].def = *def;
+    for (const auto& [key, endpoint] : endpoints) {
+      ++views[key.first].endpoints;
+      if (endpoint.stopped.stop != Stop::none) ++views[key.first].stopped;
+    }
+    for (const auto& token : tokens.tokens())
+      if (!token.tenant.empty() && !token.revoked && (token.expires_at == 0 || token.expires_at > now_ms))
+        ++views[token.tenant].tokens;
+    for (auto& [id, view] : views) view.id = id;
+    return views;
+  }
   void find_deliveries(std::string id, Answer<std::vector<DeliveryId>> answer) override {
     std::vector<DeliveryId> ids;
     for (const auto& [delivery_id, delivery] : deliveries)
@@ -324,6 +380,7 @@ class FakeService : public Service {
   std::map<DeliveryId, Delivery> deliveries;
   std::vector<Event> events;
   EventTypes event_types;
+  Tenants tenant_defs;
   EndpointSpec last_spec;
   EndpointProof last_proof;
   SecretRotation last_rotation;
@@ -363,6 +420,12 @@ class FakeService : public Service {
     def.replaces = event_types.revision_of(tenant, name);
     def.revision = def.replaces + 1;
     event_types.apply(def, false);
+  }
+  void write(TenantDef& def, const TenantId& tenant) {
+    def.id = tenant;
+    def.replaces = tenant_defs.revision_of(tenant);
+    def.revision = def.replaces + 1;
+    tenant_defs.apply(def, false);
   }
   template <class T>
   void later(Answer<T> answer, Result<T> result, bool at_once = false) {

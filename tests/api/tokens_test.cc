@@ -145,6 +145,11 @@ struct World : ApiTest {
     endpoint.def.tenant = TenantId(tenant);
     endpoint.def.id = EndpointId("shop");
   }
+  void describe_tenants() {
+    service_.tenant_defs = Tenants();
+    for (const char* tenant : {"acme", "other"})
+      if (has_others || std::string(tenant) != "other") service_.add_tenant(TenantId(tenant), "Its name");
+  }
   void describe_types() {
     service_.event_types = EventTypes();
     for (const char* tenant : {"", "acme", "other"})
@@ -169,6 +174,9 @@ struct World : ApiTest {
         {"GET /v1/events/{event}/payload", {"/v1/events/" + event_of.at(tenant) + "/payload", ""}},
         {"GET /v1/tenants/{tenant}/endpoints/{id}/statistics", {endpoint + "/statistics", ""}},
         {"GET /v1/tenants", {"/v1/tenants", "", false}},
+        {"PUT /v1/tenants/{tenant}", {"/v1/tenants/" + tenant, "{}"}},
+        {"GET /v1/tenants/{tenant}", {"/v1/tenants/" + tenant, ""}},
+        {"DELETE /v1/tenants/{tenant}", {"/v1/tenants/" + tenant, ""}},
         {"POST /v1/tenants/{tenant}/endpoints/{id}/enable", {endpoint + "/enable", "{}"}},
         {"POST /v1/tenants/{tenant}/endpoints/{id}/verify", {endpoint + "/verify", "{}"}},
         {"POST /v1/tenants/{tenant}/endpoints/{id}/secrets/rotate", {endpoint + "/secrets/rotate", "{}"}},
@@ -209,6 +217,7 @@ struct World : ApiTest {
   Reply ask_for(const std::string& route, const std::string& tenant, const std::string& token) {
     declare(tenant);  // what an earlier request deleted
     describe_types();
+    describe_tenants();
     const auto sample = this->sample(route, tenant);
     if (!sample) return {};
     auto headers = route == "POST /v1/events" ? kEventHeaders : std::vector<std::string>{};

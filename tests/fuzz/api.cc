@@ -89,6 +89,7 @@ struct Inside : test::DeskKit {
     endpoint.types = {word};
     endpoint.revision = 3;
     service.add_event_type(TenantId(tenant), word);
+    service.add_tenant(TenantId(tenant), word);
     TokenFact token;
     token.hash = word;
     token.scope = "admin";

@@ -86,6 +86,31 @@ class Embedded(OnEitherLog, Whole):
         self.assertEqual(done.code, 0, done)
         until(lambda: len(receiver.ids()) == 20, 60, "the replay")
 
+    def test_a_suspended_tenant_is_sent_nothing_until_it_goes_on(self):
+        daemon = self.started()
+        receiver = self.receiver()
+        daemon.apply({"main": (receiver.url, {}), "other": (receiver.url, {"tenant": '"other"'})})
+        said = daemon.directory / "tenant.json"
+
+        def say(**what):
+            said.write_text(json.dumps({"name": "Acme Ltd", **what}))
+            return daemon.ops("tenants", "put", "acme", said)
+
+        self.assertEqual(say(suspended=True).code, 0)
+        self.assertIn("Acme Ltd", daemon.ops("tenants", "list").out)
+        self.publish(daemon, "--file", daemon.publish_many(20, "held", tenants=("acme", "other")))
+        until(lambda: len(receiver.ids()) == 10, 60, "the other tenant's")
+        self.assertEqual(self.state(daemon)["why"], "its tenant is suspended")
+        until(lambda: self.state(daemon)["held"] == 10, 60, "what is held")
+        self.assertEqual(daemon.stop(), 0)
+        daemon.start()
+        refused = daemon.ops("tenants", "delete", "acme", "--yes")
+        self.assertNotEqual(refused.code, 0)
+        self.assertIn("TENANT_IN_USE", refused.err + refused.out)
+        self.assertEqual(receiver.count(), 10)
+        self.assertEqual(say().code, 0)
+        until(lambda: len(receiver.ids()) == 20, 60, "what was held")
+
     def test_data_that_break_the_schema_of_their_type_are_refused_and_the_rest_is_delivered(self):
         daemon = self.started()
         receiver = self.receiver()

@@ -49,6 +49,12 @@ TEST(Golden, EventType) {
             "95ffbc316001");
 }
 
+TEST(Golden, Tenant) {
+  EXPECT_EQ(hex(samples::tenant()),
+            "0a0a70726f64756374696f6e3a300a0461636d6510031802220841636d65204c74642a085468652073686f7030143801"
+            "4203616e6e4886d095ffbc315001");
+}
+
 TEST(Golden, Identity) {
   EXPECT_EQ(hex(samples::identity()),
             "0a0a70726f64756374696f6e2a280a1a6c6f675f30303030303030303030303030303030303030303036120a70726f64"

@@ -60,6 +60,10 @@ TEST(Codec, EveryFactComesBackAsItWas) {
   expect_round_trip(samples::limited_token());
   expect_round_trip(samples::token_use());
   expect_round_trip(samples::event_type());
+  expect_round_trip(samples::tenant());
+  TenantDef unlimited = samples::tenant();
+  unlimited.endpoints_max.reset();
+  expect_round_trip(unlimited);
   expect_round_trip(samples::identity());
   expect_round_trip(samples::health());
   expect_round_trip(samples::wrapped_key());

@@ -101,6 +101,7 @@ TEST(UnknownFields, SurviveInEveryMessageOfTheRegistry) {
   keep(samples::token());
   keep(samples::limited_token());
   keep(samples::event_type());
+  keep(samples::tenant());
   keep(samples::identity());
 }
 

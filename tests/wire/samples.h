@@ -89,6 +89,21 @@ inline EventTypeDef event_type() {
   return fact;
 }
 
+inline TenantDef tenant() {
+  TenantDef fact;
+  fact.id = TenantId("acme");
+  fact.revision = 3;
+  fact.replaces = 2;
+  fact.name = "Acme Ltd";
+  fact.description = "The shop";
+  fact.endpoints_max = 20;
+  fact.suspended = true;
+  fact.changed_by = "ann";
+  fact.changed_at = 1700000000006;
+  fact.deleted = true;
+  return fact;
+}
+
 inline IdentityFact identity() {
   return {LogIdentity("log_0000000000000000000006"), Environment("production"), ""};
 }
