@@ -3,11 +3,14 @@
 #include <rocksdb/cache.h>
 #include <rocksdb/env.h>
 #include <rocksdb/filter_policy.h>
+#include <rocksdb/memtablerep.h>
 #include <rocksdb/table.h>
 #include <rocksdb/utilities/table_properties_collectors.h>
 #include <rocksdb/write_buffer_manager.h>
 
 #include <algorithm>
+
+#include "engine/rocks/first_part.h"
 
 namespace postrider::rocks {
 namespace {
@@ -17,6 +20,20 @@ namespace {
 bool is_queue(Family family) {
   return family == Family::due || family == Family::parked || family == Family::held ||
          family == Family::claims;
+}
+
+// Smaller in memory than other families, since what lies there is sorted by whoever looks for a row; as much
+// is merged at once.
+void make_journal(rocksdb::ColumnFamilyOptions& family, rocksdb::BlockBasedTableOptions table) {
+  family.memtable_factory = std::make_shared<rocksdb::VectorRepFactory>();
+  family.write_buffer_size /= 2;
+  family.level0_file_num_compaction_trigger *= 2;
+  family.level0_slowdown_writes_trigger *= 2;
+  family.level0_stop_writes_trigger *= 2;
+  family.prefix_extractor = std::make_shared<FirstPart>();
+  family.memtable_whole_key_filtering = false;
+  table.whole_key_filtering = false;
+  family.table_factory.reset(rocksdb::NewBlockBasedTableFactory(table));
 }
 
 rocksdb::BlockBasedTableOptions table_options(const std::shared_ptr<rocksdb::Cache>& cache) {
@@ -74,7 +91,8 @@ rocksdb::DBOptions database_options(const RocksStoreOptions& options,
   database.track_and_verify_wals_in_manifest = true;
   database.max_total_wal_size = 128 << 20;
   database.max_background_jobs = 2;
-  database.max_open_files = -1;  // periodic compaction needs it
+  database.allow_concurrent_memtable_write = false;  // one thread writes, and journals take no more
+  database.max_open_files = -1;                      // periodic compaction needs it
   database.bytes_per_sync = 1 << 20;
   database.wal_bytes_per_sync = 1 << 20;
   // No LOG file of its own: an append to it after one that a full disk refused fails an assertion. What
@@ -98,6 +116,7 @@ std::vector<rocksdb::ColumnFamilyDescriptor> family_options(const RocksStoreOpti
       chosen.table_properties_collector_factories.push_back(
           rocksdb::NewCompactOnDeletionCollectorFactory(4096, 2048, 0.5));
     }
+    if (is_journal(family)) make_journal(chosen, table_options(cache));
     if (family == Family::claims)
       chosen.compression = rocksdb::kNoCompression;  // sealed: it would not shrink
     if (has_ttl(family)) {

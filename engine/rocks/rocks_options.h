@@ -11,6 +11,12 @@ namespace postrider::rocks {
 // The column family's name. STORED: it is never changed.
 std::string name_of(Family family);
 
+// A family that takes rows at every step and is seldom asked for one: its newest rows lie unsorted in memory,
+// where they cost a fifth of what a sorted place does. A look into them sorts them first (see scan()).
+constexpr bool is_journal(Family family) {
+  return family == Family::history || family == Family::index;
+}
+
 rocksdb::DBOptions database_options(const RocksStoreOptions& options,
                                     const std::shared_ptr<rocksdb::Cache>& cache);
 // The default family, then ours in the order of Family. `expiry` outlives the database.

@@ -17,6 +17,7 @@
 #include <vector>
 
 #include "engine/rocks/expiry_filter.h"
+#include "engine/rocks/first_part.h"
 #include "engine/rocks/rocks_options.h"
 #include "engine/rocks/rocks_status.h"
 #include "engine/rocks/small_file.h"
@@ -32,7 +33,8 @@ constexpr std::string_view kFormat = "3 ";
 constexpr std::chrono::seconds kReopenEvery{1};
 constexpr std::uintmax_t kRoomToReopen = std::uintmax_t{16} << 20;
 constexpr std::size_t kWorthSorting = 100;
-constexpr std::string_view kLogKey = "log";  // in the default column family
+constexpr std::uint64_t kSortedAtOnce = 2000;  // rows of a journal
+constexpr std::string_view kLogKey = "log";    // in the default column family
 
 rocksdb::Slice slice(std::string_view bytes) {
   return {bytes.data(), bytes.size()};
@@ -69,13 +71,15 @@ bool is_ours(std::string_view mark) {
 }
 
 // The memtable finds the place of a key from that of the one before: neighbours cost half of what strangers
-// do. The changes of one key keep their order.
+// do. The changes of one key keep their order. Journals sort nothing yet.
 std::vector<const StoreBatch::Op*> in_key_order(const StoreBatch& batch) {
   std::vector<const StoreBatch::Op*> ops;
   ops.reserve(batch.ops.size());
   for (const StoreBatch::Op& op : batch.ops) ops.push_back(&op);
   if (ops.size() < kWorthSorting) return ops;
-  std::stable_sort(ops.begin(), ops.end(), [](const StoreBatch::Op* left, const StoreBatch::Op* right) {
+  const auto journals = std::stable_partition(
+      ops.begin(), ops.end(), [](const StoreBatch::Op* op) { return !is_journal(op->family); });
+  std::stable_sort(ops.begin(), journals, [](const StoreBatch::Op* left, const StoreBatch::Op* right) {
     return std::tie(left->family, left->key) < std::tie(right->family, right->key);
   });
   return ops;
@@ -131,6 +135,7 @@ struct RocksStore::Database {
   rocksdb::Status reopen();
   rocksdb::Status write(const StoreBatch& batch, bool sync);
   Result<void> mended_write(const StoreBatch& batch, bool sync);  // opened anew before, after a failure
+  void put_to_order(Family family);
 
   rocksdb::ColumnFamilyHandle* of(Family family) const {
     return families[static_cast<std::size_t>(family) + 1];
@@ -188,6 +193,18 @@ rocksdb::Status RocksStore::Database::write(const StoreBatch& batch, bool sync) 
   rocksdb::WriteOptions how;
   how.sync = sync;
   return db->Write(how, &changes);
+}
+
+// Newest rows of a journal that are many are written out, so that the next look finds them sorted: whoever
+// asks again and again has no more sorted than what was written in between.
+void RocksStore::Database::put_to_order(Family family) {
+  std::uint64_t rows = 0;
+  if (!db->GetIntProperty(of(family), rocksdb::DB::Properties::kNumEntriesActiveMemTable, &rows)) return;
+  if (rows < kSortedAtOnce) return;
+  rocksdb::FlushOptions how;
+  how.wait = false;
+  how.allow_write_stall = true;      // of the next write, should two more be under way: a few thousand rows
+  (void)db->Flush(how, of(family));  // a disk that takes none fails the next write
 }
 
 Result<void> RocksStore::Database::mended_write(const StoreBatch& batch, bool sync) {
@@ -289,13 +306,19 @@ Result<void> RocksStore::scan(Family family, std::string_view from, std::string_
   rocksdb::ReadOptions options;
   // Bounded, so that it does not wade through tombstones beyond the range.
   if (!to.empty()) options.iterate_upper_bound = &upper;
-  const std::unique_ptr<rocksdb::Iterator> row(database_->db->NewIterator(options, database_->of(family)));
-  for (row->Seek(slice(from)); row->Valid(); row->Next()) {
-    const std::string_view value = view(row->value());
-    if (database_->hides(family, value)) continue;
-    if (!each(view(row->key()), value)) return {};
+  options.total_order_seek = !is_journal(family) || !is_one_part(from, to);
+  bool found = false;
+  {
+    const std::unique_ptr<rocksdb::Iterator> row(database_->db->NewIterator(options, database_->of(family)));
+    for (row->Seek(slice(from)); row->Valid(); row->Next()) {
+      found = true;
+      const std::string_view value = view(row->value());
+      if (database_->hides(family, value)) continue;
+      if (!each(view(row->key()), value)) break;
+    }
+    if (!row->status().ok()) return failure(row->status(), "read the view");
   }
-  if (!row->status().ok()) return failure(row->status(), "read the view");
+  if (found && is_journal(family)) database_->put_to_order(family);
   return {};
 }
 

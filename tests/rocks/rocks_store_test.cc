@@ -117,6 +117,47 @@ TEST_F(RocksStoreTest, ScansHalfOpenRangesInByteOrderUntilToldToStop) {
   EXPECT_EQ(seen, 2);
 }
 
+// Its rows lie unsorted in memory, sorted in memory or in files, and filters say which of these know an id.
+TEST_F(RocksStoreTest, AJournalsRowsAreFoundWhereverTheyLie) {
+  for (const Family family : {Family::history, Family::index}) {
+    std::map<std::string, std::string> rows;
+    const auto expected = [&](const std::string& from, const std::string& to) {
+      std::string all;
+      for (auto row = rows.lower_bound(from); row != rows.end() && (to.empty() || row->first < to); ++row)
+        all.append(row->first).append(" ");
+      return all;
+    };
+    unsigned next = 1;
+    for (int round = 0; round < 25; ++round) {
+      StoreBatch batch;
+      for (int row = 0; row < 400; ++row) {
+        next = next * 1'664'525 + 1'013'904'223;
+        auto key = "id" + std::to_string(next % 700) + std::string(1, static_cast<char>(next / 700 % 3));
+        key.append(std::to_string(next / 2100 % 50));
+        rows[key] = with_expiry(9'000, std::to_string(round));
+        batch.put(family, key, rows[key]);
+      }
+      ASSERT_TRUE(store_->write(batch, false));
+      if (round == 11) {
+        ASSERT_TRUE(store_->compact(family));
+      }
+      if (round == 17) reopen();
+      for (const int id : {3, 70, 699, 700, 5'000}) {
+        const auto part = "id" + std::to_string(id);
+        EXPECT_EQ(keys(family, part + '\0', part + '\3'), expected(part + '\0', part + '\3')) << round;
+        EXPECT_EQ(keys(family, part + '\1', part + '\2'), expected(part + '\1', part + '\2')) << round;
+      }
+      const std::string three("id3\0", 4), eight("id8\3", 4);
+      EXPECT_EQ(keys(family, three, "id31"), expected(three, "id31"));
+      EXPECT_EQ(keys(family, three, eight), expected(three, eight));
+      EXPECT_EQ(keys(family, "", ""), expected("", "")) << round;
+      const auto& newest = *rows.begin();
+      EXPECT_EQ(store_->get(family, newest.first).value(), newest.second);
+      EXPECT_EQ(store_->get(family, "id5000" + std::string(1, '\0')).value(), std::nullopt);
+    }
+  }
+}
+
 TEST_F(RocksStoreTest, ErasesRangesAndWholeFamilies) {
   for (const Family family : {Family::due, Family::repeats}) {
     for (const char* key : {"a", "b", "c", "d"}) put(family, key, with_expiry(9'000, ""));
