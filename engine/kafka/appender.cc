@@ -11,6 +11,9 @@ constexpr std::size_t kRequestBytesMax = 4 * 1024 * 1024;
 // A batch may not exceed the smallest max.message.bytes of our topics, or its innocent records are refused
 // with it.
 constexpr std::size_t kBatchBytesMax = 256 * 1024;
+// How long a fact may wait for others. Each batch costs two changes of thread and a request of the broker's;
+// nothing that a customer sees waits for a fact, but for an event that is published through the API.
+constexpr Millis kLinger{3};
 
 }  // namespace
 
@@ -79,7 +82,7 @@ Result<std::unique_ptr<Appender>> Appender::open(const KafkaConfig& config, cons
   std::unique_ptr<Appender> appender(new Appender(config));
   // Expired before the session can be: whoever takes over finds no late record of ours (DESIGN §3).
   const Millis message_timeout = config.effective_session_timeout() * 15 / 100;
-  auto client = open_producer(config, message_timeout, Millis(1));
+  auto client = open_producer(config, message_timeout, kLinger);
   if (!client) return fail(client.error());
   appender->client_ = std::move(*client);
   appender->wake_ = &wake;
