@@ -43,11 +43,11 @@ std::optional<View::First> Firsts::find(const OwnedPartition& partition, const H
   return view_.first_position(partition.number, key);
 }
 
-std::optional<Offset> Firsts::hint(const OwnedPartition& partition, const WebhookId& webhook,
-                                   const ReplayJobId& job, Offset below) {
+std::optional<Offset> Firsts::hint(const OwnedPartition& partition, const Event& event, Offset below) {
   // Never read back, and whole: there are none, or they are older than the window.
   if (partition.firsts.coverage.read_to == kNotBegun && covers_window(partition)) return std::nullopt;
-  const auto proven = view_.proven_position(partition.number, proof_key(webhook, job));
+  const auto proven = view_.proven_position(
+      partition.number, proof_key(webhook_id(event.tenant, event.source, event.id), event.replay_job));
   if (!proven || proven->offset >= below) return std::nullopt;
   return proven->offset;
 }

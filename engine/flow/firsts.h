@@ -33,8 +33,7 @@ class Firsts {
   void taken(OwnedPartition& partition, const Record& record);
   std::optional<View::First> find(const OwnedPartition& partition, const Hash128& key);
   // An event below that offset that may be the first of its kind: what stands there tells.
-  std::optional<Offset> hint(const OwnedPartition& partition, const WebhookId& webhook,
-                             const ReplayJobId& job, Offset below);
+  std::optional<Offset> hint(const OwnedPartition& partition, const Event& event, Offset below);
   static bool is_unsettled(const OwnedPartition& partition, const Hash128& key) {
     return partition.firsts.unsettled.contains(key);
   }

@@ -297,8 +297,7 @@ bool Intake::is_look(std::uint64_t token) {
 
 bool Intake::look_at_first(OwnedPartition& partition, Record& record, const Event& event, const Hash128& key,
                            SteadyTime since) {
-  const WebhookId webhook = webhook_id(event.tenant, event.source, event.id);
-  const auto at = firsts_.hint(partition, webhook, event.replay_job, record.offset);
+  const auto at = firsts_.hint(partition, event, record.offset);
   if (!at) return false;
   const std::uint64_t token = kLookToken | ++last_look_;
   waiting_bytes_ += size_of(record);

@@ -11,16 +11,22 @@ namespace postrider::wire {
 namespace {
 
 constexpr std::string_view kPrefix = "ce-";
+constexpr std::size_t kOthersMax = 3;  // that the caller may add
 
 // §3.1.3.2: space, double quote, percent, and all outside U+0021–U+007E. CR and LF are among them: no value
 // can start a header of its own.
+constexpr bool stands_for_itself(char c) {
+  return c > 0x20 && c < 0x7F && c != '"' && c != '%';
+}
+
 std::string percent_encoded(std::string_view value) {
   constexpr std::string_view kHex = "0123456789ABCDEF";
+  if (std::ranges::all_of(value, stands_for_itself)) return std::string(value);
   std::string out;
   out.reserve(value.size());
   for (const char c : value) {
     const auto byte = static_cast<unsigned char>(c);
-    if (byte > 0x20 && byte < 0x7F && c != '"' && c != '%') {
+    if (stands_for_itself(c)) {
       out += c;
     } else {
       out += {'%', kHex[byte >> 4], kHex[byte & 15]};
@@ -96,9 +102,11 @@ std::string body_type(const Event& event) {
 
 void add_attribute_headers(Headers& headers, const Event& event, bool with_ours) {
   std::string target;
-  for (const auto& [name, value] : attributes_of(event, target)) {
+  const auto attributes = attributes_of(event, target);
+  headers.reserve(headers.size() + attributes.size() + kOthersMax);
+  for (const auto& [name, value] : attributes) {
     if (!with_ours && is_ours(name)) continue;
-    headers.push_back({std::string(kPrefix) + std::string(name), percent_encoded(value)});
+    headers.push_back({std::string(kPrefix).append(name), percent_encoded(value)});
   }
 }
 

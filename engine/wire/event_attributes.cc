@@ -122,8 +122,12 @@ bool is_ours(std::string_view name) {
   return name == "tenant" || name == "environment" || name == "target" || name == "replayjob";
 }
 
+constexpr std::size_t kOwnAttributesMax = 11;
+
 std::vector<Attribute> attributes_of(const Event& event, std::string& target_text) {
-  std::vector<Attribute> all{{"specversion", "1.0"}};
+  std::vector<Attribute> all;
+  all.reserve(kOwnAttributesMax + event.extensions.size());
+  all.push_back({"specversion", "1.0"});
   const auto put = [&all](std::string_view name, std::string_view value) {
     if (!value.empty()) all.push_back({name, value});
   };
