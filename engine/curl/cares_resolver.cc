@@ -16,7 +16,7 @@ namespace postrider {
 
 namespace {
 
-constexpr std::size_t kNameBytesMax = 253;  // RFC 1035 §2.3.4, as text
+constexpr std::size_t kHostBytesMax = 253;  // RFC 1035 §2.3.4, as text
 // A quarter of resolve()'s time for a server's first chance and, doubled by c-ares, half for its second.
 constexpr int kFirstTryShare = 4;
 constexpr int kTries = 2;
@@ -162,8 +162,8 @@ void CaresResolver::resolve(const std::string& host, std::uint64_t token) {
   Impl& impl = *impl_;
   const PollTime now = steady_now();
   if (const auto literal = parse_ip(host)) return impl.answer(token, Resolved{{*literal}, kAnswerTtlMax});
-  if (host.empty() || host.size() > kNameBytesMax || host.find('\0') != std::string::npos) {
-    return impl.answer(token, fail(not_found(host.substr(0, kNameBytesMax))));
+  if (host.empty() || host.size() > kHostBytesMax || host.find('\0') != std::string::npos) {
+    return impl.answer(token, fail(not_found(host.substr(0, kHostBytesMax))));
   }
   if (const auto* known = impl.cache.find(host, now)) return impl.answer(token, *known);
   impl.begin(host, token, now);
