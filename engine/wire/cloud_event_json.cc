@@ -98,10 +98,11 @@ void append_member(std::string& out, std::string_view name) {
 void append_data(std::string& out, const Event& event) {
   const auto& type = event.datacontenttype;
   if (event.data.empty()) return;
-  if ((type.empty() || is_json_type(type)) && is_json(event.data)) {
+  const bool json = type.empty() || is_json_type(type);
+  if (json && is_json(event.data)) {
     append_member(out, "data");
     out += event.data;
-  } else if (is_utf8_text_type(type) && is_utf8(event.data)) {
+  } else if (!json && is_utf8_text_type(type) && is_utf8(event.data)) {  // text/json is read as JSON
     append_member(out, "data");
     append_json_string(out, event.data);
   } else {

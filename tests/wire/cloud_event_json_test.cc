@@ -102,6 +102,7 @@ TEST(CloudEventInJson, OtherDataBecomesTextOrBase64) {
   EXPECT_EQ(structured("text/plain", "\xFF")["data_base64"], "/w==");
   EXPECT_EQ(structured("image/png", "abc")["data_base64"], "YWJj");
   EXPECT_EQ(structured("application/json", "{broken")["data_base64"], "e2Jyb2tlbg==");
+  EXPECT_EQ(structured("text/json", "{broken")["data_base64"], "e2Jyb2tlbg==");  // text would be read as JSON
   EXPECT_EQ(structured("application/json", "1}, {\"id\":2")["data_base64"], "MX0sIHsiaWQiOjI=");
   EXPECT_EQ(structured("", "{\"a\":1}")["data"], nlohmann::json({{"a", 1}}));
   EXPECT_EQ(structured("", "abc")["data_base64"], "YWJj");
