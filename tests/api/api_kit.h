@@ -88,7 +88,7 @@ class ApiTest : public ::testing::Test, protected DeskKit {
 };
 
 // Lets in "eyJ.BEARER.TENANT.ANYTHING" ("eyJ.ada..1"), with every scope; "eyJ.BEARER.TENANT.old" is a token
-// that has expired.
+// that has expired, and of "eyJ.BEARER.TENANT.new" nobody can tell yet.
 struct FakeIssuer : OutsideTokens {
   bool is_one(std::string_view token) const override { return token.starts_with("eyJ."); }
   void judge(std::string_view token, std::function<void(Result<Grant>)> done) override {
@@ -96,6 +96,8 @@ struct FakeIssuer : OutsideTokens {
     const auto first = token.find('.'), second = token.find('.', first + 1);
     if (token.substr(second + 1) == "old")
       return done(fail(Errc::denied, "AUTH_FAILED", "it has expired", "get a new one"));
+    if (token.substr(second + 1) == "new")
+      return done(fail(Errc::unavailable, "OIDC_UNAVAILABLE", "its key is not known yet", "try again"));
     Grant grant;
     grant.name = token.substr(0, first);
     grant.token_id = "oidc_" + grant.name;

@@ -37,6 +37,19 @@ struct Audit : ApiTest {
   }
 };
 
+TEST_F(Audit, NamesTheSubjectOfAnIssuersTokenWhoeverItsBearerSaysHeIs) {
+  FakeIssuer issuer;
+  outside_ = &issuer;
+  start({}, "test");
+  const auto made =
+      call("PUT", kShop, R"({"url":"https://example.com/"})", {"Postrider-Actor: mallory"}, "eyJ.ada..1");
+  ASSERT_EQ(made.status, 201) << made.body;
+  ASSERT_EQ(told().size(), 1u);
+  EXPECT_EQ(told()[0].actor, "ada");
+  EXPECT_EQ(told()[0].token_id, "oidc_ada");
+  api_->stop();
+}
+
 TEST_F(Audit, HoldsEveryCommandOfTheRegistry) {
   ASSERT_EQ(declare().status, 201);
   ASSERT_EQ(declare("https://example.org/").status, 200);

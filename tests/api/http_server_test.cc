@@ -268,7 +268,9 @@ TEST_F(Server, MakesRoomByClosingTheSlowestEvenIfItsRequestHasBegun) {
   std::vector<RawClient> slow;
   for (int i = 0; i < 10; ++i) {
     slow.push_back(client());
-    slow.back().send("POST /echo HTTP/1.1\r\nHost: x\r\nContent-Length: 9\r\n\r\nbit");
+    slow.back().send("POST /echo HTTP/1.1\r\nHost: x\r\nExpect: 100-continue\r\nContent-Length: 9\r\n\r\n");
+    EXPECT_TRUE(has(slow.back().receive_until("\r\n\r\n"), "100 Continue")) << "it has begun";
+    slow.back().send("bit");
   }
   auto prompt = client();
   prompt.send(kGet);

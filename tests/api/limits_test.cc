@@ -61,6 +61,16 @@ TEST_F(Limits, AreABearersOwnHoweverManyTokensAnIssuerGaveHim) {
   EXPECT_EQ(as("eyJ.ada.acme.2").status, 200);
 }
 
+TEST_F(Limits, TakeNoTokenThatCannotBeJudgedYetForAGuess) {
+  for (int i = 0; i < 3; ++i) {
+    const auto reply = as("eyJ.ada.acme.new");
+    expect_problem(reply, 503, "OIDC_UNAVAILABLE");
+    EXPECT_NE(reply.head.find("Retry-After: 30"), std::string::npos) << reply.head;
+    EXPECT_EQ(reply.json()["retry_after"], 30);
+  }
+  expect_problem(as("ptk_guess1"), 401, "AUTH_FAILED");
+}
+
 TEST_F(Limits, CountWhatComesWithoutATokenByItsAddress) {
   for (int i = 0; i < 6; ++i) {
     const auto reply = call("GET", "/healthz", "", {}, "");

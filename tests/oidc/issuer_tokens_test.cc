@@ -4,12 +4,14 @@
 #include <gtest/gtest.h>
 
 #include <atomic>
+#include <chrono>
 #include <condition_variable>
 #include <deque>
 #include <map>
 #include <mutex>
 #include <nlohmann/json.hpp>
 #include <optional>
+#include <stdexcept>
 
 #include "engine/core/bytes.h"
 #include "tests/curl/scripted_server.h"
@@ -20,6 +22,7 @@ namespace {
 using Json = nlohmann::json;
 
 constexpr std::int64_t kBegin = 1'800'000'000;  // unix seconds
+constexpr std::chrono::seconds kPatience{10};   // for what comes at once, else never
 
 // Moved by the test alone.
 class HandClock final : public Clock {
@@ -61,7 +64,8 @@ class FakeIssuer {
   }
   void wait_until_asked(int times) {
     std::unique_lock lock(mutex_);
-    changed_.wait(lock, [&] { return asked_ >= times; });
+    if (!changed_.wait_for(lock, kPatience, [&] { return asked_ >= times; }))
+      throw std::runtime_error("the issuer was not asked");
   }
 
  private:
@@ -164,7 +168,8 @@ class IssuersTokens : public ::testing::Test {
     std::function<void()> work;
     {
       std::unique_lock lock(mutex_);
-      posted_.wait(lock, [&] { return !work_.empty(); });
+      if (!posted_.wait_for(lock, kPatience, [&] { return !work_.empty(); }))
+        throw std::runtime_error("no answer came");
       work = std::move(work_.front());
       work_.pop_front();
     }

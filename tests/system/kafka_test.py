@@ -131,17 +131,20 @@ class OnKafka(Secured, OnEitherLog, Whole):
         names = [one["name"] for one in self.ask(second, token, "GET", "/v1/tokens").json["tokens"]]
         self.assertEqual((names.count("shop"), names.count("race")), (1, 1))
 
-    def test_of_two_who_change_an_endpoint_at_once_one_learns_of_it(self):
+    def test_of_two_who_change_an_endpoint_or_a_tenant_at_once_one_learns_of_it(self):
         first = self.started()
         second = self.instance("two", key_of=first)
+        self.change_at_once(first, second, "/v1/tenants/acme/endpoints/shop", "url", "https://127.0.0.1:8443/", 5)
+        self.change_at_once(first, second, "/v1/tenants/acme", "name", "Acme ", 2)
+
+    def change_at_once(self, first, second, place, field, value, times):
         token = first.token_file.read_text().strip()
-        place = "/v1/tenants/acme/endpoints/shop"
-        put = lambda daemon, n, tag: self.ask(daemon, token, "PUT", place, {"url": f"https://127.0.0.1:8443/{n}"}, tag)
+        put = lambda daemon, n, tag: self.ask(daemon, token, "PUT", place, {field: f"{value}{n}"}, tag)
         self.assertEqual(put(first, 0, {"If-None-Match": "*"}).headers["etag"], '"1"')
         self.assertEqual(put(second, 0, {"If-None-Match": "*"}).json["code"], "PRECONDITION_FAILED")
         tag = '"1"'
         with concurrent.futures.ThreadPoolExecutor() as pool:
-            for n in range(1, 6):
+            for n in range(1, times + 1):
                 both = [pool.submit(put, daemon, f"{n}-{name}", {"If-Match": tag})
                         for daemon, name in ((first, "one"), (second, "two"))]
                 both = [one.result() for one in both]
@@ -152,7 +155,7 @@ class OnKafka(Secured, OnEitherLog, Whole):
                 tag = won.headers["etag"]
                 seen = [self.ask(daemon, token, "GET", place) for daemon in (first, second)]
                 self.assertEqual({one.headers["etag"] for one in seen}, {tag}, "one state on both")
-                self.assertEqual(len({one.json["url"] for one in seen}), 1)
+                self.assertEqual(len({one.json[field] for one in seen}), 1)
 
     Answer = collections.namedtuple("Answer", "status json headers")
 
