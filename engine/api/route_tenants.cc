@@ -10,11 +10,11 @@
 namespace postrider {
 namespace {
 
-constexpr std::size_t kNameMax = 255, kDescriptionMax = 2048;
+constexpr std::size_t kTenantNameMax = 255, kTenantDescriptionMax = 2048;
 constexpr std::uint32_t kEndpointsMost = 1'000'000;
 constexpr std::size_t kTenantsListed = 100, kTenantsListedMax = 1000;
 
-Result<TenantId> tenant_of(const Call& call) {
+Result<TenantId> tenant_in(const Call& call) {
   if (!is_tenant_or_endpoint_id(call.path[0]))
     return fail(Errc::invalid, "INVALID_REQUEST", "the path names no tenant id",
                 "use 1 to 64 of A-Z, a-z, 0-9, _ and -");
@@ -26,8 +26,8 @@ Result<TenantSpec> read_tenant(const Call& call) {
   if (!body) return fail(body.error());
   Fields fields(*body);
   TenantSpec spec;
-  spec.name = fields.text("name", kNameMax).value_or("");
-  spec.description = fields.text("description", kDescriptionMax).value_or("");
+  spec.name = fields.text("name", kTenantNameMax).value_or("");
+  spec.description = fields.text("description", kTenantDescriptionMax).value_or("");
   spec.endpoints_max = fields.count("endpoints_max", 1, kEndpointsMost);
   spec.suspended = fields.flag("suspended").value_or(false);
   if (auto done = fields.done(); !done) return fail(done.error());
@@ -64,7 +64,7 @@ AuditFact audit_of_tenant(const Call& call, const char* action, const TenantId& 
   return fact;
 }
 
-bool is_no_deed(const Error& error) {
+bool tried_nothing(const Error& error) {
   return error.errc == Errc::not_found || error.errc == Errc::unavailable;
 }
 
@@ -93,7 +93,7 @@ void Routes::list_tenants(CallPtr call) {
 
 void Routes::get_tenant(CallPtr call) {
   if (auto fine = call->only({}); !fine) return call->refuse(fine.error());
-  const auto tenant = tenant_of(*call);
+  const auto tenant = tenant_in(*call);
   if (!tenant) return call->refuse(tenant.error());
   service.show_tenant(*tenant, [call](const Result<TenantView>& view) {
     if (!view) return call->refuse(view.error());
@@ -103,7 +103,7 @@ void Routes::get_tenant(CallPtr call) {
 
 void Routes::put_tenant(CallPtr call) {
   if (auto fine = call->only({"wait"}); !fine) return call->refuse(fine.error());
-  const auto tenant = tenant_of(*call);
+  const auto tenant = tenant_in(*call);
   const auto wait = call->flag("wait", true);
   if (!tenant) return call->refuse(tenant.error());
   if (!wait) return call->refuse(wait.error());
@@ -117,7 +117,7 @@ void Routes::put_tenant(CallPtr call) {
   service.put_tenant(std::move(*spec), [self = shared_from_this(), call,
                                         fact = audit_of_tenant(*call, "tenant_updated", *tenant)](
                                            const Result<TenantAnswer>& answer) mutable {
-    if (!answer && is_no_deed(answer.error())) return call->refuse(answer.error());
+    if (!answer && tried_nothing(answer.error())) return call->refuse(answer.error());
     if (!answer) return self->tell_outcome(call, fact, &answer.error(), {});
     const bool created = answer->change == ApplyAnswer::Change::created;
     auto response = shown(created ? 201 : 200, answer->view);
@@ -129,7 +129,7 @@ void Routes::put_tenant(CallPtr call) {
 
 void Routes::delete_tenant(CallPtr call) {
   if (auto fine = call->only({"wait"}); !fine) return call->refuse(fine.error());
-  const auto tenant = tenant_of(*call);
+  const auto tenant = tenant_in(*call);
   const auto wait = call->flag("wait", true);
   if (!tenant) return call->refuse(tenant.error());
   if (!wait) return call->refuse(wait.error());
@@ -138,7 +138,8 @@ void Routes::delete_tenant(CallPtr call) {
   service.delete_tenant(*tenant, call->actor.name, Terms(*wait, std::move(*only_if)),
                         [self = shared_from_this(), call,
                          fact = audit_of_tenant(*call, "tenant_deleted", *tenant)](Result<bool> deleted) {
-                          if (!deleted && is_no_deed(deleted.error())) return call->refuse(deleted.error());
+                          if (!deleted && tried_nothing(deleted.error()))
+                            return call->refuse(deleted.error());
                           if (!deleted) return self->tell_outcome(call, fact, &deleted.error(), {});
                           self->tell_outcome(call, fact, nullptr, [call] {
                             call->answer(json_answer(200, {{"deleted", true}}));

@@ -10,7 +10,7 @@
 namespace postrider::flow {
 namespace {
 
-constexpr std::size_t kNameBytesMax = 255, kDescriptionBytesMax = 2048;
+constexpr std::size_t kTenantNameBytesMax = 255, kTenantDescriptionBytesMax = 2048;
 
 Error no_such_tenant() {
   return {Errc::not_found, "NOT_FOUND", "there is no such tenant, or nothing was said of it",
@@ -33,7 +33,7 @@ Result<void> check_tenant(const TenantSpec& spec) {
   };
   if (!is_tenant_or_endpoint_id(spec.id.str()))
     return wrong("the tenant is no id", "use 1 to 64 of A-Z, a-z, 0-9, _ and -");
-  if (spec.name.size() > kNameBytesMax || spec.description.size() > kDescriptionBytesMax)
+  if (spec.name.size() > kTenantNameBytesMax || spec.description.size() > kTenantDescriptionBytesMax)
     return wrong("the name or the description is too long", "at most 255 and 2048 bytes");
   if (spec.endpoints_max == 0u) return wrong("endpoints_max is 0", "suspend the tenant, or give 1 or more");
   return {};
