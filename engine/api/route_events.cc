@@ -95,7 +95,7 @@ void Routes::post_event(CallPtr call) {
   auto event =
       judged(wire::decode_http(call->request.headers, call->request.body), *call, options.environment);
   if (!event) return call->refuse(event.error());
-  service.publish(std::move(*event), show_published(call, options.environment));
+  service.publish(std::move(*event), !call->grant.tenant.empty(), show_published(call, options.environment));
 }
 
 void Routes::post_batch(CallPtr call) {
@@ -112,7 +112,7 @@ void Routes::post_batch(CallPtr call) {
       batch->note(at, fail(event.error()), options.environment);
       continue;
     }
-    service.publish(std::move(*event),
+    service.publish(std::move(*event), !call->grant.tenant.empty(),
                     [batch, at, environment = options.environment](const Result<Published>& published) {
                       batch->note(at, published, environment);
                     });

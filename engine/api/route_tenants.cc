@@ -29,7 +29,7 @@ Result<TenantSpec> read_tenant(const Call& call) {
   spec.name = fields.text("name", kTenantNameMax).value_or("");
   spec.description = fields.text("description", kTenantDescriptionMax).value_or("");
   spec.endpoints_max = fields.count("endpoints_max", 1, kEndpointsMost);
-  spec.suspended = fields.flag("suspended").value_or(false);
+  spec.suspended = fields.flag("suspended");
   if (auto done = fields.done(); !done) return fail(done.error());
   spec.may_raise = call.grant.scopes.has(Scope::admin);
   spec.actor = call.actor.name;
@@ -61,6 +61,17 @@ ApiResponse shown(int status, const TenantView& view) {
 AuditFact audit_of_tenant(const Call& call, const char* action, const TenantId& tenant) {
   auto fact = audit_of(call.actor, action, "tenants/" + tenant.str());
   fact.tenant = tenant;
+  return fact;
+}
+
+// That a tenant was suspended, or is no longer, is a deed of its own.
+AuditFact told_apart(AuditFact fact, const TenantAnswer& answer) {
+  const bool created = answer.change == ApplyAnswer::Change::created;
+  if (created) fact.action = "tenant_created";
+  const bool suspended = answer.view.def && answer.view.def->suspended;
+  if (suspended == answer.was_suspended) return fact;
+  if (!created) fact.action = suspended ? "tenant_suspended" : "tenant_resumed";
+  fact.scope = suspended ? "suspended" : "resumed";
   return fact;
 }
 
@@ -122,8 +133,8 @@ void Routes::put_tenant(CallPtr call) {
     const bool created = answer->change == ApplyAnswer::Change::created;
     auto response = shown(created ? 201 : 200, answer->view);
     if (answer->change == ApplyAnswer::Change::unchanged) return call->answer(std::move(response));
-    if (created) fact.action = "tenant_created";
-    self->tell_outcome(call, fact, nullptr, [call, response] { call->answer(response); });
+    self->tell_outcome(call, told_apart(std::move(fact), *answer), nullptr,
+                       [call, response] { call->answer(response); });
   });
 }
 

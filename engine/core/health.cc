@@ -1,5 +1,6 @@
 #include "engine/core/health.h"
 
+#include <algorithm>
 #include <bit>
 
 namespace postrider {
@@ -10,12 +11,13 @@ constexpr std::uint64_t kHighMask = (std::uint64_t{1} << (kWindow - 64)) - 1;
 
 }  // namespace
 
-void EndpointHealth::restore(const HealthFact& fact, std::uint64_t current_enable_revision) {
+void EndpointHealth::restore(const HealthFact& fact, std::uint64_t current_enable_revision,
+                             LogTime resumed_at) {
   *this = EndpointHealth();
   if (fact.enable_revision < current_enable_revision) return;
   stop_ = fact.stop;
   failing_ = fact.failing;
-  failing_since_ = from_ms<LogTime>(fact.since);
+  failing_since_ = std::max(from_ms<LogTime>(fact.since), resumed_at);
 }
 
 void EndpointHealth::remember(bool failure) {

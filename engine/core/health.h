@@ -31,8 +31,9 @@ struct HealthFact {
 // nothing but failures.
 class EndpointHealth {
  public:
-  // What is known from the log; void when it is older than the last enable, and then all is forgotten.
-  void restore(const HealthFact& fact, std::uint64_t current_enable_revision);
+  // What is known from the log; void when it is older than the last enable, and then all is forgotten. A run
+  // of failures counts from `resumed_at`: while its tenant was suspended nothing could end it.
+  void restore(const HealthFact& fact, std::uint64_t current_enable_revision, LogTime resumed_at = {});
 
   // The changed state to record; nullopt when this outcome changes nothing.
   struct Change {

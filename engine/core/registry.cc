@@ -139,6 +139,7 @@ void Registry::put(Endpoint& endpoint, const EndpointDef& def) {
   }
   drop_void(endpoint.health, def.enable_revision);
   endpoint.suspended = suspension_of(def.tenant);
+  endpoint.resumed_at = resumed_at(def.tenant);
   endpoint.version = ++changes_;
 }
 
@@ -148,11 +149,18 @@ Endpoint::Stopped Registry::suspension_of(const TenantId& tenant) const {
   return {Stop::disabled, "its tenant is suspended", def->changed_at, def->changed_by};
 }
 
+LogTime Registry::resumed_at(const TenantId& tenant) const {
+  const TenantDef* def = tenant_defs_.find(tenant);
+  return from_ms<LogTime>(def == nullptr ? 0 : def->resumed_at);
+}
+
 void Registry::suspend_or_resume(const TenantId& tenant) {
   const auto endpoints = tenants_.find(tenant);
   if (endpoints == tenants_.end()) return;
   const Endpoint::Stopped suspension = suspension_of(tenant);
+  const LogTime resumed = resumed_at(tenant);
   for (const auto& [id, endpoint] : endpoints->second) {
+    endpoint->resumed_at = resumed;
     if (endpoint->suspended.stop == suspension.stop) continue;
     endpoint->suspended = suspension;
     endpoint->version = ++changes_;

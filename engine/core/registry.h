@@ -71,7 +71,8 @@ struct Endpoint {
     std::string by;
   };
   Stopped stopped() const;
-  Stopped suspended;  // with all of its tenant's; Stop::none: it is not
+  Stopped suspended;     // with all of its tenant's; Stop::none: it is not
+  LogTime resumed_at{};  // when that was last lifted: it has failed no longer than since then
   // Whether the def names it, however far it has moved.
   bool names(const EndpointSecret& secret) const;
   // What may sign at `now`: named, active or not yet expired ones, newest first.
@@ -149,6 +150,7 @@ class Registry {
   Endpoint* endpoint_of(const TenantId& tenant, const EndpointId& endpoint, const Incarnation& incarnation);
   void put(Endpoint& endpoint, const EndpointDef& def);
   Endpoint::Stopped suspension_of(const TenantId& tenant) const;
+  LogTime resumed_at(const TenantId& tenant) const;
   void suspend_or_resume(const TenantId& tenant);
 
   using ByEndpoint = std::map<EndpointId, std::unique_ptr<Endpoint>>;

@@ -19,7 +19,8 @@ struct TenantDef {
   std::string name;            // for people
   std::string description;
   std::optional<std::uint32_t> endpoints_max;  // in place of guard.endpoints_per_tenant; 1 or more
-  bool suspended = false;  // its endpoints take nothing, and their events are held, as while disabled
+  bool suspended = false;       // its endpoints take nothing, and their events are held, as while disabled
+  std::int64_t resumed_at = 0;  // unix ms of log time: when it was last no longer suspended; 0: never was
   std::string changed_by;
   std::int64_t changed_at = 0;  // unix ms, the writer's wall clock: for people
   bool deleted = false;

@@ -17,10 +17,11 @@ Service::Answer<T> ServiceHop::returning(Answer<T> answer) {
   };
 }
 
-void ServiceHop::publish(Event event, Answer<Published> answer) {
+void ServiceHop::publish(Event event, bool by_tenant, Answer<Published> answer) {
   auto held = std::make_shared<Event>(std::move(event));
-  to_shard_.post(
-      [this, held, answer = returning(std::move(answer))] { shard_.publish(std::move(*held), answer); });
+  to_shard_.post([this, held, by_tenant, answer = returning(std::move(answer))] {
+    shard_.publish(std::move(*held), by_tenant, answer);
+  });
 }
 
 void ServiceHop::publish_to(TenantId tenant, EndpointId id, Event event, Answer<Published> answer) {

@@ -12,7 +12,7 @@ class ServiceHop : public Service {
   // `back` posts to the API's thread. All outlive the hop.
   ServiceHop(Service& shard, Mailbox& to_shard, std::function<void(std::function<void()>)> back);
 
-  void publish(Event event, Answer<Published> answer) override;
+  void publish(Event event, bool by_tenant, Answer<Published> answer) override;
   void publish_to(TenantId tenant, EndpointId id, Event event, Answer<Published> answer) override;
   void apply_endpoint(EndpointSpec spec, Answer<ApplyAnswer> answer) override;
   void list_endpoints(TenantId tenant, PageAsk page, Answer<std::vector<EndpointView>> answer) override;

@@ -75,7 +75,7 @@ void Commands::prove_endpoint(EndpointProof proof, Answer<EndpointView> answer) 
       },
       [this, proof, answer](Result<EndpointDef> def) {
         if (!def) return answer(fail(def.error()));
-        context_.ports.observer.endpoint_changed(proof.tenant, proof.endpoint, Stop::none, "proven");
+        tell_it_takes_again(proof.tenant, proof.endpoint, "proven");
         show_endpoint(proof.tenant, proof.endpoint, answer);
       });
 }

@@ -157,7 +157,9 @@ void Challenges::proven(const Endpoint& endpoint) {
   def.changed_at = to_ms(context_.ports.clock.wall());
   registry_.write(def_key(def.tenant, def.id), wire::encode(context_.config.environment, def),
                   [this, def](Result<bool> applied) {
-                    if (applied && *applied)
+                    if (!applied || !*applied) return;
+                    const Endpoint* now = registry_.registry().find(def.tenant, def.id);
+                    if (!now || now->suspended.stop == Stop::none)
                       context_.ports.observer.endpoint_changed(def.tenant, def.id, Stop::none, "proven");
                   });
 }

@@ -140,7 +140,7 @@ SteadyTime Commands::next_wake(SteadyTime now) const {
 
 // --- publishing
 
-void Commands::publish(Event event, Answer<Published> answer) {
+void Commands::publish(Event event, bool by_tenant, Answer<Published> answer) {
   if (auto bad = check(event, context_.config.environment)) {
     answer(invalid("the event is refused: " + std::string(reason_of(*bad)),
                    "see README, \"What an event is\": id, source, type and tenant, at most 256 KiB of data"));
@@ -150,6 +150,10 @@ void Commands::publish(Event event, Answer<Published> answer) {
     answer(invalid("target and replayjob are ours to set", "leave them out, or use `postrider-ops replay`"));
     return;
   }
+  const TenantDef* def = by_tenant ? registry_.registry().tenants().find(event.tenant) : nullptr;
+  if (def && def->suspended)
+    return answer(fail(Errc::denied, "TENANT_SUSPENDED", "the tenant is suspended",
+                       "ask the platform's operator to lift the suspension, then publish it again"));
   append_event(event, std::move(answer));
 }
 
@@ -528,6 +532,13 @@ void Commands::disable_endpoint(TenantId tenant, EndpointId id, std::string why,
       });
 }
 
+// Not while its tenant is suspended: then it takes nothing still.
+void Commands::tell_it_takes_again(const TenantId& tenant, const EndpointId& id, const std::string& why) {
+  const Endpoint* endpoint = registry_.registry().find(tenant, id);
+  if (endpoint && endpoint->suspended.stop != Stop::none) return;
+  context_.ports.observer.endpoint_changed(tenant, id, Stop::none, why);
+}
+
 void Commands::enable_endpoint(TenantId tenant, EndpointId id, std::string actor, Terms terms,
                                Answer<EndpointView> answer) {
   change(
@@ -540,7 +551,7 @@ void Commands::enable_endpoint(TenantId tenant, EndpointId id, std::string actor
       },
       [this, tenant, id, answer](Result<EndpointDef> def) {
         if (!def) return answer(fail(def.error()));
-        context_.ports.observer.endpoint_changed(tenant, id, Stop::none, "enabled");
+        tell_it_takes_again(tenant, id, "enabled");
         show_endpoint(tenant, id, answer);
       });
 }

@@ -29,7 +29,7 @@ class Commands : public Service {
   Commands(Context& context, Appender& appender, RegistryView& registry, Dispatch& dispatch, View& view,
            ActiveTable& active, Requests& requests, Schemas& schemas, Challenges& challenges);
 
-  void publish(Event event, Answer<Published> answer) override;
+  void publish(Event event, bool by_tenant, Answer<Published> answer) override;
   void publish_to(TenantId tenant, EndpointId id, Event event, Answer<Published> answer) override;
   void apply_endpoint(EndpointSpec spec, Answer<ApplyAnswer> answer) override;
   void list_endpoints(TenantId tenant, PageAsk page, Answer<std::vector<EndpointView>> answer) override;
@@ -115,6 +115,7 @@ class Commands : public Service {
                    const std::vector<EndpointSecret>& secrets) const;
   void change(TenantId tenant, EndpointId id, Terms terms, std::function<void(EndpointDef&)> edit,
               Answer<EndpointDef> answer);
+  void tell_it_takes_again(const TenantId& tenant, const EndpointId& id, const std::string& why);
   void append_event(const Event& event, Answer<Published> answer);
   MadeToken new_token();
   void note_use(const std::string& token_id);

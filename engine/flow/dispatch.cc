@@ -63,12 +63,15 @@ EndpointState* Dispatch::known(const Incarnation& incarnation) {
   return at == states_.end() ? nullptr : at->second.get();
 }
 
-// Enabling forgives: what was seen before it is void.
+// Enabling forgives: what was seen before it is void. So does the end of a suspension, but for a stop of the
+// endpoint's own.
 void Dispatch::adopt(EndpointState& state, const Endpoint& endpoint) {
-  if (state.enable_revision == endpoint.def.enable_revision) return;
+  const bool enabled = state.enable_revision != endpoint.def.enable_revision;
+  if (!enabled && state.resumed_at == endpoint.resumed_at) return;
   state.enable_revision = endpoint.def.enable_revision;
+  state.resumed_at = endpoint.resumed_at;
   if (state.local_stop != Stop::none || state.held > 0) state.concurrency.warm();
-  state.local_stop = Stop::none;
+  if (enabled) state.local_stop = Stop::none;
   state.health.clear();
   state.breaker = CircuitBreaker(context_.config.breaker);
 }
@@ -639,7 +642,8 @@ EndpointHealth& Dispatch::health_of(EndpointState& state, Partition partition) {
   if (added) {
     if (const Endpoint* endpoint = registry_.registry().find(state.tenant, state.target)) {
       auto fact = endpoint->health.find(partition);
-      if (fact != endpoint->health.end()) at->second.restore(fact->second, endpoint->def.enable_revision);
+      if (fact != endpoint->health.end())
+        at->second.restore(fact->second, endpoint->def.enable_revision, endpoint->resumed_at);
     }
   }
   return at->second;

@@ -54,6 +54,7 @@ struct EndpointState {
   // A stop that we saw ourselves and that the registry may not have told back yet; void after an enable.
   Stop local_stop = Stop::none;
   std::uint64_t enable_revision = 0;
+  LogTime resumed_at{};  // when its tenant's suspension was last lifted, as far as it was adopted
 
   // Prepared from the registry; anew when the endpoint's version there changes.
   std::uint64_t version = 0;

@@ -39,9 +39,14 @@ Result<void> check_tenant(const TenantSpec& spec) {
   return {};
 }
 
+// Only who says so lifts a suspension: a record that is put for its name's sake does not.
+bool suspends(const TenantSpec& spec, const TenantDef* current) {
+  return spec.suspended.value_or(current && current->suspended);
+}
+
 bool is_same(const TenantSpec& spec, const TenantDef& def) {
   return spec.name == def.name && spec.description == def.description &&
-         spec.endpoints_max == def.endpoints_max && spec.suspended == def.suspended;
+         spec.endpoints_max == def.endpoints_max && suspends(spec, &def) == def.suspended;
 }
 
 // What an administrator allowed once may stay as it is, or become less.
@@ -63,7 +68,8 @@ void Commands::put_tenant(TenantSpec spec, Answer<TenantAnswer> answer) {
   const TenantDef* current = known.find(spec.id);
   if (!spec.only_if.met(current)) return answer(fail(tenant_not_as_demanded()));
   if (current && is_same(spec, *current))
-    return answer(TenantAnswer{ApplyAnswer::Change::unchanged, tenants(spec.id)[spec.id]});
+    return answer(
+        TenantAnswer{ApplyAnswer::Change::unchanged, tenants(spec.id)[spec.id], current->suspended});
   if (!spec.may_raise && raises(spec, current, context_.config.endpoints_per_tenant))
     return answer(fail(Errc::denied, "PERMISSION_DENIED",
                        "endpoints_max is above guard.endpoints_per_tenant, which needs the scope admin",
@@ -75,15 +81,17 @@ void Commands::put_tenant(TenantSpec spec, Answer<TenantAnswer> answer) {
   def.name = std::move(spec.name);
   def.description = std::move(spec.description);
   def.endpoints_max = spec.endpoints_max;
-  def.suspended = spec.suspended;
+  def.suspended = suspends(spec, current);
+  const bool was_suspended = current && current->suspended;
+  if (was_suspended && !def.suspended) def.resumed_at = to_ms(context_.log_now());
   def.changed_by = std::move(spec.actor);
   const auto change = current ? ApplyAnswer::Change::updated : ApplyAnswer::Change::created;
-  write_tenant(std::move(def), spec.wait, [this, change, answer](Result<TenantDef> written) {
+  write_tenant(std::move(def), spec.wait, [this, change, was_suspended, answer](Result<TenantDef> written) {
     if (!written) return answer(fail(written.error()));
     TenantView view = tenants(written->id)[written->id];
     view.id = written->id;
     view.def = *std::move(written);
-    answer(TenantAnswer{change, std::move(view)});
+    answer(TenantAnswer{change, std::move(view), was_suspended});
   });
 }
 
@@ -140,6 +148,9 @@ void Commands::delete_tenant(TenantId tenant, std::string actor, Terms terms, An
   const TenantDef* found = registry_.registry().tenants().find(tenant);
   if (!found) return answer(fail(no_such_tenant()));
   if (!terms.only_if.met(found)) return answer(fail(tenant_not_as_demanded()));
+  if (found->suspended)  // else it would be lifted, and its tokens still live
+    return answer(fail(Errc::conflict, "TENANT_IN_USE", "the tenant is suspended",
+                       "lift the suspension first: put it with \"suspended\": false"));
   if (!registry_.registry().endpoints_of(tenant).empty())
     return answer(fail(Errc::conflict, "TENANT_IN_USE", "the tenant has endpoints",
                        "delete them first; to stop what it is sent, suspend it"));

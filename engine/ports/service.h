@@ -148,8 +148,8 @@ struct TenantSpec {
   TenantId id;
   std::string name, description;
   std::optional<std::uint32_t> endpoints_max;  // nullopt: as configured
-  bool suspended = false;
-  bool may_raise = false;  // endpoints_max above what is configured
+  std::optional<bool> suspended;               // nullopt: as it is
+  bool may_raise = false;                      // endpoints_max above what is configured
   std::string actor;
   bool wait = true;
   Precondition only_if;
@@ -166,6 +166,7 @@ struct TenantView {
 struct TenantAnswer {
   ApplyAnswer::Change change = ApplyAnswer::Change::unchanged;
   TenantView view;
+  bool was_suspended = false;  // before this
 };
 
 struct Published {
@@ -219,7 +220,8 @@ class Service {
   using Answer = std::function<void(Result<T>)>;
 
   virtual ~Service() = default;
-  virtual void publish(Event event, Answer<Published> answer) = 0;
+  // `by_tenant`: under a token that is bound to the event's tenant, which is refused while that is suspended.
+  virtual void publish(Event event, bool by_tenant, Answer<Published> answer) = 0;
   // To that endpoint alone, whatever types it takes. The event's id is made if it has none.
   virtual void publish_to(TenantId tenant, EndpointId id, Event event, Answer<Published> answer) = 0;
   virtual void apply_endpoint(EndpointSpec spec, Answer<ApplyAnswer> answer) = 0;

@@ -107,6 +107,7 @@ TenantDef read(const v1::TenantDef& def) {
   fact.description = def.description();
   if (def.has_endpoints_max()) fact.endpoints_max = def.endpoints_max();
   fact.suspended = def.suspended();
+  fact.resumed_at = def.resumed_at();
   fact.changed_by = def.changed_by();
   fact.changed_at = def.changed_at();
   fact.deleted = def.deleted();
@@ -229,6 +230,7 @@ std::string encode(const Environment& environment, const TenantDef& fact) {
   def.set_description(fact.description);
   if (fact.endpoints_max) def.set_endpoints_max(*fact.endpoints_max);
   def.set_suspended(fact.suspended);
+  def.set_resumed_at(fact.resumed_at);
   def.set_changed_by(fact.changed_by);
   def.set_changed_at(fact.changed_at);
   def.set_deleted(fact.deleted);

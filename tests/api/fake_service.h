@@ -27,7 +27,10 @@ class FakeService : public Service {
     return hex_encode({reinterpret_cast<const char*>(digest.data()), digest.size()});
   }
 
-  void publish(Event event, Answer<Published> answer) override {
+  void publish(Event event, bool by_tenant, Answer<Published> answer) override {
+    const auto* def = by_tenant ? tenant_defs.find(event.tenant) : nullptr;
+    if (def && def->suspended)
+      return later(answer, Result<Published>(fail(Errc::denied, "TENANT_SUSPENDED", "suspended", "lift it")));
     if (unavailable) return later(answer, Result<Published>(away()));
     Published published;
     published.event_id = event.id;
@@ -45,7 +48,7 @@ class FakeService : public Service {
     event.tenant = tenant;
     event.target = Target{id, Incarnation("inc_1")};
     if (event.id.empty()) event.id = "test_" + std::to_string(published());
-    publish(std::move(event), std::move(answer));
+    publish(std::move(event), false, std::move(answer));
   }
   void apply_endpoint(EndpointSpec spec, Answer<ApplyAnswer> answer) override {
     ApplyAnswer applied;
@@ -184,6 +187,7 @@ class FakeService : public Service {
     const auto* current = tenant_defs.find(spec.id);
     if (!spec.only_if.met(current)) return later(answer, Result<TenantAnswer>(not_as_demanded()));
     const auto change = current ? ApplyAnswer::Change::updated : ApplyAnswer::Change::created;
+    const bool was_suspended = current && current->suspended;
     if (spec.endpoints_max > 100u && !spec.may_raise)
       return later(answer, Result<TenantAnswer>(
                                fail(Errc::denied, "PERMISSION_DENIED", "more than 100", "ask an admin")));
@@ -191,10 +195,10 @@ class FakeService : public Service {
     def.name = spec.name;
     def.description = spec.description;
     def.endpoints_max = spec.endpoints_max;
-    def.suspended = spec.suspended;
+    def.suspended = spec.suspended.value_or(current && current->suspended);
     def.changed_by = spec.actor;
     write(def, spec.id);
-    later(answer, Result<TenantAnswer>({change, tenants()[spec.id]}));
+    later(answer, Result<TenantAnswer>({change, tenants()[spec.id], was_suspended}));
   }
   void show_tenant(TenantId tenant, Answer<TenantView> answer) override {
     auto all = tenants();
@@ -211,6 +215,8 @@ class FakeService : public Service {
     const auto* current = tenant_defs.find(tenant);
     if (!current) return later(answer, Result<bool>(missing()));
     if (!terms.only_if.met(current)) return later(answer, Result<bool>(not_as_demanded()));
+    if (current->suspended)
+      return later(answer, Result<bool>(fail(Errc::conflict, "TENANT_IN_USE", "suspended", "lift it")));
     if (tenants()[tenant].endpoints > 0)
       return later(answer, Result<bool>(fail(Errc::conflict, "TENANT_IN_USE", "endpoints", "delete them")));
     TenantDef def;

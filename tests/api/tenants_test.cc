@@ -47,7 +47,40 @@ TEST_F(TenantRoutes, SayWhoATenantIs) {
   EXPECT_EQ(json["suspended"], true);
   EXPECT_EQ(json["endpoints_max"], nullptr) << "what is left out is as if it had never been said";
   EXPECT_EQ(told(),
-            (std::vector<std::string>{"tenant_created tenants/acme ", "tenant_updated tenants/acme "}));
+            (std::vector<std::string>{"tenant_created tenants/acme ", "tenant_suspended tenants/acme "}));
+}
+
+TEST_F(TenantRoutes, TellWhoSuspendedATenantAndWhoLetItGoOn) {
+  call("PUT", kAcme, R"({"name":"Acme"})");
+  call("PUT", kAcme, R"({"name":"Acme","suspended":true})");
+  EXPECT_EQ(call("PUT", kAcme, R"({"name":"Acme Ltd"})").json()["suspended"], true)
+      << "whoever says nothing of it lifts nothing";
+  expect_problem(call("DELETE", kAcme), 409, "TENANT_IN_USE");
+  call("PUT", kAcme, R"({"name":"Acme Ltd","suspended":false})");
+  EXPECT_EQ(told(), (std::vector<std::string>{
+                        "tenant_created tenants/acme ", "tenant_suspended tenants/acme ",
+                        "tenant_updated tenants/acme ", "tenant_deleted tenants/acme TENANT_IN_USE",
+                        "tenant_resumed tenants/acme "}));
+  call("PUT", "/v1/tenants/other", R"({"suspended":true})");
+  const auto last = wire::decode_audit(kEnvironment, log.all(Topic::audit).back().value.value_or(""));
+  ASSERT_TRUE(last);
+  EXPECT_EQ(last->action, "tenant_created");
+  EXPECT_EQ(last->scope, "suspended");
+}
+
+TEST_F(TenantRoutes, TakeEventsForASuspendedTenantOfThePlatformAlone) {
+  call("PUT", kAcme, R"({"suspended":true})");
+  const auto own = token_with("events:publish", "acme");
+  const std::string event =
+      R"({"specversion":"1.0","id":"e1","source":"/shop","type":"order.created","tenant":"acme","data":{}})";
+  const std::vector<std::string> one{"Content-Type: application/cloudevents+json"};
+  expect_problem(call("POST", "/v1/events", event, one, own), 403, "TENANT_SUSPENDED");
+  const auto batch = call("POST", "/v1/events", "[" + event + "]",
+                          {"Content-Type: application/cloudevents-batch+json"}, own);
+  EXPECT_EQ(batch.status, 207);
+  EXPECT_EQ(batch.json()["results"][0]["status"], 403);
+  EXPECT_EQ(batch.json()["results"][0]["code"], "TENANT_SUSPENDED");
+  EXPECT_EQ(call("POST", "/v1/events", event, one).status, 202);
 }
 
 TEST_F(TenantRoutes, ShowOneOfWhomNobodySaidAnythingByWhatIsDeclaredForIt) {

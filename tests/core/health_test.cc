@@ -114,6 +114,16 @@ TEST(EndpointHealth, WhatTheLogKnowsIsRestoredSoThatTheDayGoesOn) {
   EXPECT_EQ(health.failed(at(hours(24)), false, false)->why, "failing_24h");
 }
 
+TEST(EndpointHealth, ARunOfFailuresCountsFromTheEndOfASuspensionAtTheEarliest) {
+  HealthFact fact;
+  fact.failing = true;
+  fact.since = to_ms(at(hours(0)));
+  EndpointHealth health;
+  health.restore(fact, 0, at(hours(48)));
+  ASSERT_FALSE(health.failed(at(hours(48)), false, false));
+  EXPECT_EQ(health.failed(at(hours(72)), false, false)->why, "failing_24h");
+}
+
 TEST(EndpointHealth, AFactFromBeforeTheLastEnableIsVoid) {
   HealthFact fact;
   fact.enable_revision = 3;

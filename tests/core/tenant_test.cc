@@ -92,6 +92,17 @@ TEST(Tenants, ThatAreSuspendedStopTheirEndpointsWhicheverRecordComesFirst) {
   EXPECT_EQ(stop_of(registry, "acme", "after"), Stop::none);
 }
 
+TEST(Tenants, TellTheirEndpointsWhenASuspensionWasLiftedWhicheverRecordComesFirst) {
+  Registry registry;
+  registry.apply(endpoint_of("acme", "before"), "before");
+  TenantDef lifted = suspended(tenant_def(2, 1), false);
+  lifted.resumed_at = 1700000000000;
+  registry.apply(lifted, "lifted");  // the suspension itself was compacted away
+  registry.apply(endpoint_of("acme", "after"), "after");
+  for (const char* id : {"before", "after"})
+    EXPECT_EQ(to_ms(registry.find(TenantId("acme"), EndpointId(id))->resumed_at), 1700000000000) << id;
+}
+
 TEST(Tenants, ThatAreDeletedAreNotSuspended) {
   Registry registry;
   registry.apply(endpoint_of("acme", "main"), "main");

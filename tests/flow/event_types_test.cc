@@ -117,7 +117,7 @@ TEST(EventType, IsRefusedToAPublisherAtOnce) {
   event.tenant = kTenant;
   event.data = "SECRET";
   std::optional<Result<Published>> answer;
-  world.one().shard->service().publish(event, [&](Result<Published> one) { answer = std::move(one); });
+  world.one().shard->service().publish(event, true, [&](Result<Published> one) { answer = std::move(one); });
   ASSERT_TRUE(answer && !*answer);
   EXPECT_EQ(answer->error().code, "SCHEMA_VIOLATION");
   EXPECT_NE(answer->error().message.find("/order: is missing"), std::string::npos);

@@ -5,6 +5,14 @@
 namespace postrider::world {
 namespace {
 
+void suspended(TenantSpec& spec) {
+  spec.suspended = true;
+}
+
+void lifted(TenantSpec& spec) {
+  spec.suspended = false;
+}
+
 struct TenantRecord : ::testing::Test {
   TenantRecord() { world.begin(); }
   // "" or the error's code; answered once it is in force everywhere.
@@ -29,6 +37,38 @@ struct TenantRecord : ::testing::Test {
     service().show_tenant(kTenant, [&](Result<TenantView> answer) { view = answer ? *answer : view; });
     return view;
   }
+  void restart() {
+    world.one().restart();
+    ASSERT_TRUE(world.run_until([&] { return world.one().log->joined; }));
+    world.one().log->assign({0});
+  }
+  std::string why_stopped() {
+    std::string why;
+    service().show_endpoint(kTenant, EndpointId("main"), [&](Result<EndpointView> view) {
+      if (view && view->stopped.stop != Stop::none) why = view->stopped.why;
+    });
+    return why;
+  }
+  // One failure, and then a suspension that lasts longer than a day of failures may.
+  void fail_once_and_be_suspended_for_two_days() {
+    world.declare("main");
+    world.transport.answer = [](const std::string&, int) { return answered(503); };
+    world.publish("e0");
+    ASSERT_TRUE(world.run_until([&] { return world.transport.arrivals.size() == 1; }));
+    world.run(std::chrono::seconds(3));
+    ASSERT_EQ(put(suspended), "");
+    world.run(std::chrono::hours(48));
+    ASSERT_EQ(world.transport.arrivals.size(), 1u);
+    ASSERT_EQ(put(lifted), "");
+  }
+  void fail_again_and_go_on() {
+    ASSERT_TRUE(world.run_until([&] { return world.transport.arrivals.size() >= 2; }));
+    world.run(std::chrono::seconds(3));
+    EXPECT_EQ(why_stopped(), "");
+    world.transport.answer = nullptr;
+    EXPECT_TRUE(world.run_until([&] { return world.parked_now() == 0; }, std::chrono::hours(12)));
+    EXPECT_TRUE(world.dead_letters().empty());
+  }
   template <class T>
   static std::string told(const Result<T>& answer) {
     return answer ? "" : answer.error().code;
@@ -40,7 +80,7 @@ struct TenantRecord : ::testing::Test {
 TEST_F(TenantRecord, ThatIsSuspendedHoldsItsEventsUntilThatIsLifted) {
   world.declare("main");
   world.declare("others", [](EndpointSpec& spec) { spec.tenant = TenantId("other"); });
-  EXPECT_EQ(put([](TenantSpec& spec) { spec.suspended = true; }), "");
+  EXPECT_EQ(put(suspended), "");
   EXPECT_EQ(shown().stopped, 1u);
   for (int i = 0; i < 50; ++i) world.publish("e" + std::to_string(i));
   world.publish("e0", "order.created", [](Event& event) { event.tenant = TenantId("other"); });
@@ -52,7 +92,7 @@ TEST_F(TenantRecord, ThatIsSuspendedHoldsItsEventsUntilThatIsLifted) {
   service().show_endpoint(kTenant, EndpointId("main"),
                           [&](Result<EndpointView> view) { why = view->stopped.why; });
   EXPECT_EQ(why, "its tenant is suspended");
-  EXPECT_EQ(put([](TenantSpec&) {}), "");
+  EXPECT_EQ(put(lifted), "");
   ASSERT_TRUE(world.run_until([&] { return world.transport.arrivals.size() == 51; }));
   world.run(std::chrono::seconds(5));
   EXPECT_EQ(world.transport.arrivals.size(), 51u);
@@ -61,7 +101,7 @@ TEST_F(TenantRecord, ThatIsSuspendedHoldsItsEventsUntilThatIsLifted) {
 }
 
 TEST_F(TenantRecord, ThatIsSuspendedIsSoAfterARestartAndForEndpointsDeclaredMeanwhile) {
-  EXPECT_EQ(put([](TenantSpec& spec) { spec.suspended = true; }), "");
+  EXPECT_EQ(put(suspended), "");
   world.one().restart();
   ASSERT_TRUE(world.run_until([&] { return world.one().log->joined; }));
   world.one().log->assign({0});
@@ -70,7 +110,7 @@ TEST_F(TenantRecord, ThatIsSuspendedIsSoAfterARestartAndForEndpointsDeclaredMean
   ASSERT_TRUE(world.run_until([&] { return world.committed() == 1; }));
   world.run(std::chrono::minutes(5));
   EXPECT_TRUE(world.transport.arrivals.empty());
-  EXPECT_EQ(put([](TenantSpec&) {}), "");
+  EXPECT_EQ(put(lifted), "");
   EXPECT_TRUE(world.run_until([&] { return world.transport.arrivals.size() == 1; }));
 }
 
@@ -79,10 +119,87 @@ TEST_F(TenantRecord, ThatIsSuspendedLetsNothingSignedBeforeGoOutAfterTheAnswer) 
   world.transport.answer = [](const std::string&, int) { return std::nullopt; };  // it hangs
   world.publish("e0");
   ASSERT_TRUE(world.run_until([&] { return world.transport.arrivals.size() == 1; }));
-  EXPECT_EQ(put([](TenantSpec& spec) { spec.suspended = true; }), "");
+  EXPECT_EQ(put(suspended), "");
   world.transport.answer = [](const std::string&, int) { return answered(200); };
   world.run(std::chrono::hours(2));
   EXPECT_EQ(world.transport.arrivals.size(), 1u) << "its retry is held";
+}
+
+TEST_F(TenantRecord, ThatIsNoLongerSuspendedHasNotFailedAllTheWhile) {
+  fail_once_and_be_suspended_for_two_days();
+  fail_again_and_go_on();
+}
+
+TEST_F(TenantRecord, ThatIsNoLongerSuspendedHasNotFailedAllTheWhileForWhoReadsItFromTheLogEither) {
+  fail_once_and_be_suspended_for_two_days();
+  EXPECT_EQ(put([](TenantSpec& spec) { spec.name = "Acme"; }), "") << "which forgets nothing of that";
+  restart();
+  fail_again_and_go_on();
+}
+
+TEST_F(TenantRecord, ThatIsNoLongerSuspendedLeavesAStopOfAnEndpointsOwn) {
+  world.declare("main");
+  world.transport.answer = [](const std::string&, int) { return answered(410); };
+  world.publish("e0");
+  ASSERT_TRUE(world.run_until([&] { return world.dead_letters().size() == 1; }));
+  EXPECT_EQ(put(suspended), "");
+  EXPECT_EQ(why_stopped(), "its tenant is suspended");
+  EXPECT_EQ(put(lifted), "");
+  world.publish("e1");
+  world.run(std::chrono::minutes(1));
+  EXPECT_EQ(why_stopped(), "gone_410");
+  EXPECT_EQ(world.transport.arrivals.size(), 1u);
+}
+
+TEST_F(TenantRecord, ThatIsSuspendedStaysSoUntilSomebodySaysOtherwise) {
+  EXPECT_EQ(put(suspended), "");
+  EXPECT_EQ(put([](TenantSpec& spec) { spec.name = "Acme"; }), "");
+  EXPECT_TRUE(shown().def->suspended);
+  EXPECT_EQ(put(lifted), "");
+  EXPECT_FALSE(shown().def->suspended);
+}
+
+TEST_F(TenantRecord, ThatIsSuspendedHasNoEndpointsThatAreSaidToTakeDeliveriesAgain) {
+  world.declare("main");
+  EXPECT_EQ(put(suspended), "");
+  const auto enable = [&] {
+    std::optional<bool> enabled;
+    service().enable_endpoint(kTenant, EndpointId("main"), "ann", true,
+                              [&](const Result<EndpointView>& answer) { enabled = answer.has_value(); });
+    EXPECT_TRUE(world.run_until([&] { return enabled.has_value(); }, std::chrono::seconds(10)));
+  };
+  enable();
+  EXPECT_EQ(world.one().observer.changes, std::vector<std::string>());
+  EXPECT_EQ(put(lifted), "");
+  enable();
+  EXPECT_EQ(world.one().observer.changes, (std::vector<std::string>{"main enabled"}));
+}
+
+TEST_F(TenantRecord, ThatIsSuspendedIsNotForgottenForThatWouldLiftIt) {
+  EXPECT_EQ(put(suspended), "");
+  EXPECT_EQ(forget(), "TENANT_IN_USE");
+  EXPECT_TRUE(shown().def->suspended);
+  EXPECT_EQ(put(lifted), "");
+  EXPECT_EQ(forget(), "");
+}
+
+TEST_F(TenantRecord, ThatIsSuspendedTakesEventsOfThePlatformAndNoneUnderItsOwnTokens) {
+  EXPECT_EQ(put(suspended), "");
+  const auto publish = [&](bool by_tenant) {
+    Event event;
+    event.id = "e0";
+    event.source = "/shop";
+    event.type = "order.created";
+    event.tenant = kTenant;
+    std::optional<std::string> code;
+    service().publish(event, by_tenant, [&](const Result<Published>& answer) { code = told(answer); });
+    EXPECT_TRUE(world.run_until([&] { return code.has_value(); }, std::chrono::seconds(10)));
+    return code.value_or("no answer");
+  };
+  EXPECT_EQ(publish(true), "TENANT_SUSPENDED");
+  EXPECT_EQ(publish(false), "");
+  EXPECT_EQ(put(lifted), "");
+  EXPECT_EQ(publish(true), "");
 }
 
 TEST_F(TenantRecord, SaysHowManyEndpointsItMayHaveInPlaceOfTheConfiguration) {

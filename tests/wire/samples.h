@@ -98,6 +98,7 @@ inline TenantDef tenant() {
   fact.description = "The shop";
   fact.endpoints_max = 20;
   fact.suspended = true;
+  fact.resumed_at = 1700000000007;
   fact.changed_by = "ann";
   fact.changed_at = 1700000000006;
   fact.deleted = true;
