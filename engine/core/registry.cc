@@ -55,17 +55,6 @@ void drop_void(std::map<Partition, HealthFact>& health, std::uint64_t enable_rev
   std::erase_if(health, [&](const auto& one) { return one.second.enable_revision < enable_revision; });
 }
 
-// The same time whatever differs, for texts of equal length.
-bool equal_in_constant_time(std::string_view one, std::string_view other) {
-  if (one.size() != other.size()) return false;
-  unsigned difference = 0;
-  for (std::size_t i = 0; i < one.size(); ++i) {
-    difference |=
-        static_cast<unsigned>(static_cast<unsigned char>(one[i]) ^ static_cast<unsigned char>(other[i]));
-  }
-  return difference == 0;
-}
-
 // A disable weighs more than a quarantine; of equals the earlier one tells since when.
 bool is_worse(const HealthFact& one, const HealthFact* other) {
   if (one.stop == Stop::none) return false;
@@ -132,6 +121,11 @@ void Registry::put(Endpoint& endpoint, const EndpointDef& def) {
     endpoint.health = std::move(life.health);
   }
   endpoint.def = def;
+  if (def.deleted) {
+    living_[def.tenant].erase(def.id);
+  } else {
+    living_[def.tenant][def.id] = &endpoint;
+  }
   if (def.deleted || def.sealed_challenge.empty()) {
     unproven_.erase({def.tenant, def.id});
   } else {
@@ -184,6 +178,9 @@ Registry::Applied Registry::apply(const TokenFact& token, std::string_view raw, 
   if (is_current(key, raw)) return note(std::move(key), raw, Applied::same);
   const auto [known, is_new] = tokens_.try_emplace(token.id, token);
   if (!is_new && known->second.revoked && !token.revoked) return note(std::move(key), raw, Applied::ignored);
+  if (!is_new && known->second.hash != token.hash)
+    std::erase_if(by_hash_, [&](const auto& one) { return one.second == &known->second; });
+  if (is_new || known->second.hash != token.hash) by_hash_.emplace(token.hash, &known->second);
   known->second = token;
   return note(std::move(key), raw, Applied::yes);
 }
@@ -232,7 +229,8 @@ void Registry::apply(const HealthFact& fact) {
 
 Registry::Applied Registry::note(std::string key, std::string_view raw, Applied applied) {
   if (applied == Applied::ignored) {
-    mending_.insert(std::move(key));
+    // A first record that contradicts itself has nothing to be restated with.
+    if (current_.contains(key)) mending_.insert(std::move(key));
     return applied;
   }
   mending_.erase(key);
@@ -285,30 +283,32 @@ const Endpoint* Registry::find(const TenantId& tenant, const Target& target) con
 
 std::vector<const Endpoint*> Registry::endpoints_of(const TenantId& tenant) const {
   std::vector<const Endpoint*> living;
-  const auto endpoints = tenants_.find(tenant);
-  if (endpoints == tenants_.end()) return living;
-  for (const auto& [id, endpoint] : endpoints->second) {
-    if (!endpoint->def.deleted) living.push_back(endpoint.get());
-  }
+  const auto endpoints = living_.find(tenant);
+  if (endpoints == living_.end()) return living;
+  living.reserve(endpoints->second.size());
+  for (const auto& [id, endpoint] : endpoints->second) living.push_back(endpoint);
   return living;
+}
+
+std::size_t Registry::names_of(const TenantId& tenant) const {
+  const auto endpoints = tenants_.find(tenant);
+  return endpoints == tenants_.end() ? 0 : endpoints->second.size();
 }
 
 std::vector<const Endpoint*> Registry::all() const {
   std::vector<const Endpoint*> living;
-  for (const auto& [tenant, endpoints] : tenants_) {
-    for (const auto& [id, endpoint] : endpoints) {
-      if (!endpoint->def.deleted) living.push_back(endpoint.get());
-    }
-  }
+  for (const auto& [tenant, endpoints] : living_)
+    for (const auto& [id, endpoint] : endpoints) living.push_back(endpoint);
   return living;
 }
 
 std::optional<Grant> Registry::grant_of(std::string_view token_hash_hex, std::int64_t now) const {
   const TokenFact* found = nullptr;
-  for (const auto& [id, token] : tokens_) {
-    const bool equal = equal_in_constant_time(token.hash, token_hash_hex);
+  const auto [begin, end] = by_hash_.equal_range(std::string(token_hash_hex));
+  for (auto one = begin; one != end; ++one) {
+    const TokenFact& token = *one->second;
     const bool expired = token.expires_at != 0 && token.expires_at <= now;
-    if (equal && !token.revoked && !expired) found = &token;
+    if (!token.revoked && !expired) found = &token;
   }
   if (found == nullptr) return std::nullopt;
   return Grant{found->id, found->name, found->tenant, read_scopes(found->scope)};
@@ -339,11 +339,14 @@ std::vector<const Endpoint*> Registry::route(const Event& event) const {
     const Endpoint* target = find(event.tenant, *event.target);
     return target != nullptr ? std::vector<const Endpoint*>{target} : std::vector<const Endpoint*>{};
   }
-  std::vector<const Endpoint*> subscribed = endpoints_of(event.tenant);
-  std::erase_if(subscribed, [&](const Endpoint* endpoint) {
-    return std::none_of(endpoint->def.types.begin(), endpoint->def.types.end(),
-                        [&](const std::string& pattern) { return matches_type(pattern, event.type); });
-  });
+  std::vector<const Endpoint*> subscribed;
+  const auto endpoints = living_.find(event.tenant);
+  if (endpoints == living_.end()) return subscribed;
+  for (const auto& [id, endpoint] : endpoints->second) {
+    const auto& types = endpoint->def.types;
+    if (std::ranges::any_of(types, [&](const auto& pattern) { return matches_type(pattern, event.type); }))
+      subscribed.push_back(endpoint);
+  }
   return subscribed;
 }
 

@@ -121,12 +121,13 @@ class Registry {
   // The living endpoint of that very incarnation.
   const Endpoint* find(const TenantId& tenant, const Target& target) const;
   std::vector<const Endpoint*> endpoints_of(const TenantId& tenant) const;  // living, by id
-  std::vector<const Endpoint*> all() const;                                 // living, by tenant and id
+  std::size_t names_of(const TenantId& tenant) const;  // of endpoints, those of deleted ones too
+  std::vector<const Endpoint*> all() const;            // living, by tenant and id
   const std::optional<IdentityFact>& identity() const { return identity_; }
   // Living ones that must prove themselves still.
   const std::set<std::pair<TenantId, EndpointId>>& unproven() const { return unproven_; }
-  // What the bearer of that token may do at `now` (unix ms). nullopt: unknown, revoked or expired. Constant
-  // time an entry.
+  // What the bearer of that token may do at `now` (unix ms). nullopt: unknown, revoked or expired. Looked up
+  // by the hash: what timing may tell of that leads to no token.
   std::optional<Grant> grant_of(std::string_view token_hash_hex, std::int64_t now) const;
   const TokenFact* find_token(const std::string& id) const;
   bool has_tokens() const;
@@ -155,11 +156,14 @@ class Registry {
 
   using ByEndpoint = std::map<EndpointId, std::unique_ptr<Endpoint>>;
   std::map<TenantId, ByEndpoint> tenants_;
+  // Those of them that are not deleted: no event walks over the others.
+  std::map<TenantId, std::map<EndpointId, const Endpoint*>> living_;
   std::map<std::string, Life>
       apart_;  // by tenant/endpoint/incarnation: def not yet seen, or another one current
   std::set<std::pair<TenantId, EndpointId>> unproven_;
   std::map<std::string, TokenFact> tokens_;
-  std::map<std::string, std::int64_t> used_;  // by token
+  std::unordered_multimap<std::string, const TokenFact*> by_hash_;  // into tokens_
+  std::map<std::string, std::int64_t> used_;                        // by token
   std::optional<IdentityFact> identity_;
   EventTypes event_types_;
   Tenants tenant_defs_;

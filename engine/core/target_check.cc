@@ -53,6 +53,14 @@ std::optional<Error> too_many_of_tenant(std::size_t others, std::uint32_t most) 
       "delete some, or let the operator raise the tenant's endpoints_max, or guard.endpoints_per_tenant"};
 }
 
+std::optional<Error> too_many_names_of_tenant(std::size_t names, std::uint32_t endpoints_max) {
+  constexpr std::size_t kNamesMax = 10'000;
+  if (names < std::max<std::size_t>(kNamesMax, std::size_t{2} * endpoints_max)) return std::nullopt;
+  return Error{Errc::invalid, "TOO_MANY_ENDPOINTS",
+               "the tenant has named " + std::to_string(names) + " endpoints, most of which it has deleted",
+               "declare the endpoint under the id of a deleted one"};
+}
+
 bool is_exempt(const AddressPolicy& policy, const std::vector<IpAddress>& addresses) {
   return policy.rules().development && !addresses.empty() &&
          std::all_of(addresses.begin(), addresses.end(),

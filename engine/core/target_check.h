@@ -23,6 +23,8 @@ std::optional<Error> too_many_at_host(const Url& url, const std::vector<const En
                                       std::uint32_t most);
 // Endpoints of one tenant, wherever they lead. 0: any number.
 std::optional<Error> too_many_of_tenant(std::size_t others, std::uint32_t most);
+// Names that it has given to endpoints, living and deleted: those are kept, so that each life is known.
+std::optional<Error> too_many_names_of_tenant(std::size_t names, std::uint32_t endpoints_max);
 // In development neither ports nor these caps count where every address is allowed.
 bool is_exempt(const AddressPolicy& policy, const std::vector<IpAddress>& addresses);
 

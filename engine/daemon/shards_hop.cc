@@ -130,11 +130,10 @@ void ShardsHop::find_deliveries(std::string id, Answer<std::vector<DeliveryId>> 
                  Ids all;
                  for (auto& part : parts) {
                    if (!part) return answer(std::move(part));
-                   for (DeliveryId& found : *part) {
-                     if (std::find(all.begin(), all.end(), found) == all.end())
-                       all.push_back(std::move(found));
-                   }
+                   all.insert(all.end(), part->begin(), part->end());
                  }
+                 std::sort(all.begin(), all.end());
+                 all.erase(std::unique(all.begin(), all.end()), all.end());
                  answer(std::move(all));
                });
 }

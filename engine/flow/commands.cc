@@ -20,6 +20,8 @@ constexpr std::uint64_t kLookupBit = 1ull << 63;
 constexpr Millis kEverywhereAfter = RegistryView::kFreshFor + Millis(1000);
 
 constexpr std::int64_t kDayMs = 24LL * 3600 * 1000;
+constexpr std::ptrdiff_t kTokensMax = 1000;  // of a tenant
+constexpr Millis kTokensCountedFor{30 * kDayMs};
 
 tl::unexpected<Error> invalid(std::string message, std::string suggestion) {
   return fail(Errc::invalid, "INVALID_REQUEST", std::move(message), std::move(suggestion));
@@ -294,6 +296,10 @@ Result<void> Commands::plan_def(Apply& job, const Endpoint* current) {
     std::erase(others, current);
     if (!current)
       if (auto full = too_many_of_tenant(others.size(), endpoints_max_of(spec.tenant)))
+        return fail(*std::move(full));
+    if (!current && !deleted)
+      if (auto full = too_many_names_of_tenant(registry_.registry().names_of(spec.tenant),
+                                               endpoints_max_of(spec.tenant)))
         return fail(*std::move(full));
     if (auto full = too_many_at_host(job.url, others, context_.config.endpoints_per_host))
       return fail(*std::move(full));
@@ -620,9 +626,25 @@ MadeToken Commands::new_token() {
   return made;
 }
 
+// They are kept when they have ended, so that each is known to be gone.
+std::optional<Error> Commands::too_many_tokens(const TenantId& tenant, std::int64_t now) const {
+  if (tenant.empty()) return std::nullopt;  // the platform's
+  const auto tokens = registry_.registry().tokens();
+  const auto counts = [&](const TokenFact& token) {
+    const bool ended = token.revoked || (token.expires_at != 0 && token.expires_at <= now);
+    return token.tenant == tenant && (!ended || now - token.created_at < kTokensCountedFor.count());
+  };
+  if (std::ranges::count_if(tokens, counts) < kTokensMax) return std::nullopt;
+  return Error{
+      Errc::invalid, "TOO_MANY_TOKENS",
+      "the tenant has " + std::to_string(kTokensMax) + " tokens that live, or were made in the last 30 days",
+      "revoke those that nobody uses; give one token to what runs again and again"};
+}
+
 void Commands::create_token(TokenSpec spec, Answer<MadeToken> answer) {
   auto made = std::make_shared<MadeToken>(new_token());  // shared with the answers below
   TokenFact& fact = made->fact;
+  if (auto full = too_many_tokens(spec.tenant, fact.created_at)) return answer(fail(*std::move(full)));
   if (!spec.id.empty()) fact.id = std::move(spec.id);
   fact.scope = format_scopes(spec.scopes);
   fact.tenant = spec.tenant;

@@ -118,6 +118,7 @@ class Commands : public Service {
   void tell_it_takes_again(const TenantId& tenant, const EndpointId& id, const std::string& why);
   void append_event(const Event& event, Answer<Published> answer);
   MadeToken new_token();
+  std::optional<Error> too_many_tokens(const TenantId& tenant, std::int64_t now) const;
   void note_use(const std::string& token_id);
   void revoke(std::vector<TokenFact> tokens, std::function<void(Result<void>)> done);
   void write_event_type(EventTypeDef def, bool wait, std::function<void(Result<EventTypeDef>)> answer);

@@ -232,8 +232,8 @@ std::optional<Event> Intake::decode(OwnedPartition& partition, Record& record, S
     return std::nullopt;
   }
   const Marked marked(context_.ports.decode_mark, position);
-  auto decoded = wire::decode_kafka(record.key, record.headers, record.value.value_or(""),
-                                    context_.config.tenant_from_key);
+  const std::string_view value = record.value ? std::string_view(*record.value) : std::string_view();
+  auto decoded = wire::decode_kafka(record.key, record.headers, value, context_.config.tenant_from_key);
   if (!decoded || (decoded->sealed && !decoded->event.target)) {
     settle_.set_aside(partition, record, DeadReason::undecodable);
     return std::nullopt;

@@ -59,14 +59,22 @@ std::string first_key(Partition partition, const Hash128& key) {
   return be32(partition).append(key.view());
 }
 constexpr std::size_t kIdsInARow = 500;
+constexpr std::size_t kIndexKeyRest = 32;  // behind an id
 constexpr std::size_t kBatchedClaimsMax = std::size_t{8} << 20;
-constexpr std::size_t kIdsFoundMax = 10000;
+constexpr std::size_t kIdsFoundMax = 1000;
 
 std::string index_prefix(char kind, std::string_view id) {
-  return std::string(1, kind).append(id).append(1, '\0');
+  std::string prefix;
+  prefix.reserve(id.size() + kIndexKeyRest);
+  return prefix.append(1, kind).append(id).append(1, '\0');
 }
 std::string attempt_key(const DeliveryId& id, Stamp stamp) {
-  return id.str() + '\0' + be64(stamp.epoch) + be64(static_cast<std::int64_t>(stamp.sequence));
+  std::string key;
+  key.reserve(id.str().size() + 1 + 2 * sizeof stamp.epoch);
+  return key.append(id.str())
+      .append(1, '\0')
+      .append(be64(stamp.epoch))
+      .append(be64(static_cast<std::int64_t>(stamp.sequence)));
 }
 
 }  // namespace
@@ -148,8 +156,9 @@ void View::scan(Family family, const std::string& from, const std::string& to,
 }
 
 void View::put_ttl(Family family, std::string key, std::int64_t expiry, std::string_view value) {
-  std::string bytes = be64(expiry);
-  bytes.append(value);
+  std::string bytes;
+  bytes.reserve(sizeof expiry + value.size());
+  bytes.append(be64(expiry)).append(value);
   put(family, std::move(key), std::move(bytes));
 }
 
@@ -399,7 +408,9 @@ std::vector<DeliveryId> View::deliveries_of(std::string_view webhook_or_event_id
       webhooks.emplace_back(key.substr(prefix.size()));
       return webhooks.size() < kIdsFoundMax;
     });
-    for (const std::string& webhook : webhooks) read_webhook(webhook);
+    // Anyone may give his events one id, from many sources.
+    for (const std::string& webhook : webhooks)
+      if (ids.size() < kIdsFoundMax) read_webhook(webhook);
   }
   // An event that was read again, or a retry elsewhere, stands in more than one row.
   std::sort(ids.begin(), ids.end());

@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <array>
 #include <atomic>
 #include <chrono>
 #include <filesystem>
@@ -33,8 +34,11 @@ constexpr std::string_view kFormat = "3 ";
 constexpr std::chrono::seconds kReopenEvery{1};
 constexpr std::uintmax_t kRoomToReopen = std::uintmax_t{16} << 20;
 constexpr std::size_t kWorthSorting = 100;
-constexpr std::uint64_t kSortedAtOnce = 2000;  // rows of a journal
-constexpr std::string_view kLogKey = "log";    // in the default column family
+// A journal's newest rows that a look may sort, or copy where filters say that it is not among them; and how
+// often they are written out for that.
+constexpr std::uint64_t kSortedAtOnce = 2'000, kCopiedAtOnce = 20'000;
+constexpr std::chrono::milliseconds kPutToOrderEvery{250};
+constexpr std::string_view kLogKey = "log";  // in the default column family
 
 rocksdb::Slice slice(std::string_view bytes) {
   return {bytes.data(), bytes.size()};
@@ -135,7 +139,8 @@ struct RocksStore::Database {
   rocksdb::Status reopen();
   rocksdb::Status write(const StoreBatch& batch, bool sync);
   Result<void> mended_write(const StoreBatch& batch, bool sync);  // opened anew before, after a failure
-  void put_to_order(Family family);
+  void put_to_order(Family family, std::uint64_t rows_max);
+  std::array<std::chrono::steady_clock::time_point, kFamilyCount> ordered_at{};
 
   rocksdb::ColumnFamilyHandle* of(Family family) const {
     return families[static_cast<std::size_t>(family) + 1];
@@ -196,11 +201,16 @@ rocksdb::Status RocksStore::Database::write(const StoreBatch& batch, bool sync) 
 }
 
 // Newest rows of a journal that are many are written out, so that the next look finds them sorted: whoever
-// asks again and again has no more sorted than what was written in between.
-void RocksStore::Database::put_to_order(Family family) {
+// asks again and again has no more sorted than what was written in between, and makes four files a second at
+// most.
+void RocksStore::Database::put_to_order(Family family, std::uint64_t rows_max) {
   std::uint64_t rows = 0;
   if (!db->GetIntProperty(of(family), rocksdb::DB::Properties::kNumEntriesActiveMemTable, &rows)) return;
-  if (rows < kSortedAtOnce) return;
+  if (rows < rows_max) return;
+  const auto now = std::chrono::steady_clock::now();
+  auto& before = ordered_at[static_cast<std::size_t>(family)];
+  if (now - before < kPutToOrderEvery) return;
+  before = now;
   rocksdb::FlushOptions how;
   how.wait = false;
   how.allow_write_stall = true;      // of the next write, should two more be under way: a few thousand rows
@@ -318,7 +328,7 @@ Result<void> RocksStore::scan(Family family, std::string_view from, std::string_
     }
     if (!row->status().ok()) return failure(row->status(), "read the view");
   }
-  if (found && is_journal(family)) database_->put_to_order(family);
+  if (is_journal(family)) database_->put_to_order(family, found ? kSortedAtOnce : kCopiedAtOnce);
   return {};
 }
 

@@ -22,12 +22,15 @@ tl::unexpected<Error> undecodable(std::string message, std::string suggestion = 
 // datacontenttype that means one of our own modes; and what is over the bounds above.
 class AttributeCollector {
  public:
+  AttributeCollector() { seen_.reserve(kUsualAttributes); }
   Result<void> add(std::string_view name, std::string_view value);
   // The event so far, without data. Refuses an event that named no specversion.
   Result<Event> finish() &&;
 
  private:
   Result<void> assign(std::string_view name, std::string_view value);
+
+  static constexpr std::size_t kUsualAttributes = 16;
 
   Event event_;
   std::vector<std::string> seen_;

@@ -370,6 +370,15 @@ TEST(Tokens, GrantWhatTheyHoldUntilTheyExpire) {
   EXPECT_FALSE(registry.grant_of("00aa", 100));
 }
 
+TEST(Registry, WantsNothingRestatedForAFirstRecordThatContradictsItself) {
+  Registry registry;
+  EventTypeDef type;
+  type.name = "order.created";
+  type.revision = type.replaces = 1;
+  EXPECT_EQ(registry.apply(type, "raw"), Applied::ignored);
+  EXPECT_TRUE(registry.mending().empty());
+}
+
 TEST(Identity, TheFirstOneCountsAndADifferentOneIsRefused) {
   Registry registry;
   EXPECT_FALSE(registry.identity());

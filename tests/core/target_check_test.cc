@@ -65,6 +65,13 @@ TEST(TargetCheck, CountsATenantsEndpointsAtAHostWhateverTheirPortOrPath) {
   EXPECT_EQ(refused_at("https://hooks.example/new", 0), "");
 }
 
+TEST(TargetCheck, CountsTheNamesOfDeletedEndpointsToo) {
+  EXPECT_FALSE(too_many_names_of_tenant(9'999, 0));
+  EXPECT_TRUE(too_many_names_of_tenant(10'000, 100));
+  EXPECT_FALSE(too_many_names_of_tenant(10'000, 20'000));
+  EXPECT_TRUE(too_many_names_of_tenant(40'000, 20'000));
+}
+
 TEST(TargetCheck, CountsNothingAtAllowedAddressesInDevelopment) {
   const std::vector<IpRange> allow{*parse_range("127.0.0.0/8")};
   const std::vector<IpAddress> inside{*parse_ip("127.0.0.1")},

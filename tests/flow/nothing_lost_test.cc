@@ -438,6 +438,45 @@ TEST(NothingLost, OneAnswerTokenResetsRevokeTheOlderOnesBeforeTheyAnswer) {
   EXPECT_FALSE(*done);
 }
 
+TEST(Tokens, OfATenantAreAThousandAtMost) {
+  World world;
+  world.begin();
+  Service& service = world.one().shard->service();
+  int made = 0;
+  std::string refused;
+  const auto make = [&](const char* tenant) {
+    TokenSpec spec;
+    spec.tenant = TenantId(tenant);
+    spec.scopes.add(Scope::events_publish);
+    refused.clear();
+    service.create_token(spec, [&](Result<MadeToken> answer) {
+      if (answer) ++made;
+      if (!answer) refused = answer.error().code;
+    });
+  };
+  for (int i = 0; i < 1000; ++i) make("acme");
+  ASSERT_TRUE(world.run_until([&] { return made == 1000; }));
+  make("acme");
+  EXPECT_EQ(refused, "TOO_MANY_TOKENS");
+  make("other");
+  EXPECT_EQ(refused, "");
+  make("");
+  EXPECT_EQ(refused, "");
+}
+
+TEST(Lookup, OfAnIdThatManyEventsShareEnds) {
+  World world;
+  world.begin();
+  world.declare("main");
+  for (int i = 0; i < 1200; ++i)
+    world.publish("1", "order.created", [&](Event& event) { event.source = "/shop/" + std::to_string(i); });
+  ASSERT_TRUE(world.run_until([&] { return world.committed() == 1200; }));
+  std::size_t found = 0;
+  world.one().shard->service().find_deliveries(
+      "1", [&](Result<std::vector<DeliveryId>> ids) { found = ids ? ids->size() : 0; });
+  EXPECT_EQ(found, 1000U);
+}
+
 TEST(Tokens, AreInForceWhenTheirMakingIsAnsweredAndOutOfForceWhenTheirRevocationIs) {
   World world;
   world.begin();
