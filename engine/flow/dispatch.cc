@@ -24,8 +24,7 @@ constexpr Millis kRateEvery{100};
 constexpr Millis kPaceEvery{10};
 constexpr Millis kAnswersLately{200};
 constexpr std::size_t kQueuedAhead = 1024;
-constexpr std::size_t kQueuesBytesPart = 8;  // of the byte budget, that one endpoint's queue may have
-constexpr double kWorthAPause = 500;         // answers a second: for fewer nobody else's events wait
+constexpr double kWorthAPause = 500;  // answers a second: for fewer nobody else's events wait
 
 Outcome failed_outcome(AttemptError error) {
   Outcome outcome;
@@ -127,19 +126,10 @@ Dispatch::Room Dispatch::room_of(EndpointState& at, SteadyTime now) {
   if (at.breaker.state(now) == CircuitBreaker::State::open) {
     return {Room::Kind::later, spread(std::max(at.breaker.reopens_at(now) - now, Millis(1)))};
   }
-  if (fullness(at) >= 1) return {Room::Kind::later, spread(kQueueFullWait)};
+  if (at.queue.size() >= endpoint->def.limits.queue_max) return {Room::Kind::later, spread(kQueueFullWait)};
   const Millis turn = at.pace.next(now, at.queue.size()) - now;
   if (turn > kParkedFrom) return {Room::Kind::later, spread(turn)};
   return {Room::Kind::yes, {}};
-}
-
-// Of a large event's deliveries fewer wait in memory, so that one endpoint leaves most of it to the others.
-double Dispatch::fullness(const EndpointState& at) const {
-  const auto part = [](std::size_t held, std::size_t most) {
-    return static_cast<double>(held) / static_cast<double>(most);
-  };
-  const std::size_t bytes_max = std::max<std::size_t>(context_.config.bytes_max / kQueuesBytesPart, 1);
-  return std::max(part(at.queue.size(), at.limits.queue_max), part(at.queued_bytes, bytes_max));
 }
 
 void Dispatch::admit(ActiveDelivery& delivery) {
@@ -159,11 +149,10 @@ void Dispatch::admit(ActiveDelivery& delivery) {
   }
   delivery.stage = ActiveDelivery::Stage::queued;
   delivery.queued_at = now;
-  at.queue.push_back({delivery.serial, delivery.event->bytes});
-  at.queued_bytes += delivery.event->bytes;
+  at.queue.push_back(delivery.serial);
   ++queued_;
   ++at.tenant_turn->queued;
-  if (fullness(at) >= 0.5) half_full_.insert(&at);
+  if (at.queue.size() * 2 >= at.limits.queue_max) half_full_.insert(&at);
   list(at);
 }
 
@@ -234,7 +223,7 @@ std::size_t Dispatch::pump_next(SteadyTime now) {
 
 ActiveDelivery* Dispatch::front(EndpointState& state) {
   while (!state.queue.empty()) {
-    ActiveDelivery* delivery = active_.find(state.queue.front().serial);
+    ActiveDelivery* delivery = active_.find(state.queue.front());
     if (delivery && delivery->stage == ActiveDelivery::Stage::queued) return delivery;
     pop_front(state);  // parked under pressure, or its partition went away
   }
@@ -242,7 +231,6 @@ ActiveDelivery* Dispatch::front(EndpointState& state) {
 }
 
 void Dispatch::pop_front(EndpointState& state) {
-  state.queued_bytes -= state.queue.front().bytes;
   state.queue.pop_front();
   --queued_;
   --state.tenant_turn->queued;
@@ -725,7 +713,7 @@ bool Dispatch::wants_pause(SteadyTime now) {
 bool Dispatch::a_queue_fills(SteadyTime now) {
   bool pause = false;
   absl::erase_if(half_full_, [&](EndpointState* state) {
-    if (fullness(*state) < 0.5) return true;
+    if (state->queue.size() * 2 < state->limits.queue_max) return true;
     const Millis span = now - state->counted_at;
     if (span >= kRateEvery) {
       const double rate = static_cast<double>(state->done_since) * 1000.0 / static_cast<double>(span.count());

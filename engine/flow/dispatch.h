@@ -135,8 +135,6 @@ class Dispatch {
   bool a_queue_fills(SteadyTime now);
   bool has_enough_ahead(SteadyTime now);
   Room room_of(EndpointState& state, SteadyTime now);
-  // Of its queue, by deliveries or by their bytes; from 1 on it takes no more.
-  double fullness(const EndpointState& at) const;
   void adopt(EndpointState& state, const Endpoint& endpoint);
   EndpointHealth& health_of(EndpointState& state, Partition partition);
   Millis spread(Millis wait);

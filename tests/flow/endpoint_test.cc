@@ -201,40 +201,6 @@ TEST(Endpoint, WithAFullQueueHasTheRestParkedAndNoneDropped) {
   EXPECT_EQ(world.committed(), 100);
 }
 
-TEST(Endpoint, OfLargeEventsHoldsNoMoreThanItsPartOfTheMemory) {
-  World world;
-  Instance& one = world.begin();
-  one.config.bytes_max = 16 << 20;
-  one.restart();
-  ASSERT_TRUE(world.run_until([&] { return one.log->joined; }, seconds(10)));
-  world.declare("main");
-  bool hang = true;
-  world.transport.answer = [&](const std::string&, int) -> std::optional<Outcome> {
-    if (hang) return std::nullopt;
-    return answered(200);
-  };
-  for (int i = 0; i < 60; ++i)
-    world.publish("e" + std::to_string(i), "order.created",
-                  [](Event& event) { event.data.assign(100 * 1024, 'x'); });
-  std::uint64_t most = 0;
-  for (int i = 0; i < 100; ++i) {
-    world.run(Millis(100));
-    most = std::max<std::uint64_t>(most, one.observer.last.queued);
-  }
-  EXPECT_GE(most, 8U);
-  EXPECT_LE(most, 11U) << "an eighth of the budget, and each event counts its body and what goes out";
-  EXPECT_GE(world.parked_now(), 30U);
-  hang = false;
-  std::set<std::string> ids;
-  ASSERT_TRUE(world.run_until(
-      [&] {
-        for (const Arrival& arrival : world.transport.arrivals) ids.insert(arrival.header("webhook-id"));
-        return ids.size() == 60 && world.parked_now() == 0;
-      },
-      hours(1)));
-  EXPECT_EQ(world.committed(), 60);
-}
-
 TEST(Endpoint, KeepsToItsRate) {
   World world;
   world.begin();
