@@ -178,10 +178,11 @@ Registry::Applied Registry::apply(const TokenFact& token, std::string_view raw, 
   if (is_current(key, raw)) return note(std::move(key), raw, Applied::same);
   const auto [known, is_new] = tokens_.try_emplace(token.id, token);
   if (!is_new && known->second.revoked && !token.revoked) return note(std::move(key), raw, Applied::ignored);
-  if (!is_new && known->second.hash != token.hash)
-    std::erase_if(by_hash_, [&](const auto& one) { return one.second == &known->second; });
-  if (is_new || known->second.hash != token.hash) by_hash_.emplace(token.hash, &known->second);
-  known->second = token;
+  TokenFact& held = known->second;
+  if (!is_new && held.hash != token.hash)
+    std::erase_if(by_hash_, [&held](const auto& one) { return one.second == &held; });
+  if (is_new || held.hash != token.hash) by_hash_.emplace(token.hash, &held);
+  held = token;
   return note(std::move(key), raw, Applied::yes);
 }
 
@@ -297,6 +298,9 @@ std::size_t Registry::names_of(const TenantId& tenant) const {
 
 std::vector<const Endpoint*> Registry::all() const {
   std::vector<const Endpoint*> living;
+  std::size_t count = 0;
+  for (const auto& [tenant, endpoints] : living_) count += endpoints.size();
+  living.reserve(count);
   for (const auto& [tenant, endpoints] : living_)
     for (const auto& [id, endpoint] : endpoints) living.push_back(endpoint);
   return living;
