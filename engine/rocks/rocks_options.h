@@ -12,7 +12,7 @@ namespace postrider::rocks {
 std::string name_of(Family family);
 
 // A family that takes rows at every step and is seldom asked for one: its newest rows lie unsorted in memory,
-// where they cost a fifth of what a sorted place does. A look into them sorts them first (see scan()).
+// and a look into them sorts them first (see scan()). benchmarks/README.md says what that saves.
 constexpr bool is_journal(Family family) {
   return family == Family::history || family == Family::index;
 }
