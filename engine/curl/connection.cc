@@ -29,8 +29,9 @@ std::int32_t phase_between(CURL* easy, CURLINFO begin, CURLINFO end) {
   return static_cast<std::int32_t>(std::clamp<curl_off_t>((ended - begun) / 1000, 0, INT32_MAX));
 }
 
-Connection::Io failed_with(int code) {
-  if (code == EAGAIN || code == EWOULDBLOCK || code == EINTR) return {Connection::Io::Kind::later};
+Connection::Io failed_with(int code, std::uint32_t waits_for) {
+  if (code == EAGAIN || code == EWOULDBLOCK || code == EINTR)
+    return {Connection::Io::Kind::later, 0, waits_for};
   return {Connection::Io::Kind::broken};
 }
 
@@ -279,7 +280,7 @@ Connection::Io Connection::send(std::string_view head, std::string_view body, st
   message.msg_iov = parts.data();
   message.msg_iovlen = count;
   const ssize_t sent = ::sendmsg(socket_, &message, MSG_NOSIGNAL | MSG_DONTWAIT);
-  if (sent < 0) return failed_with(errno);
+  if (sent < 0) return failed_with(errno, EPOLLOUT);
   return {Io::Kind::some, static_cast<std::size_t>(sent)};
 }
 
@@ -297,9 +298,24 @@ Connection::Io Connection::send_through_libcurl(std::string_view head, std::stri
   }
   std::size_t sent = 0;
   const CURLcode code = curl_easy_send(easy_.get(), piece.data(), piece.size(), &sent);
-  if (code == CURLE_AGAIN || (code == CURLE_OK && sent == 0)) return {Io::Kind::later};
+  if (code == CURLE_AGAIN || (code == CURLE_OK && sent == 0)) return later_through_libcurl(EPOLLOUT);
   if (code != CURLE_OK) return {Io::Kind::broken};
   return {Io::Kind::some, sent};
+}
+
+// libcurl says only that it would block. Watched for the other event, the socket would be ready at once, and
+// the loop awake, for as long as the receiver likes.
+Connection::Io Connection::later_through_libcurl(std::uint32_t otherwise) const {
+  Io later{Io::Kind::later, 0, otherwise};
+  curl_tlssessioninfo* session = nullptr;
+  if (curl_easy_getinfo(easy_.get(), CURLINFO_TLS_SSL_PTR, &session) != CURLE_OK || session == nullptr ||
+      session->internals == nullptr) {
+    return later;  // a proxy's, in plain HTTP
+  }
+  const int wanted = SSL_want(static_cast<const SSL*>(session->internals));
+  if (wanted == SSL_READING) later.events = EPOLLIN;
+  if (wanted == SSL_WRITING) later.events = EPOLLOUT;
+  return later;
 }
 
 Connection::Io Connection::receive() {
@@ -307,12 +323,12 @@ Connection::Io Connection::receive() {
   if (through_libcurl_) {
     std::size_t got = 0;
     const CURLcode code = curl_easy_recv(easy_.get(), context_.bytes.data(), context_.bytes.size(), &got);
-    if (code == CURLE_AGAIN) return {Io::Kind::later};
+    if (code == CURLE_AGAIN) return later_through_libcurl(EPOLLIN);
     if (code != CURLE_OK) return {Io::Kind::broken};
     return got == 0 ? Io{Io::Kind::ended} : Io{Io::Kind::some, got};
   }
   const ssize_t got = ::recv(socket_, context_.bytes.data(), context_.bytes.size(), MSG_DONTWAIT);
-  if (got < 0) return failed_with(errno);
+  if (got < 0) return failed_with(errno, EPOLLIN);
   return got == 0 ? Io{Io::Kind::ended} : Io{Io::Kind::some, static_cast<std::size_t>(got)};
 }
 

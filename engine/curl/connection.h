@@ -104,6 +104,9 @@ class Connection {
   struct Io {
     enum class Kind { some, later, ended, broken } kind;
     std::size_t bytes = 0;
+    // `later`: when its socket is ready for what. In TLS a send() may wait for something to read, and a
+    // receive() for room to write: within a handshake that the receiver has asked for (a renegotiation).
+    std::uint32_t events = 0;  // EPOLLIN or EPOLLOUT
   };
   // `parts` from `from` on, as if they were one.
   Io send(std::string_view head, std::string_view body, std::size_t from);
@@ -137,6 +140,7 @@ class Connection {
   IpAddress dialled_address() const { return via_proxy_ ? context_.proxy->address : *pin_; }
   bool is_admitted();
   Io send_through_libcurl(std::string_view head, std::string_view body, std::size_t from);
+  Io later_through_libcurl(std::uint32_t otherwise) const;
 
   static curl_socket_t on_open_socket(void* self, curlsocktype purpose, curl_sockaddr* address);
   static int on_close_socket(void* self, curl_socket_t socket);

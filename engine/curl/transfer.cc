@@ -48,7 +48,9 @@ AttemptError Transfer::accept(HttpRequest&& request, std::uint64_t token, PollTi
   first_byte_at_ = {};
   addresses_tried_ = denials_ = sent_ = 0;
   open_failure_ = CURLE_OK;
-  talking_ = withheld_ = timed_out_ = waits_to_say_ = cannot_say_ = false;
+  talking_ = withheld_ = timed_out_ = cannot_say_ = false;
+  says_on_ = 0;
+  listens_on_ = EPOLLIN;
   answer_.begin();
   if (request_.to->url.scheme != "https" && !context_.guard.admits_plain_http()) return AttemptError::denied;
   if (!set_url(request_.to)) return AttemptError::denied;
@@ -110,26 +112,31 @@ bool Transfer::say() {
   while (!is_sent() && !cannot_say_) {
     const Connection::Io sent = connection_.send(head_.text(), body(), sent_);
     if (sent.kind == Connection::Io::Kind::later) {
-      if (!std::exchange(waits_to_say_, true)) connection_.watch(EPOLLIN | EPOLLOUT);
+      says_on_ = sent.events;
+      connection_.watch(says_on_ | listens_on_);
       return true;
     }
     // It may have answered before it closed: what it said is read, and ends with the same error or its end.
     cannot_say_ = sent.kind != Connection::Io::Kind::some;
     sent_ += sent.bytes;
   }
-  if (std::exchange(waits_to_say_, false)) connection_.watch(EPOLLIN);
+  if (std::exchange(says_on_, 0) != 0) connection_.watch(listens_on_);
   return !cannot_say_ || listen();
 }
 
 bool Transfer::listen() {
   for (int reads = 0; reads < kReadsAtOnce; ++reads) {
     const Connection::Io got = connection_.receive();
-    if (got.kind == Connection::Io::Kind::later) return true;
+    if (got.kind == Connection::Io::Kind::later) {
+      if (std::exchange(listens_on_, got.events) != got.events) connection_.watch(says_on_ | listens_on_);
+      return true;
+    }
     if (got.kind == Connection::Io::Kind::broken) return false;
     if (got.kind == Connection::Io::Kind::ended) {
       answer_.end_of_stream();
       return false;
     }
+    if (std::exchange(listens_on_, EPOLLIN) != EPOLLIN) connection_.watch(says_on_ | EPOLLIN);
     if (!answer_.began()) first_byte_at_ = std::chrono::steady_clock::now();
     if (!answer_.take({context_.bytes.data(), got.bytes})) return false;
     if (!connection_.may_have_more(got)) return true;
@@ -138,8 +145,10 @@ bool Transfer::listen() {
 }
 
 bool Transfer::on_ready(std::uint32_t events) {
-  if ((events & ~static_cast<std::uint32_t>(EPOLLOUT)) != 0 && !listen()) return false;
-  return (events & EPOLLOUT) == 0 || say();
+  // What is broken is found by whoever reads or writes next.
+  const std::uint32_t broken = events & ~static_cast<std::uint32_t>(EPOLLIN | EPOLLOUT);
+  if ((events & (listens_on_ | broken)) != 0 && !listen()) return false;
+  return (events & says_on_) == 0 || say();
 }
 
 }  // namespace postrider

@@ -90,7 +90,9 @@ class Transfer : public SocketOwner {
   bool talking_ = false;   // the first byte has left, or was about to
   bool withheld_ = false;  // the listener said no, before the first byte
   bool timed_out_ = false;
-  bool waits_to_say_ = false, cannot_say_ = false;  // the socket takes no more for now; no more at all
+  bool cannot_say_ = false;  // the socket takes no more
+  // EPOLLIN or EPOLLOUT: what the rest of the request waits for, 0 when it does not; what its answer does.
+  std::uint32_t says_on_ = 0, listens_on_ = EPOLLIN;
   std::size_t sent_ = 0;
   Answer answer_;
 };

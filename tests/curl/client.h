@@ -71,6 +71,7 @@ class Client : public TransportListener {
       const auto left =
           std::chrono::duration_cast<std::chrono::milliseconds>(deadline - std::chrono::steady_clock::now());
       if (left.count() <= 0 || ::poll(&wake, 1, static_cast<int>(left.count())) <= 0) break;
+      ++wakes;
       transport->poll(*this);
     }
     ASSERT_EQ(outcomes.size(), count) << "outcomes are missing";
@@ -108,6 +109,7 @@ class Client : public TransportListener {
   }
 
   bool may_send_on = true;
+  std::size_t wakes = 0;   // of the loop, in wait_for()
   Millis longest_poll{0};  // CPU time, in run_until()
   std::unique_ptr<CurlTransport> transport;
   std::map<std::uint64_t, Outcome> outcomes;

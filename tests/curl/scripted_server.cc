@@ -107,6 +107,16 @@ void Connection::wait_until_closed() {
   }
 }
 
+void Connection::ask_for_handshake() {
+  if (SSL_renegotiate(tls_) != 1 || SSL_do_handshake(tls_) != 1) give_up("renegotiation");
+}
+
+void Connection::take_deaf() {
+  char chunk[16384];
+  for (long got = 0; (got = ::recv(socket_, chunk, sizeof(chunk), 0)) > 0;)
+    server_.bytes_received_ += static_cast<std::size_t>(got);
+}
+
 void Connection::relay_to(std::uint16_t port) {
   socklen_t size = 0;
   const sockaddr_storage address = address_of_literal("127.0.0.1", port, size);

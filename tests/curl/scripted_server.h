@@ -24,6 +24,8 @@ class Connection {
   std::optional<std::string> read_request();
   bool send(std::string_view bytes);  // false: the peer is gone
   void wait_until_closed();           // reads and drops
+  void ask_for_handshake();           // a new one, in TLS 1.2; to be followed by take_deaf()
+  void take_deaf();                   // what comes, from the socket; no handshake is answered
   void reset();                       // RST instead of FIN
   void relay_to(std::uint16_t port);  // of 127.0.0.1: byte for byte, until either side closes
   ScriptedServer& server() { return server_; }

@@ -1,6 +1,8 @@
 // Who is on the other side: chain, host name, time and version.
 #include <gtest/gtest.h>
 
+#include <atomic>
+
 #include "tests/curl/certificates.h"
 #include "tests/curl/client.h"
 #include "tests/curl/scripted_server.h"
@@ -92,6 +94,35 @@ TEST(Tls, SendsALargeBodyWhole) {
   ASSERT_EQ(server.requests().size(), 1U);
   const std::string sent = server.requests()[0];
   EXPECT_TRUE(sent.ends_with("\r\n\r\n" + body));
+}
+
+// In a handshake amid a request, the request waits for something to read, and its socket takes more all the
+// while: watched for that, it would keep the loop awake until the deadline.
+TEST(Tls, SleepsWhileAReceiverHangsInAHandshakeThatItAskedFor) {
+  const auto tls = trusted_authority().server("DNS:receiver.test");
+  SSL_CTX_set_max_proto_version(tls.get(), TLS1_2_VERSION);
+  std::atomic<bool> asked = false, goes_on = false;
+  ScriptedServer server(
+      [&](Connection& connection) {
+        connection.ask_for_handshake();
+        asked = true;
+        goes_on.wait(false);
+        connection.take_deaf();
+      },
+      tls.get());
+  Client client;
+  auto request = request_to(secure(server.port()));
+  request.body = std::make_shared<const std::string>(16U << 20U, 'x');  // more than both sockets hold
+  request.timeout = Millis(1500);
+  const std::uint64_t token = client.send(std::move(request));
+  int turns = 0;  // in which it has seen what it is asked for, with the request half said
+  client.run_until([&] { return asked && ++turns > 10; });
+  goes_on = true;
+  goes_on.notify_all();
+  client.wait_for(1);
+  EXPECT_EQ(code_of(client.outcomes[token].error), "timeout");
+  EXPECT_LT(server.bytes_received(), 16U << 20U) << "there was no handshake before the body's end";
+  EXPECT_LT(client.wakes, 5000U) << "some for the body, none while nothing comes";
 }
 
 TEST(Tls, VerifiesALiteralAddress) {
