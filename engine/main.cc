@@ -193,6 +193,7 @@ std::optional<int> live(Config& config, const rocks::DataDir& data, int signals)
   if (!keys_service) return refuse(keys_service.error());
   auto log = open_log(config, *keys_service->services, telemetry);
   if (!log) return refuse(log.error());
+  tell_idle_shards(config, *log->client, telemetry);
   crypto::UnwrappedKeys keys(*keys_service->services, clock);
   auto shards = open_shards({config, data, *log, keys, clock, telemetry});
   if (!shards) return refuse(shards.error());

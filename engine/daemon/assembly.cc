@@ -200,6 +200,17 @@ Result<std::unique_ptr<Log>> open_shard_log(const Config& config, OpenedLog& log
   return open_kafka_log(kafka_config(config, instance, telemetry));
 }
 
+void tell_idle_shards(const Config& config, LogClient& log, telemetry::Telemetry& telemetry) {
+  const auto partitions = log.partitions(Topic::events);
+  if (!partitions) return telemetry.log("warn", "topics_unseen", partitions.error());
+  if (static_cast<std::int64_t>(config.shards) <= *partitions) return;
+  telemetry.log(
+      "warn", "shards_idle",
+      "shards = " + std::to_string(config.shards) + ", but `events` has only " + std::to_string(*partitions) +
+          " partitions: a partition is of one shard, so the others do nothing; set fewer shards, or "
+          "give `events` more partitions");
+}
+
 std::unique_ptr<TopicWatch> watch_topics(const Config& config, telemetry::Telemetry& telemetry) {
   if (config.log.kind != LogPlace::Kind::kafka) return nullptr;
   const auto look = [&config, &telemetry] {

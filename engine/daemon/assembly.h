@@ -37,6 +37,8 @@ Result<OpenedLog> open_log(const Config& config, const crypto::KeyServices& keys
 // One shard's hold on it, as the member `instance` of the group. The opened log outlives it.
 Result<std::unique_ptr<Log>> open_shard_log(const Config& config, OpenedLog& log, const std::string& instance,
                                             std::size_t number, telemetry::Telemetry& telemetry);
+// A warning when this process has more shards than `events` has partitions: some of them get none.
+void tell_idle_shards(const Config& config, LogClient& log, telemetry::Telemetry& telemetry);
 // Looks hourly at what open_log() looked at: an ERROR line for each setting by which data could be lost, and
 // the gauge `topic_differences`. nullptr: the embedded log, whose topics nobody else sets.
 std::unique_ptr<TopicWatch> watch_topics(const Config& config, telemetry::Telemetry& telemetry);

@@ -68,6 +68,18 @@ class Embedded(OnEitherLog, Whole):
         probes.close()
         self.assertEqual(daemon.stop(), 0)
 
+    def test_shards_that_get_no_partition_are_told_at_the_start(self):
+        daemon = self.started(top="shards = 4\n")
+        idle = lambda: [line for line in daemon.lines() if line["operation"] == "shards_idle"]
+        self.assertEqual(daemon.stop(), 0)
+        self.assertEqual(idle(), [])
+        daemon.extra = daemon.extra.replace("shards = 4\n", "shards = 6\n")
+        daemon.write_config()
+        daemon.start()
+        self.assertEqual(daemon.stop(), 0)
+        self.assertEqual([line["level"] for line in idle()], ["warn"])
+        self.assertIn("only 4 partitions", idle()[0]["message"])
+
     def test_what_expires_while_its_endpoint_is_disabled_is_a_dead_letter(self):
         daemon = self.daemon(extra='---\nlifetime_max = "10s"\n').start()
         daemon.wait_token()
