@@ -101,6 +101,7 @@ struct Config {
   } embedded;
   struct {
     std::uint64_t memory_bytes = 256ull << 20;
+    std::uint64_t endpoint_queue_bytes = 32ull << 20;
     std::uint32_t window = 24000;
   } limits;
   struct {

@@ -396,6 +396,11 @@ std::vector<Key> make_keys() {
                 "Budget for fetched, queued, in-flight and unacknowledged bytes, 16MiB to 64GiB; over it, "
                 "polling stops.",
                 16 * kMiB, 64 * kGiB, FIELD(limits.memory_bytes)),
+      bytes_key("limits.endpoint_queue_bytes",
+                "What one endpoint's deliveries hold in memory while they wait in one shard, 1MiB to 64GiB: "
+                "beyond it, or limits.queue_max of the endpoint, they are parked. One larger than that waits "
+                "alone.",
+                1 * kMiB, 64 * kGiB, FIELD(limits.endpoint_queue_bytes)),
       number_key("limits.window", "Unsettled offsets of one partition at most, 16 to 24000.", 16, 24000,
                  FIELD(limits.window)),
       duration_key("delivery.timeout", "Time of one attempt in all, body included, 1s to 60s.", seconds(1),

@@ -47,6 +47,7 @@ flow::ShardConfig shard_config(const Config& config, const std::string& instance
   shard.repeat_window = config.delivery.repeat_window;
   shard.history_ttl = config.history.ttl;
   shard.bytes_max = config.limits.memory_bytes / config.shards;
+  shard.endpoint_queue_bytes = config.limits.endpoint_queue_bytes;
   shard.window_max = config.limits.window;
   shard.addresses = address_policy(config);
   shard.endpoints_per_host = config.guard.endpoints_per_host;

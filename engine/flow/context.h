@@ -44,9 +44,11 @@ struct ShardConfig {
   Millis repeat_window = std::chrono::hours(24);  // 0: off
   Millis history_ttl = std::chrono::hours(24 * 30);
   std::size_t bytes_max = 256u << 20;  // fetched, queued and in flight
-  std::size_t window_max = 24000;      // unsettled offsets of one partition
-  std::size_t in_flight_max = 4096;    // attempts at once: all of them on connections
-  std::size_t due_loaded_max = 4000;   // parked deliveries in memory at once
+  // One endpoint's queue takes no more once it holds that much; an event counts in each endpoint's.
+  std::size_t endpoint_queue_bytes = 32u << 20;
+  std::size_t window_max = 24000;     // unsettled offsets of one partition
+  std::size_t in_flight_max = 4096;   // attempts at once: all of them on connections
+  std::size_t due_loaded_max = 4000;  // parked deliveries in memory at once
   Millis drain{2000};
   Millis stale_view = std::chrono::hours(12);  // half of `parked`'s delete.retention.ms
   AddressPolicy addresses;

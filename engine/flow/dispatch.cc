@@ -126,10 +126,22 @@ Dispatch::Room Dispatch::room_of(EndpointState& at, SteadyTime now) {
   if (at.breaker.state(now) == CircuitBreaker::State::open) {
     return {Room::Kind::later, spread(std::max(at.breaker.reopens_at(now) - now, Millis(1)))};
   }
-  if (at.queue.size() >= endpoint->def.limits.queue_max) return {Room::Kind::later, spread(kQueueFullWait)};
+  if (is_full(at, *endpoint)) return {Room::Kind::later, spread(kQueueFullWait)};
   const Millis turn = at.pace.next(now, at.queue.size()) - now;
   if (turn > kParkedFrom) return {Room::Kind::later, spread(turn)};
   return {Room::Kind::yes, {}};
+}
+
+// An empty queue takes any delivery: one larger than the bound goes alone.
+bool Dispatch::is_full(const EndpointState& at, const Endpoint& endpoint) const {
+  return at.queue.size() >= endpoint.def.limits.queue_max ||
+         at.queued_bytes >= context_.config.endpoint_queue_bytes;
+}
+
+// By what is declared: `at.limits` are so only once it was prepared, which a queue may come before.
+bool Dispatch::is_half_full(const EndpointState& at) const {
+  return at.queue.size() * 2 >= at.declared->def.limits.queue_max ||
+         at.queued_bytes * 2 >= context_.config.endpoint_queue_bytes;
 }
 
 void Dispatch::admit(ActiveDelivery& delivery) {
@@ -149,10 +161,11 @@ void Dispatch::admit(ActiveDelivery& delivery) {
   }
   delivery.stage = ActiveDelivery::Stage::queued;
   delivery.queued_at = now;
-  at.queue.push_back(delivery.serial);
+  at.queue.push_back({delivery.serial, delivery.event->bytes});
+  at.queued_bytes += delivery.event->bytes;
   ++queued_;
   ++at.tenant_turn->queued;
-  if (at.queue.size() * 2 >= at.limits.queue_max) half_full_.insert(&at);
+  if (is_half_full(at)) half_full_.insert(&at);
   list(at);
 }
 
@@ -223,7 +236,7 @@ std::size_t Dispatch::pump_next(SteadyTime now) {
 
 ActiveDelivery* Dispatch::front(EndpointState& state) {
   while (!state.queue.empty()) {
-    ActiveDelivery* delivery = active_.find(state.queue.front());
+    ActiveDelivery* delivery = active_.find(state.queue.front().serial);
     if (delivery && delivery->stage == ActiveDelivery::Stage::queued) return delivery;
     pop_front(state);  // parked under pressure, or its partition went away
   }
@@ -231,6 +244,7 @@ ActiveDelivery* Dispatch::front(EndpointState& state) {
 }
 
 void Dispatch::pop_front(EndpointState& state) {
+  state.queued_bytes -= state.queue.front().bytes;
   state.queue.pop_front();
   --queued_;
   --state.tenant_turn->queued;
@@ -713,7 +727,7 @@ bool Dispatch::wants_pause(SteadyTime now) {
 bool Dispatch::a_queue_fills(SteadyTime now) {
   bool pause = false;
   absl::erase_if(half_full_, [&](EndpointState* state) {
-    if (state->queue.size() * 2 < state->limits.queue_max) return true;
+    if (!is_half_full(*state)) return true;
     const Millis span = now - state->counted_at;
     if (span >= kRateEvery) {
       const double rate = static_cast<double>(state->done_since) * 1000.0 / static_cast<double>(span.count());

@@ -135,6 +135,9 @@ class Dispatch {
   bool a_queue_fills(SteadyTime now);
   bool has_enough_ahead(SteadyTime now);
   Room room_of(EndpointState& state, SteadyTime now);
+  // Of its queue, by number or by bytes.
+  bool is_full(const EndpointState& state, const Endpoint& endpoint) const;
+  bool is_half_full(const EndpointState& state) const;  // of one that has been looked up
   void adopt(EndpointState& state, const Endpoint& endpoint);
   EndpointHealth& health_of(EndpointState& state, Partition partition);
   Millis spread(Millis wait);

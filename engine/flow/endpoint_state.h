@@ -30,7 +30,12 @@ struct EndpointState {
   Target target;
   const Endpoint* declared = nullptr;  // the registry's, which never forgets one; null: not looked up yet
 
-  std::deque<std::uint64_t> queue;  // serials; the ones that are gone are skipped
+  struct Queued {
+    std::uint64_t serial = 0;  // the ones that are gone are skipped
+    std::size_t bytes = 0;     // of its event in memory, as it was queued
+  };
+  std::deque<Queued> queue;
+  std::size_t queued_bytes = 0;  // of them all, the ones that are gone too
   std::uint32_t in_flight = 0;
   ConcurrencyLimit concurrency;
   WindowPace pace;

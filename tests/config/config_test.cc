@@ -80,6 +80,7 @@ TEST_F(ConfigFile, TakesDefaultsForAllThatItDoesNotName) {
   EXPECT_EQ(config->delivery.timeout, std::chrono::seconds(15));
   EXPECT_EQ(config->delivery.lifetime_max, std::chrono::hours(96));
   EXPECT_EQ(config->limits.memory_bytes, 256u << 20);
+  EXPECT_EQ(config->limits.endpoint_queue_bytes, 32u << 20);
   EXPECT_EQ(config->limits.window, 24000u);
   EXPECT_FALSE(config->tenant_from_key);
   EXPECT_TRUE(config->warnings.empty());
@@ -96,6 +97,7 @@ endpoints_per_tenant = 5
 challenge = "tenants"
 [limits]
 memory_bytes = "64MiB"
+endpoint_queue_bytes = "1MiB"
 window = 100
 [delivery]
 timeout = "2s"
@@ -115,6 +117,7 @@ default = ["5s", "5m"]
   EXPECT_EQ(format_egress_proxy(*config->guard.proxy), "http://10.0.0.5:3128");
   EXPECT_EQ(config->guard.ports[1].first, 9000);
   EXPECT_EQ(config->limits.memory_bytes, 64u << 20);
+  EXPECT_EQ(config->limits.endpoint_queue_bytes, 1u << 20);
   EXPECT_EQ(config->limits.window, 100u);
   EXPECT_EQ(config->delivery.timeout, std::chrono::seconds(2));
   EXPECT_EQ(config->retry.standard.delays.size(), 2u);

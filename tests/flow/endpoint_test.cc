@@ -201,6 +201,61 @@ TEST(Endpoint, WithAFullQueueHasTheRestParkedAndNoneDropped) {
   EXPECT_EQ(world.committed(), 100);
 }
 
+// What its queue held and gave back counts once each: the second time there is as much room as the first.
+TEST(Endpoint, OfLargeEventsHoldsNoMoreThanItsQueueMay) {
+  World world;
+  Instance& one = world.begin();
+  one.config.endpoint_queue_bytes = 2 << 20;
+  one.restart();
+  ASSERT_TRUE(world.run_until([&] { return one.log->joined; }, seconds(10)));
+  one.log->assign({0});
+  world.declare("main");
+  bool hang = true;
+  world.transport.answer = [&](const std::string&, int) -> std::optional<Outcome> {
+    if (hang) return std::nullopt;
+    return answered(200);
+  };
+  for (std::size_t wave = 1; wave <= 2; ++wave) {
+    hang = true;
+    for (int i = 0; i < 60; ++i)
+      world.publish("e" + std::to_string(wave) + "-" + std::to_string(i), "order.created",
+                    [](Event& event) { event.data.assign(100 * 1024, 'x'); });
+    std::uint64_t most = 0;
+    for (int i = 0; i < 100; ++i) {
+      world.run(Millis(100));
+      most = std::max<std::uint64_t>(most, one.observer.last.queued);
+    }
+    EXPECT_GE(most, 8U) << "wave " << wave;
+    EXPECT_LE(most, 12U) << "wave " << wave << ": each counts its body and what goes out";
+    EXPECT_GE(world.parked_now(), 30U);
+    hang = false;
+    std::set<std::string> ids;
+    ASSERT_TRUE(world.run_until(
+        [&] {
+          for (const Arrival& arrival : world.transport.arrivals) ids.insert(arrival.header("webhook-id"));
+          return ids.size() == 60 * wave && world.parked_now() == 0;
+        },
+        hours(1)));
+  }
+  EXPECT_EQ(world.committed(), 120);
+}
+
+TEST(Endpoint, OfEventsLargerThanItsQueueGetsOneAfterTheOther) {
+  World world;
+  Instance& one = world.begin();
+  one.config.endpoint_queue_bytes = 64 << 10;
+  one.restart();
+  ASSERT_TRUE(world.run_until([&] { return one.log->joined; }, seconds(10)));
+  one.log->assign({0});
+  world.declare("main");
+  for (int i = 0; i < 5; ++i)
+    world.publish("e" + std::to_string(i), "order.created",
+                  [](Event& event) { event.data.assign(100 * 1024, 'x'); });
+  ASSERT_TRUE(world.run_until([&] { return world.transport.arrivals.size() == 5 && world.parked_now() == 0; },
+                              hours(1)));
+  EXPECT_EQ(world.committed(), 5);
+}
+
 TEST(Endpoint, KeepsToItsRate) {
   World world;
   world.begin();
