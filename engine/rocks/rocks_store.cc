@@ -177,7 +177,7 @@ void RocksStore::Database::close() {
 // one with assertions (Debian's) may end the process over it: opened anew, it reads that file up to its last
 // whole batch. Until there is room the old one goes on serving reads.
 rocksdb::Status RocksStore::Database::reopen() {
-  const auto now = std::chrono::steady_clock::now();
+  const auto now = options.steady_now();
   if (now < reopen_at) return failure;
   reopen_at = now + kReopenEvery;
   std::error_code failed;
@@ -207,7 +207,7 @@ void RocksStore::Database::put_to_order(Family family, std::uint64_t rows_max) {
   std::uint64_t rows = 0;
   if (!db->GetIntProperty(of(family), rocksdb::DB::Properties::kNumEntriesActiveMemTable, &rows)) return;
   if (rows < rows_max) return;
-  const auto now = std::chrono::steady_clock::now();
+  const auto now = options.steady_now();
   auto& before = ordered_at[static_cast<std::size_t>(family)];
   if (now - before < kPutToOrderEvery) return;
   before = now;

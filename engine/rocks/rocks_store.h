@@ -1,5 +1,7 @@
 #pragma once
+#include <chrono>
 #include <deque>
+#include <functional>
 #include <memory>
 #include <string>
 #include <string_view>
@@ -18,6 +20,8 @@ struct RocksStoreOptions {
   // Each file of a TTL family is rewritten at least this often, and loses what has expired then. Longer
   // rewrites less; shorter lets go of expired payloads sooner.
   Millis expiry_sweep = std::chrono::hours(6);
+  // What says how often something may be done again. Called on the store's thread.
+  std::function<std::chrono::steady_clock::time_point()> steady_now = std::chrono::steady_clock::now;
 };
 
 // Owns the database until it goes. One thread at a time: after a failed write it is closed and opened again,

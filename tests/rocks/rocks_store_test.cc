@@ -3,6 +3,8 @@
 #include <gtest/gtest.h>
 #include <rocksdb/db.h>
 
+#include <algorithm>
+#include <chrono>
 #include <fstream>
 #include <iterator>
 
@@ -156,6 +158,40 @@ TEST_F(RocksStoreTest, AJournalsRowsAreFoundWhereverTheyLie) {
       EXPECT_EQ(store_->get(family, "id5000" + std::string(1, '\0')).value(), std::nullopt);
     }
   }
+}
+
+// Each time that it is, what is written next goes to a new log file of RocksDB's.
+TEST_F(RocksStoreTest, AJournalIsPutToOrderFourTimesASecondAtMostHoweverOftenItIsLookedAt) {
+  store_.reset();
+  std::chrono::steady_clock::time_point now(std::chrono::hours(1));
+  RocksStoreOptions with_clock = options();
+  with_clock.steady_now = [&now] { return now; };
+  store_ = RocksStore::open(with_clock).value();
+  const auto newest_log = [this] {
+    std::string newest;
+    for (const auto& entry : std::filesystem::directory_iterator(dir_ / "view"))
+      if (entry.path().extension() == ".log") newest = std::max(newest, entry.path().filename().string());
+    return newest;
+  };
+  int id = 0;
+  const auto orders = [&](Family family, int rows) {
+    StoreBatch batch;
+    for (int row = 0; row < rows; ++row)
+      batch.put(family, "id" + std::to_string(++id) + std::string(1, '\0'), with_expiry(9'000, ""));
+    EXPECT_TRUE(store_->write(batch, false));
+    const auto before = newest_log();
+    const auto newest = "id" + std::to_string(id);
+    EXPECT_NE(keys(family, newest + '\0', newest + '\1'), "");
+    return newest_log() != before;
+  };
+  EXPECT_FALSE(orders(Family::history, 10)) << "few are sorted as they lie";
+  EXPECT_TRUE(orders(Family::history, 2'500));
+  EXPECT_FALSE(orders(Family::history, 2'500));
+  now += std::chrono::milliseconds(249);
+  EXPECT_FALSE(orders(Family::history, 2'500));
+  EXPECT_TRUE(orders(Family::index, 2'500)) << "the other one has its own turns";
+  now += std::chrono::milliseconds(1);
+  EXPECT_TRUE(orders(Family::history, 10));
 }
 
 TEST_F(RocksStoreTest, ErasesRangesAndWholeFamilies) {
