@@ -1,4 +1,6 @@
-// What operators do in a run: they replay dead letters, and mend what the engine refuses to go on with.
+// What operators do in a run: they replay dead letters, suspend tenants, and mend what the engine refuses to
+// go on with.
+#include <algorithm>
 #include <utility>
 
 #include "engine/operations/settled_offsets.h"
@@ -56,6 +58,49 @@ void Run::replay_something() {
                   .value = std::move(message.value),
                   .headers = std::move(message.headers)},
                  oracle_.publications.size());
+}
+
+// Of a tenant that is suspended events are held, for as long as it takes.
+void Run::plan_suspensions() {
+  if (!scenario_.suspensions) return;
+  every(1000, scenario_.stormy ? 5000 : 15'000, [this] {
+    if (!faults_on_) return;
+    const TenantId tenant("t" + std::to_string(draw_.between(1, scenario_.tenants)));
+    const auto& said = oracle_.suspensions[tenant];
+    const bool last = !said.empty() && said.back().suspended;
+    suspend_or_resume(tenant, draw_.chance(0.8) ? !last : last);
+  });
+}
+
+void Run::suspend_or_resume(const TenantId& tenant, bool suspended) {
+  Node* node = some_running();
+  if (node == nullptr) return;
+  auto& said = oracle_.suspensions[tenant];
+  const std::size_t index = said.size();
+  said.push_back({suspended, std::nullopt});
+  TenantSpec spec;
+  spec.id = tenant;
+  spec.suspended = suspended;
+  spec.actor = "simulation";
+  const auto tell = [this, tenant, suspended](const std::string& what) {
+    time_.note([&] { return "operator: " + tenant.str() + (suspended ? " suspended" : " resumed") + what; });
+  };
+  tell("? by process " + std::to_string(node->process.number));
+  node->shard->service().put_tenant(
+      spec, [this, &said, index, suspended, tell](const Result<TenantAnswer>& answer) {
+        tell(answer ? ": done" : ": " + answer.error().code);
+        if (!answer) return;
+        // That it is so already says nothing of a command that is still on its way.
+        const bool another_is_on_its_way = std::ranges::any_of(
+            said, [suspended](const Suspension& one) { return !one.answered && one.suspended != suspended; });
+        if (answer->change == ApplyAnswer::Change::unchanged && another_is_on_its_way) return;
+        said[index].answered = time_.now;
+      });
+  node->wakes_at = time_.now;
+}
+
+void Run::resume_all() {
+  for (auto& [tenant, said] : oracle_.suspensions) suspend_or_resume(tenant, false);
 }
 
 // Somebody reads what /readyz says, and follows it.

@@ -63,6 +63,12 @@ struct EndpointHistory {
   }
 };
 
+// One command that suspends a tenant, or lifts that. What is not answered may be in force or not.
+struct Suspension {
+  bool suspended = false;
+  std::optional<std::int64_t> answered;
+};
+
 // Knows what callers, producers and customers know, and judges the engine by it: what stands on the log, what
 // is committed, what arrives. It asks the engine nothing.
 class Oracle {
@@ -71,6 +77,7 @@ class Oracle {
 
   std::vector<Publication> publications;  // a record's tag is its index + 1
   std::map<std::pair<TenantId, EndpointId>, EndpointHistory> endpoints;
+  std::map<TenantId, std::vector<Suspension>> suspensions;  // in the order in which they were asked for
   Millis lifetime{0}, repeat_window{0};
   bool names_lie = false;             // of hosts: then `target_denied` is right
   std::set<Position> lost_at_source;  // removed from `events` by the run
@@ -161,6 +168,8 @@ class Oracle {
   void see_seal(const Kafka::Slot& slot);
   void judge_repeat(const Kafka::Slot& slot, const AttemptFact& fact);
   std::string unaccounted(Position position, std::int64_t until, bool at_the_end);
+  // By a command that was answered, and by none behind it that may have lifted that.
+  bool is_suspended(const TenantId& tenant) const;
   void judge_time(const Arrival& arrival, std::int64_t seconds) const;
   // What has settled comes back only from where it was parked.
   bool comes_only_from_parked(const DeliverySeen& delivery);

@@ -66,6 +66,21 @@ void Oracle::judge_signature(const Arrival& arrival, const EndpointHistory& endp
   }
 }
 
+// Of two that were answered the one asked for later has replaced the other.
+bool Oracle::is_suspended(const TenantId& tenant) const {
+  const auto said = suspensions.find(tenant);
+  if (said == suspensions.end()) return false;
+  bool is = false;
+  for (const Suspension& one : said->second) {
+    if (one.answered) {
+      is = one.suspended;
+    } else if (!one.suspended) {
+      is = false;
+    }
+  }
+  return is;
+}
+
 bool Oracle::comes_only_from_parked(const DeliverySeen& delivery) {
   const EventSeen& seen = *event(delivery.position);
   return seen.settled_at > 0 && !seen.again && !offsets_were_lost;
@@ -84,6 +99,8 @@ void Oracle::on_arrival(const Arrival& arrival) {
   for (const IpAddress& address : arrival.request.to->addresses)
     if (AddressPolicy().refusal(address)) broken("a request may dial " + format_ip(address));
   const EndpointHistory& endpoint = endpoints.at(name->second);
+  if (is_suspended(endpoint.tenant))
+    broken("an attempt at " + arrival.host + ", whose tenant " + endpoint.tenant.str() + " is suspended");
   const WebhookId webhook(arrival.header("webhook-id"));
   const std::string stamp = arrival.header("webhook-timestamp");
   judge_time(arrival, std::stoll(stamp.empty() ? "0" : stamp));

@@ -216,7 +216,10 @@ void Run::heal() {
   for (auto& [key, part] : kafka_.parts()) part.away_until = 0;
   // Operators look through what was stopped.
   for (const std::int64_t when : {30'000, 60'000}) {
-    time_.after(when, [this] { enable_stopped(); });
+    time_.after(when, [this] {
+      enable_stopped();
+      resume_all();
+    });
   }
 }
 
@@ -381,6 +384,7 @@ Report Run::finish() {
     plan_changes();
     plan_events();
     plan_replays();
+    plan_suspensions();
     every(2000, 2000, [this] { look_for_refusals(); });
     plan_faults();
     for (int third = 0; third < 3; ++third) {

@@ -38,7 +38,7 @@ struct Scenario {
        disk_full = false, view_corrupt = false, view_lost = false, keys_away = false, names_fail = false,
        names_lie = false, lagging_registry = false, changes = false, repeats = false, poison = false,
        replays = false, tight = false, moods = false, stormy = false, truncation = false, growth = false,
-       offsets_lost = false, short_lives = false, eager = false, remade = false;
+       offsets_lost = false, short_lives = false, eager = false, remade = false, suspensions = false;
   Corner corner = Corner::none;
   static Scenario draw(std::uint64_t seed);
   std::string words() const;
@@ -84,6 +84,7 @@ inline constexpr std::array kKinds{
     Scenario::Kind{"eager-rebalances", &Scenario::eager},
     Scenario::Kind{"stormy", &Scenario::stormy},
     Scenario::Kind{"topics-remade", &Scenario::remade},
+    Scenario::Kind{"suspensions", &Scenario::suspensions},
 };
 
 struct Report {
@@ -121,6 +122,9 @@ class Run {
   void answered(EndpointHistory& endpoint, std::size_t index, std::int64_t deadline);
   void plan_replays();
   void replay_something();
+  void plan_suspensions();
+  void suspend_or_resume(const TenantId& tenant, bool suspended);
+  void resume_all();
   void look_for_refusals();
   void rebuild_offsets();
   void plan_faults();

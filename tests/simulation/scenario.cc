@@ -51,6 +51,8 @@ Scenario Scenario::draw(std::uint64_t seed) {
   if (draw.chance(0.1)) drawn.without_faults();
   if (draw.chance(0.35)) drawn.make_for(static_cast<Corner>(draw.between(1, 8)), draw);
   drawn.remade = draw.chance(0.15);
+  // Drawn last: of a seed of old all else stays as it was (`--without suspensions`).
+  drawn.suspensions = draw.chance(0.3) && drawn.corner == Corner::none;
   return drawn;
 }
 
