@@ -107,7 +107,8 @@ Registry::Applied Registry::apply(const EndpointDef& def, std::string_view raw, 
 }
 
 void Registry::put(Endpoint& endpoint, const EndpointDef& def) {
-  if (endpoint.def.incarnation != def.incarnation) {
+  const bool begins = endpoint.def.incarnation != def.incarnation;
+  if (begins) {
     // The former life's secrets and health stay behind, the new one's may be here already.
     if (!endpoint.def.incarnation.empty()) {
       apart_[life_key(def.tenant, def.id, endpoint.def.incarnation)] = {std::move(endpoint.secrets),
@@ -124,7 +125,9 @@ void Registry::put(Endpoint& endpoint, const EndpointDef& def) {
   if (def.deleted) {
     living_[def.tenant].erase(def.id);
   } else {
-    living_[def.tenant][def.id] = &endpoint;
+    auto& living = living_[def.tenant];
+    living[def.id] = &endpoint;
+    if (begins) endpoint.place = living.size();
   }
   if (def.deleted || def.sealed_challenge.empty()) {
     unproven_.erase({def.tenant, def.id});

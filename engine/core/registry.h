@@ -71,6 +71,9 @@ struct Endpoint {
     std::string by;
   };
   Stopped stopped() const;
+  // Which of its tenant's living endpoints it was when its life began, from 1, in the order of the log as
+  // this reader read it: of who declares some at once, those behind the tenant's cap see it by this.
+  std::size_t place = 0;
   Stopped suspended;     // with all of its tenant's; Stop::none: it is not
   LogTime resumed_at{};  // when that was last lifted: it has failed no longer than since then
   // Whether the def names it, however far it has moved.

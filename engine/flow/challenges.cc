@@ -73,11 +73,15 @@ void Challenges::consider(const Endpoint& endpoint, SteadyTime now) {
   const OwnedPartition* partition = asking_partition(def.tenant, now);
   if (!partition || def.disabled || endpoint.suspended.stop != Stop::none) return;
   Asked& asked = asked_[def.incarnation];
-  if (asked.challenge != def.sealed_challenge) {
+  if (asked.challenge != def.sealed_challenge || asked.resumed_at != endpoint.resumed_at) {
     const SteadyTime next = asked.begun == SteadyTime{} ? now : std::max(now, asked.begun + kNoSooner);
-    asked = {def.sealed_challenge, next, 0, asked.in_flight, "", asked.begun};
+    asked = {def.sealed_challenge, endpoint.resumed_at, next, 0, asked.in_flight, "", asked.begun};
   }
-  if (context_.ports.clock.wall() - from_ms<WallTime>(def.challenged_at) >= kAskedFor) return;
+  // While its tenant was suspended nobody could answer: the time counts anew from then.
+  const bool asked_long_enough =
+      context_.ports.clock.wall() - from_ms<WallTime>(def.challenged_at) >= kAskedFor &&
+      context_.log_now() - endpoint.resumed_at >= kAskedFor;
+  if (asked_long_enough) return;
   if (!asked.in_flight && now >= asked.next && has_place(def.tenant)) ask(endpoint, asked, *partition, now);
   if (!asked.in_flight) next_look_ = std::min(next_look_, asked.next);
 }

@@ -38,6 +38,7 @@ class Challenges {
  private:
   struct Asked {
     std::string challenge;  // sealed: another one, and all begins anew
+    LogTime resumed_at{};   // of its tenant: another one, and all begins anew too
     SteadyTime next{};
     std::uint32_t times = 0;
     bool in_flight = false;

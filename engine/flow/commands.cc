@@ -92,6 +92,16 @@ Error Commands::changed_meanwhile() {
           "look at it again with `postrider-ops endpoints show`, then repeat the command"};
 }
 
+Error Commands::tenant_is_suspended() {
+  return {Errc::denied, "TENANT_SUSPENDED", "the tenant is suspended",
+          "ask the platform's operator to lift the suspension, then publish it again"};
+}
+
+bool Commands::is_suspended(const TenantId& tenant) const {
+  const TenantDef* def = registry_.registry().tenants().find(tenant);
+  return def && def->suspended;
+}
+
 EndpointSecret Commands::revoked(EndpointSecret secret) {
   secret.state = SecretState::revoked;
   secret.sealed.clear();
@@ -152,16 +162,15 @@ void Commands::publish(Event event, bool by_tenant, Answer<Published> answer) {
     answer(invalid("target and replayjob are ours to set", "leave them out, or use `postrider-ops replay`"));
     return;
   }
-  const TenantDef* def = by_tenant ? registry_.registry().tenants().find(event.tenant) : nullptr;
-  if (def && def->suspended)
-    return answer(fail(Errc::denied, "TENANT_SUSPENDED", "the tenant is suspended",
-                       "ask the platform's operator to lift the suspension, then publish it again"));
+  if (by_tenant && is_suspended(event.tenant)) return answer(fail(tenant_is_suspended()));
   append_event(event, std::move(answer));
 }
 
 void Commands::publish_to(TenantId tenant, EndpointId id, Event event, Answer<Published> answer) {
   const Endpoint* endpoint = registry_.registry().find(tenant, id);
   if (!endpoint) return answer(fail(no_such("endpoint")));
+  // Whoever tests wants to see it arrive now: held, it would arrive when nobody looks any more.
+  if (is_suspended(tenant)) return answer(fail(tenant_is_suspended()));
   event.tenant = std::move(tenant);
   event.target = Target{std::move(id), endpoint->def.incarnation};
   if (event.id.empty()) event.id = random_name("test_");
@@ -251,6 +260,10 @@ void Commands::plan(const Job& job) {
     if (job->spec.dry_run) job->result.new_secret = Secret();
     return job->answer(std::move(job->result));
   }
+  if (!current && !job->exempt_from_cap) {
+    job->creates = true;
+    creating_.push_back(job);
+  }
   if (unchanged) {  // what an interrupted writer left is cleared away
     put_secrets(job->writes, job->dropped);
     return write_next(job);
@@ -295,7 +308,8 @@ Result<void> Commands::plan_def(Apply& job, const Endpoint* current) {
     auto others = registry_.registry().endpoints_of(spec.tenant);
     std::erase(others, current);
     if (!current)
-      if (auto full = too_many_of_tenant(others.size(), endpoints_max_of(spec.tenant)))
+      if (auto full = too_many_of_tenant(others.size() + being_created(spec.tenant, spec.id),
+                                         endpoints_max_of(spec.tenant)))
         return fail(*std::move(full));
     if (!current && !deleted)
       if (auto full = too_many_names_of_tenant(registry_.registry().names_of(spec.tenant),
@@ -407,6 +421,8 @@ Result<void> Commands::plan_secrets(Apply& job, const Endpoint* current) {
 
 void Commands::write_next(const Job& job) {
   if (job->writes.empty()) {
+    const bool created = std::exchange(job->creates, false);
+    if (auto full = created ? beyond_cap(*job) : std::nullopt) return withdraw(job, *full);
     after_everywhere(job->spec.wait, [job] { job->answer(std::move(job->result)); });
     return;
   }
@@ -417,6 +433,39 @@ void Commands::write_next(const Job& job) {
     if (!*applied) return take_back(job);
     write_next(job);
   });
+}
+
+// Others of a tenant, on this instance, and not yet in the registry.
+std::size_t Commands::being_created(const TenantId& tenant, const EndpointId& but) {
+  std::erase_if(creating_, [](const auto& one) {
+    const Job job = one.lock();
+    return !job || !job->creates;
+  });
+  return static_cast<std::size_t>(std::ranges::count_if(creating_, [&](const auto& one) {
+    const EndpointDef& def = one.lock()->def;
+    return def.tenant == tenant && def.id != but &&
+           !registry_.registry().find(tenant, Target{def.id, def.incarnation});
+  }));
+}
+
+// Other instances may have created some at the same moment. The log has put all into one order, which every
+// instance reads alike: whoever stands behind the cap takes back what it has written.
+std::optional<Error> Commands::beyond_cap(const Apply& job) const {
+  const Endpoint* endpoint =
+      registry_.registry().find(job.def.tenant, Target{job.def.id, job.def.incarnation});
+  if (!endpoint) return std::nullopt;  // gone again
+  return too_many_of_tenant(endpoint->place - 1, endpoints_max_of(job.def.tenant));
+}
+
+// The refusal is answered once the endpoint is gone everywhere. Who changed it meanwhile does not keep it.
+void Commands::withdraw(const Job& job, const Error& why) {
+  const EndpointDef& def = job->def;
+  if (!registry_.registry().find(def.tenant, Target{def.id, def.incarnation})) return job->answer(fail(why));
+  delete_endpoint(def.tenant, def.id, job->spec.actor, {job->spec.wait, {}},
+                  [this, job, why](const Result<bool>& gone) {
+                    if (!gone && gone.error().errc == Errc::conflict) return withdraw(job, why);
+                    job->answer(fail(gone ? why : gone.error()));
+                  });
 }
 
 // Somebody else's def stands. The secrets that ours would have named are of no use to anyone, unless ours was

@@ -85,6 +85,7 @@ class Commands : public Service {
     Answer<ApplyAnswer> answer;
     Url url;
     bool exempt_from_cap = false;
+    bool creates = false;  // one that counts for the tenant's cap; until it stands
     ApplyAnswer result;
     EndpointDef def;
     std::vector<EndpointSecret> added, dropped;
@@ -94,6 +95,8 @@ class Commands : public Service {
   static Error no_such(std::string_view what);
   static Error changed_meanwhile();
   static Error not_as_demanded();
+  static Error tenant_is_suspended();
+  bool is_suspended(const TenantId& tenant) const;
   static EndpointSecret revoked(EndpointSecret secret);
   void check_address(const Job& job);
   void plan(const Job& job);
@@ -110,6 +113,9 @@ class Commands : public Service {
   Result<void> plan_rotation(Apply& job, const SecretRotation& rotation);
   Result<void> plan_revocation(Apply& job, const std::string& secret_id);
   void write_next(const Job& job);
+  std::size_t being_created(const TenantId& tenant, const EndpointId& but);
+  std::optional<Error> beyond_cap(const Apply& job) const;
+  void withdraw(const Job& job, const Error& why);
   void take_back(const Job& job);
   void put_secrets(std::deque<std::pair<std::string, std::string>>& writes,
                    const std::vector<EndpointSecret>& secrets) const;
@@ -148,6 +154,7 @@ class Commands : public Service {
   std::map<std::string, std::int64_t> use_told_;  // by token: the day that we have written
   std::uint64_t last_token_ = 0;
   absl::flat_hash_map<std::uint64_t, Job> lookups_;
+  std::vector<std::weak_ptr<Apply>> creating_;  // on their way to the log
 };
 
 }  // namespace postrider::flow

@@ -222,7 +222,8 @@ class Service {
   virtual ~Service() = default;
   // `by_tenant`: under a token that is bound to the event's tenant, which is refused while that is suspended.
   virtual void publish(Event event, bool by_tenant, Answer<Published> answer) = 0;
-  // To that endpoint alone, whatever types it takes. The event's id is made if it has none.
+  // To that endpoint alone, whatever types it takes. The event's id is made if it has none. TENANT_SUSPENDED
+  // (denied): its tenant is, whoever asks.
   virtual void publish_to(TenantId tenant, EndpointId id, Event event, Answer<Published> answer) = 0;
   virtual void apply_endpoint(EndpointSpec spec, Answer<ApplyAnswer> answer) = 0;
   // By tenant and id, behind "tenant/id" `page.after`; at most one more than `page.limit`: then there are

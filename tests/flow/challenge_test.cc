@@ -1,5 +1,7 @@
 #include <gtest/gtest.h>
 
+#include <algorithm>
+
 #include "tests/flow/world.h"
 
 namespace postrider::world {
@@ -63,6 +65,15 @@ struct Challenged : ::testing::Test {
         proof, [&](Result<EndpointView> answer) { code = answer ? "" : answer.error().code; });
     EXPECT_TRUE(world.run_until([&] { return code.has_value(); }, for_seconds(10)));
     return code.value_or("no answer");
+  }
+  void suspend(bool is) {
+    TenantSpec spec;
+    spec.id = kTenant;
+    spec.suspended = is;
+    bool done = false;
+    world.one().shard->service().put_tenant(
+        spec, [&](const Result<TenantAnswer>& answer) { done = answer.has_value(); });
+    ASSERT_TRUE(world.run_until([&] { return done; }, for_seconds(10)));
   }
   World world;
 };
@@ -264,6 +275,41 @@ TEST_F(Challenged, ItIsAskedForThreeDaysAndNoLonger) {
   EXPECT_EQ(times_asked(), times);
 }
 
+TEST_F(Challenged, OneOfATenantThatWasSuspendedForLongIsAskedAnewOnceThatIsLifted) {
+  answer_with(404);
+  declare("main");
+  world.publish("e0");
+  world.run(std::chrono::hours(12));
+  suspend(true);
+  const int times = times_asked();
+  world.run(std::chrono::hours(80));
+  EXPECT_EQ(times_asked(), times);
+  suspend(false);
+  EXPECT_TRUE(world.run_until([&] { return times_asked() == times + 1; }, for_seconds(5)));
+  world.run(std::chrono::hours(60));
+  EXPECT_EQ(shown("main").health, HealthState::unverified);
+  const int later = times_asked();
+  suspend(true);
+  suspend(false);
+  EXPECT_TRUE(world.run_until([&] { return times_asked() == later + 1; }, for_seconds(5))) << "at once";
+  answer_with(200);
+  EXPECT_TRUE(
+      world.run_until([&] { return shown("main").health == HealthState::healthy; }, std::chrono::hours(7)))
+      << "it is asked for three days from then";
+}
+
+TEST_F(Challenged, OneOfATenantThatWasSuspendedIsAskedAnewForThreeDaysAndNoLonger) {
+  answer_with(404);
+  declare("main");
+  suspend(true);
+  world.run(std::chrono::hours(80));
+  suspend(false);
+  world.run(std::chrono::hours(80));
+  const int times = times_asked();
+  world.run(std::chrono::hours(24));
+  EXPECT_EQ(times_asked(), times);
+}
+
 TEST_F(Challenged, ADisabledOrDeletedEndpointIsNotAsked) {
   answer_with(404);
   declare("main");
@@ -288,14 +334,112 @@ TEST(ChallengeOff, NobodyIsAsked) {
   EXPECT_EQ(world.transport.arrivals.front().header("webhook-challenge"), "");
 }
 
-TEST(EndpointsOfATenant, AreNoMoreThanItMayHave) {
+struct EndpointsOfATenant : ::testing::Test {
+  EndpointsOfATenant() {
+    world.begin().config.endpoints_per_tenant = 2;
+    world.one().restart();
+    world.one().log->assign({0});
+    world.declare("one");
+  }
+  Instance& another() {
+    Instance& instance = world.add_instance();
+    instance.config.endpoints_per_tenant = 2;
+    instance.restart();
+    world.run(for_seconds(1));
+    return instance;
+  }
+  // Nothing is waited for: answers come as they come.
+  void begin(Instance& instance, const std::string& id) {
+    EndpointSpec spec;
+    spec.tenant = kTenant;
+    spec.id = EndpointId(id);
+    spec.url = "https://" + id + ".example/hook";
+    instance.shard->service().apply_endpoint(std::move(spec), [this, id](const Result<ApplyAnswer>& answer) {
+      codes[id] = answer ? "" : answer.error().code;
+    });
+  }
+  std::vector<std::string> living(Instance& instance) {
+    std::vector<std::string> ids;
+    instance.shard->service().list_endpoints(kTenant, {}, [&](const Result<std::vector<EndpointView>>& all) {
+      for (const EndpointView& view : *all) ids.push_back(view.def.id.str());
+    });
+    return ids;
+  }
+  bool is_on_the_log(const std::string& id) {
+    return std::ranges::any_of(world.cluster.records[{Topic::endpoints, 0}], [&](const auto& entry) {
+      return entry.second.key == def_key(kTenant, EndpointId(id));
+    });
+  }
   World world;
-  world.begin().config.endpoints_per_tenant = 2;
-  world.one().restart();
-  world.one().log->assign({0});
-  for (const char* id : {"one", "two"}) world.declare(id);
+  std::map<std::string, std::string> codes;
+};
+
+TEST_F(EndpointsOfATenant, AreNoMoreThanItMayHave) {
+  world.declare("two");
   EXPECT_THROW(world.declare("three"), std::runtime_error);
   world.declare("two", [](EndpointSpec& spec) { spec.types = {"order.*"}; });
+}
+
+TEST_F(EndpointsOfATenant, DeclaredAtOnceAreNoMoreThanItMayHaveAndTheOthersAreNotWritten) {
+  for (const char* id : {"two", "three", "four"}) begin(world.one(), id);
+  ASSERT_TRUE(world.run_until([&] { return codes.size() == 3; }, for_seconds(30)));
+  EXPECT_EQ(codes, (std::map<std::string, std::string>{
+                       {"two", ""}, {"three", "TOO_MANY_ENDPOINTS"}, {"four", "TOO_MANY_ENDPOINTS"}}));
+  EXPECT_FALSE(is_on_the_log("three"));
+  EXPECT_EQ(living(world.one()), (std::vector<std::string>{"one", "two"}));
+}
+
+TEST_F(EndpointsOfATenant, DeclaredTwiceAtOnceTakeOnePlace) {
+  begin(world.one(), "two");
+  std::string second;
+  EndpointSpec spec;
+  spec.tenant = kTenant;
+  spec.id = EndpointId("two");
+  spec.url = "https://two.example/hook";
+  world.one().shard->service().apply_endpoint(std::move(spec), [&](const Result<ApplyAnswer>& answer) {
+    second = answer ? "" : answer.error().code;
+  });
+  ASSERT_TRUE(world.run_until([&] { return codes.size() == 1 && !second.empty(); }, for_seconds(30)));
+  EXPECT_EQ(codes["two"], "");
+  EXPECT_EQ(second, "CONFLICT");
+}
+
+TEST_F(EndpointsOfATenant, ThatCouldNotBeDeclaredTakeNoPlace) {
+  world.cluster.fate = [](const NewRecord& record) {
+    return record.topic == Topic::endpoints ? Appended::Status::unknown : Appended::Status::acknowledged;
+  };
+  begin(world.one(), "two");
+  ASSERT_TRUE(world.run_until([&] { return codes.size() == 1; }, for_seconds(30)));
+  EXPECT_EQ(codes["two"], "SERVICE_UNAVAILABLE");
+  world.cluster.fate = [](const NewRecord&) { return Appended::Status::acknowledged; };
+  world.declare("three");
+}
+
+TEST_F(EndpointsOfATenant, DeclaredAtOnceOnTwoInstancesAreNoMoreThanItMayHave) {
+  Instance& second = another();
+  begin(world.one(), "two");
+  begin(second, "three");
+  ASSERT_TRUE(world.run_until([&] { return codes.size() == 2; }, for_seconds(30)));
+  EXPECT_EQ(codes, (std::map<std::string, std::string>{{"two", ""}, {"three", "TOO_MANY_ENDPOINTS"}}));
+  EXPECT_TRUE(is_on_the_log("three")) << "else these were not at once";
+  for (Instance* instance : {&world.one(), &second})
+    EXPECT_EQ(living(*instance), (std::vector<std::string>{"one", "two"}));
+}
+
+TEST_F(EndpointsOfATenant, OfTwoAtOnceTheFirstOnTheLogStaysThoughItsAcknowledgementComesLate) {
+  Instance& second = another();
+  world.cluster.fate = [&](const NewRecord& record) {
+    if (record.key == def_key(kTenant, EndpointId("two"))) world.one().log->acknowledge = false;
+    return Appended::Status::acknowledged;
+  };
+  begin(world.one(), "two");
+  begin(second, "three");
+  ASSERT_TRUE(world.run_until([&] { return !codes.empty(); }, for_seconds(30)));
+  EXPECT_EQ(codes, (std::map<std::string, std::string>{{"three", "TOO_MANY_ENDPOINTS"}}));
+  world.one().log->acknowledge = true;
+  ASSERT_TRUE(world.run_until([&] { return codes.size() == 2; }, for_seconds(30)));
+  EXPECT_EQ(codes["two"], "");
+  EXPECT_EQ(living(second), (std::vector<std::string>{"one", "two"}));
 }
 
 }  // namespace

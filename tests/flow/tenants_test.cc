@@ -202,6 +202,27 @@ TEST_F(TenantRecord, ThatIsSuspendedTakesEventsOfThePlatformAndNoneUnderItsOwnTo
   EXPECT_EQ(publish(true), "");
 }
 
+TEST_F(TenantRecord, ThatIsSuspendedTakesNoTestEventsWhoeverSendsThem) {
+  world.declare("main");
+  const auto test = [&] {
+    Event event;
+    event.source = "/postrider/test";
+    event.type = "postrider.test";
+    std::optional<std::string> code;
+    service().publish_to(kTenant, EndpointId("main"), event,
+                         [&](const Result<Published>& answer) { code = told(answer); });
+    EXPECT_TRUE(world.run_until([&] { return code.has_value(); }, std::chrono::seconds(10)));
+    return code.value_or("no answer");
+  };
+  EXPECT_EQ(put(suspended), "");
+  EXPECT_EQ(test(), "TENANT_SUSPENDED");
+  EXPECT_EQ(put(lifted), "");
+  world.run(std::chrono::minutes(1));
+  EXPECT_TRUE(world.transport.arrivals.empty()) << "nor is it held";
+  EXPECT_EQ(test(), "");
+  EXPECT_TRUE(world.run_until([&] { return world.transport.arrivals.size() == 1; }));
+}
+
 TEST_F(TenantRecord, SaysHowManyEndpointsItMayHaveInPlaceOfTheConfiguration) {
   world.one().config.endpoints_per_tenant = 2;
   world.one().restart();
