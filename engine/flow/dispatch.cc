@@ -11,6 +11,7 @@ namespace {
 
 constexpr std::uint32_t kAlwaysInFlight = 6;  // of one endpoint, unless they are many and we the slower party
 constexpr std::size_t kInFlightOfUse = 384;   // of all of them, then
+constexpr Millis kQuick{100};                 // an answer; two at once are then twenty a second at least
 constexpr std::size_t kSendsPerPump = 2000;   // then answers are looked at again
 constexpr Millis kQueueFullWait{5000};
 constexpr Millis kLookAgain{50};
@@ -335,12 +336,24 @@ Dispatch::InFlight Dispatch::in_flight_of(EndpointState& state, SteadyTime now) 
   if (used * 4 >= most * 3) return InFlight::our_pace;
   if (turns_.outpaced_by(state.concurrency.answer()))
     return has < of_use_at_once() ? InFlight::has_room : InFlight::our_pace;
+  if (has >= share_of(state)) return InFlight::our_pace;
   return has < kAlwaysInFlight || used * 2 < most ? InFlight::has_room : InFlight::our_pace;
 }
 
 // Of one endpoint, while we are the slower party: the more of them there are, the fewer.
 std::size_t Dispatch::of_use_at_once() const {
   return std::clamp<std::size_t>(kInFlightOfUse / std::max<std::size_t>(flying_, 1), 1, kAlwaysInFlight);
+}
+
+// Where many endpoints are busy, each opens few connections: those that a burst opened would only be closed
+// again. Who answers quickly needs fewest. A tenant with few endpoints has as many attempts under way as
+// others.
+std::size_t Dispatch::share_of(const EndpointState& state) const {
+  const std::size_t most = context_.config.in_flight_max;
+  const std::size_t of_all = state.concurrency.answer() <= kQuick ? most / 4 : most / 4 * 3;
+  const std::size_t of_tenant =
+      std::max<std::size_t>(of_all / std::max<std::size_t>(flying_tenants_, 1), kAlwaysInFlight);
+  return std::max<std::size_t>(of_tenant / std::max<std::size_t>(state.tenant_turn->flying, 1), 1);
 }
 
 // The last eighth of the flights is for who has just answered: the fewer there are, the more lately. Those
@@ -552,7 +565,10 @@ void Dispatch::send(EndpointState& state, ActiveDelivery& delivery, SteadyTime n
   flight.made.by = state.sender;
   flight.made.body = out;
   flight.made.queue_ms = ms_between(delivery.queued_at, now);
-  flying_ += state.in_flight++ == 0 ? 1 : 0;
+  if (state.in_flight++ == 0) {
+    ++flying_;
+    if (state.tenant_turn->flying++ == 0) ++flying_tenants_;
+  }
   if (state.silent) ++silent_flights_;
   delivery.stage = ActiveDelivery::Stage::sending;
   context_.ports.transport.send(std::move(request), token);
@@ -581,7 +597,10 @@ void Dispatch::on_outcome(std::uint64_t token, const Outcome& outcome) {
   Flight flight = std::move(*found);
   flights_.remove(token);
   EndpointState& state = *flight.endpoint;
-  flying_ -= --state.in_flight == 0 ? 1 : 0;
+  if (--state.in_flight == 0) {
+    --flying_;
+    if (--state.tenant_turn->flying == 0) --flying_tenants_;
+  }
   if (state.silent) --silent_flights_;
   ++state.done_since;
   state.answered_at = context_.steady();

@@ -109,6 +109,7 @@ class Dispatch {
   enum class InFlight { has_room, its_limit, our_pace, scarce, silent_share };
   InFlight in_flight_of(EndpointState& state, SteadyTime now) const;
   std::size_t of_use_at_once() const;
+  std::size_t share_of(const EndpointState& state) const;
   bool answered_lately(const EndpointState& state, SteadyTime now) const;
   std::size_t silent_flights_left() const;
   void set_silent(EndpointState& state, bool silent);
@@ -167,6 +168,7 @@ class Dispatch {
   };
   std::vector<Waiting> waiting_;               // for a rate, a lease or a key: a heap, the next one first
   std::size_t flying_ = 0;                     // endpoints with an attempt under way
+  std::size_t flying_tenants_ = 0;             // and their tenants
   std::size_t silent_flights_ = 0;             // those of silent endpoints
   std::deque<EndpointState*> silent_waiting_;  // for one of them to end
   struct Opened {

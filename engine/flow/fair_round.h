@@ -15,6 +15,7 @@ struct TenantTurn {
       0;  // what it may spend before the next tenant has its turn; below 0: spent in advance
   bool listed = false;
   std::size_t queued = 0;  // deliveries of its endpoints that wait in memory
+  std::size_t flying = 0;  // endpoints of it with an attempt under way
 };
 
 // Whose turn it is to send: tenant after tenant, and within one endpoint after endpoint, so that ten thousand

@@ -206,6 +206,20 @@ TEST(Fairness, EndpointsThatAllBeginToHangAtOnceLeaveFlightsToWhoAnswers) {
   EXPECT_GE(world.transport.hanging(), 50u);
 }
 
+// Each second attempt at once would open a connection, and nobody is the faster for it.
+TEST(Fairness, WhereManyAreBusyEachHasFewAttemptsAtOnce) {
+  World world;
+  begin_with(world, 64);
+  for (int i = 0; i < 30; ++i) world.declare("hangs" + std::to_string(i));
+  world.transport.answer = Hangs{};
+  world.publish("first");
+  world.run(seconds(1));
+  ASSERT_EQ(world.transport.hanging(), 30u);
+  for (int i = 0; i < 5; ++i) world.publish("a" + std::to_string(i));
+  world.run(seconds(1));
+  EXPECT_EQ(world.transport.hanging(), 30u);
+}
+
 TEST(Fairness, ARestartKnowsFromTheLogWhoHangs) {
   World world;
   Instance& one = begin_with(world, 64);
