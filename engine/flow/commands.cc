@@ -254,7 +254,9 @@ void Commands::plan(const Job& job) {
   job->result.change = !current                          ? Change::created
                        : job->result.differences.empty() ? Change::unchanged
                                                          : Change::updated;
-  const bool unchanged = job->result.change == Change::unchanged;
+  // What is known here may be old: then it is written, and whoever changed it meanwhile is not passed over.
+  const bool unchanged =
+      job->result.change == Change::unchanged && (job->spec.dry_run || registry_.fresh(context_.steady()));
   job->result.revision = unchanged ? current->def.revision : job->def.revision;
   if (job->spec.dry_run || (unchanged && job->dropped.empty())) {
     if (job->spec.dry_run) job->result.new_secret = Secret();

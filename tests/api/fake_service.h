@@ -45,6 +45,8 @@ class FakeService : public Service {
 
   void publish_to(TenantId tenant, EndpointId id, Event event, Answer<Published> answer) override {
     if (auto known = find(tenant, id); !known) return later(answer, Result<Published>(fail(known.error())));
+    if (const auto* def = tenant_defs.find(tenant); def && def->suspended)
+      return later(answer, Result<Published>(fail(Errc::denied, "TENANT_SUSPENDED", "suspended", "lift it")));
     event.tenant = tenant;
     event.target = Target{id, Incarnation("inc_1")};
     if (event.id.empty()) event.id = "test_" + std::to_string(published());

@@ -83,6 +83,16 @@ TEST_F(TenantRoutes, TakeEventsForASuspendedTenantOfThePlatformAlone) {
   EXPECT_EQ(call("POST", "/v1/events", event, one).status, 202);
 }
 
+TEST_F(TenantRoutes, RefuseATestEventOfASuspendedTenantWhoeverAsks) {
+  declare_endpoint();
+  const auto test = kAcme + "/endpoints/shop/test";
+  EXPECT_EQ(call("POST", test, "{}").status, 202);
+  call("PUT", kAcme, R"({"suspended":true})");
+  expect_problem(call("POST", test, "{}"), 403, "TENANT_SUSPENDED");
+  expect_problem(call("POST", test, "{}", {}, token_with("endpoints:write", "acme")), 403,
+                 "TENANT_SUSPENDED");
+}
+
 TEST_F(TenantRoutes, ShowOneOfWhomNobodySaidAnythingByWhatIsDeclaredForIt) {
   expect_problem(call("GET", kAcme), 404, "NOT_FOUND");
   declare_endpoint();
