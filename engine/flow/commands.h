@@ -92,11 +92,16 @@ class Commands : public Service {
     std::deque<std::pair<std::string, std::string>> writes;  // key, value
   };
   using Job = std::shared_ptr<Apply>;  // shared by the answers it waits for
+  static tl::unexpected<Error> invalid(std::string message, std::string suggestion);
   static Error no_such(std::string_view what);
   static Error changed_meanwhile();
   static Error not_as_demanded();
   static Error tenant_is_suspended();
   bool is_suspended(const TenantId& tenant) const;
+  // Whether the registry is fresh here: only then is "nothing had to be changed" an answer. Else it is
+  // written, and whoever has changed it meanwhile is not passed over.
+  bool knows_now() const;
+  Result<void> check_spec(const EndpointSpec& spec) const;
   static EndpointSecret revoked(EndpointSecret secret);
   void check_address(const Job& job);
   void plan(const Job& job);

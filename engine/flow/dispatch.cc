@@ -19,7 +19,6 @@ constexpr Millis kAnsweredLately{4000};
 constexpr Millis kPaceLook{1000};     // while answers may still tell otherwise
 constexpr Millis kParkedFrom{10000};  // a longer wait for a customer's limit holds no memory
 constexpr Millis kNoSecretWait{30000};
-constexpr Millis kBadNameWait{5000};
 constexpr Millis kStoppedWait{1000};
 constexpr Millis kRateEvery{100};
 constexpr Millis kPaceEvery{10};
@@ -41,7 +40,12 @@ std::int32_t ms_between(SteadyTime from, SteadyTime to) {
 
 Dispatch::Dispatch(Context& context, RegistryView& registry, Ownership& ownership, Settle& settle,
                    ActiveTable& active)
-    : context_(context), registry_(registry), ownership_(ownership), settle_(settle), active_(active) {}
+    : context_(context),
+      registry_(registry),
+      ownership_(ownership),
+      settle_(settle),
+      active_(active),
+      maker_(context) {}
 
 // --- endpoints
 
@@ -179,7 +183,7 @@ void Dispatch::list(EndpointState& state) {
 // --- sending
 
 void Dispatch::pump(SteadyTime now) {
-  forget_opened(now);
+  maker_.forget_opened(now);
   if (stopped_ || !registry_.fresh(now)) return;
   wake(now);
   for (std::size_t done = 0; !round_.empty() && done < kSendsPerPump;) {
@@ -264,12 +268,12 @@ Dispatch::Pumped Dispatch::pump_front(EndpointState& state, ActiveDelivery& deli
     park_all(state, kStoppedWait);
     return {Kind::idle, {}};
   }
-  switch (prepare(state, *endpoint, now)) {
-    case Prepared::yes:
+  switch (maker_.prepare(state, *endpoint, now)) {
+    case RequestMaker::Prepared::yes:
       break;
-    case Prepared::soon:
+    case RequestMaker::Prepared::soon:
       return {Kind::wait, now + kLookAgain};
-    case Prepared::no:
+    case RequestMaker::Prepared::no:
       park_all(state, kNoSecretWait);
       return {Kind::idle, {}};
   }
@@ -289,8 +293,8 @@ Dispatch::Pumped Dispatch::pump_front(EndpointState& state, ActiveDelivery& deli
     case InFlight::silent_share:
       return {Kind::share, {}};
   }
-  const Addresses found = addresses(state, now);
-  if (found == Addresses::pending) return {Kind::idle, {}};
+  const RequestMaker::Addresses found = maker_.addresses(state, now);
+  if (found == RequestMaker::Addresses::pending) return {Kind::idle, {}};
   if (SteadyTime next = state.limiter.next(now); next > now) return {Kind::wait, next};
   if (const auto held = held_by_pace(state, now)) return *held;
   if (!state.breaker.admit(now)) {
@@ -302,7 +306,7 @@ Dispatch::Pumped Dispatch::pump_front(EndpointState& state, ActiveDelivery& deli
   state.limiter.admit(now);
   state.pace.sent(now);
   pop_front(state);
-  if (found == Addresses::none) {
+  if (found == RequestMaker::Addresses::none) {
     AttemptMade made;
     made.signed_at = to_ms(context_.ports.clock.wall()) / 1000;
     made.by = state.sender;
@@ -382,179 +386,29 @@ void Dispatch::set_silent(EndpointState& state, bool silent) {
   }
 }
 
-Dispatch::Prepared Dispatch::prepare(EndpointState& state, const Endpoint& endpoint, SteadyTime now) {
-  const bool expired =
-      now >= state.opened_until || (state.signer_until && context_.log_now() >= *state.signer_until);
-  if (state.prepared && state.version == endpoint.version && !expired) return Prepared::yes;
-  state.prepared = false;
-  state.signer.reset();
-  return open(state, endpoint);
-}
-
-void Dispatch::keep_opened(EndpointState& state) {
-  state.opened_until = context_.ports.keys.kept_until(state.tenant);
-  state.opening = ++openings_;
-  opened_.push_back({&state, state.opening, state.opened_until});
-  forget_opened(SteadyTime::min());
-}
-
-void Dispatch::forget_opened(SteadyTime now) {
-  while (!opened_.empty() && (opened_.front().until <= now || opened_.size() > context_.config.opened_max)) {
-    const Opened oldest = opened_.front();
-    opened_.pop_front();
-    if (oldest.state->opening != oldest.opening) continue;  // opened again since
-    oldest.state->prepared = false;
-    oldest.state->signer.reset();
-  }
-}
-
-// A key that is asked for just now is worth a moment's wait; anything else parks what is queued.
-Dispatch::Prepared Dispatch::open(EndpointState& state, const Endpoint& endpoint) {
-  const auto unopened = [](const Error& error) { return is_pending(error) ? Prepared::soon : Prepared::no; };
-  const std::string target = format_target(state.target);
-  Keys& keys = context_.ports.keys;
-
-  std::string whole = endpoint.def.url;
-  if (!endpoint.def.sealed_query.empty()) {
-    auto query =
-        keys.open({context_.config.environment, state.tenant, target, "query"}, endpoint.def.sealed_query);
-    if (!query) return unopened(query.error());
-    whole += query->reveal();
-  }
-  auto url = parse_url(whole);
-  if (!url) return Prepared::no;
-
-  std::vector<SigningSecret> secrets;
-  std::vector<std::string> ids;
-  state.signer_until.reset();
-  for (const EndpointSecret* secret : endpoint.signing_secrets(context_.log_now())) {
-    auto text = keys.open({context_.config.environment, state.tenant, target, "secret"}, secret->sealed);
-    if (!text) return unopened(text.error());
-    auto parsed = parse_signing_secret(text->reveal());
-    if (!parsed) continue;
-    if (endpoint.def.scheme == Scheme::x_webhook && parsed->kind != SecretKind::hmac) continue;
-    if (secret->state == SecretState::expiring) {
-      const auto until = from_ms<LogTime>(secret->expires_at);
-      state.signer_until = state.signer_until ? std::min(*state.signer_until, until) : until;
-    }
-    secrets.push_back(*std::move(parsed));
-    ids.push_back(secret->id);
-  }
-  if (secrets.empty()) return Prepared::no;  // there is no unsigned mode
-  auto signer = keys.signer(secrets);
-  if (!signer) return Prepared::no;
-
-  if (state.url.host != url->host || state.url.scheme != url->scheme || state.url.port != url->port)
-    state.resolved_until = {};
-  if (state.url.host != url->host) state.pace = WindowPace();
-  if (state.limits.rate_per_second != endpoint.def.limits.rate_per_second) {
-    state.limiter = RateLimiter(endpoint.def.limits.rate_per_second);
-  }
-  state.url = *std::move(url);
-  state.destination.reset();
-  state.signer = *std::move(signer);
-  state.scheme = endpoint.def.scheme;
-  state.format = endpoint.def.format;
-  state.retry = endpoint.def.retry;
-  state.sender =
-      std::make_shared<const Sender>(Sender{endpoint.def.url, std::move(ids), state.retry.attempts_max()});
-  state.limits = endpoint.def.limits;
-  state.concurrency.set_most(state.limits.concurrency);
-  state.version = endpoint.version;
-  state.prepared = true;
-  keep_opened(state);
-  return Prepared::yes;
-}
-
-Dispatch::Addresses Dispatch::addresses(EndpointState& state, SteadyTime now) {
-  if (state.resolving) return Addresses::pending;
-  if (now < state.resolved_until) return state.no_address ? Addresses::none : Addresses::ready;
-  state.resolving = true;
-  const std::uint64_t token = ++last_token_;
-  lookups_.emplace(token, state.target.incarnation);
-  context_.ports.resolver.resolve(state.url.host, token);
-  return Addresses::pending;
-}
-
 void Dispatch::on_resolved(std::uint64_t token, const Result<Resolved>& resolved) {
-  auto at = lookups_.find(token);
-  if (at == lookups_.end()) return;
-  EndpointState* state = known(at->second);
-  lookups_.erase(at);
-  if (!state) return;
-  state->resolving = false;
-  state->addresses.clear();
-  state->destination.reset();
-  state->no_address.reset();
-  const SteadyTime now = context_.steady();
-  if (!resolved) {
-    state->no_address = AttemptError::dns;
-    state->resolved_until = now + kBadNameWait;
-  } else {
-    // Every answer is judged, and only those that pass may be dialled.
-    const AddressPolicy& policy = context_.config.addresses;
-    for (const IpAddress& address : resolved->addresses) {
-      if (!policy.refusal(address, state->url.port, state->url.scheme == "http"))
-        state->addresses.push_back(address);
-    }
-    if (state->addresses.empty()) state->no_address = AttemptError::denied;
-    state->resolved_until = now + (state->addresses.empty() ? kBadNameWait : resolved->ttl);
-  }
-  list(*state);
-}
-
-const std::shared_ptr<const ActiveEvent::Body>& Dispatch::body(ActiveEvent& event, BodyFormat format) const {
-  auto& slot = format == BodyFormat::binary ? event.binary : event.structured;
-  if (!slot) {
-    wire::HttpMessage message = wire::format_http(event.event, format);
-    message.headers.push_back({"User-Agent", "Postrider/0.1"});
-    for (const auto& [name, value] : event.event.extensions) {
-      if (name == "traceparent") message.headers.push_back({"traceparent", value});
-    }
-    auto made = std::make_shared<ActiveEvent::Body>();
-    made->headers = std::make_shared<const HeaderLines>(std::move(message.headers));
-    const Digest digest = sha256(message.body);
-    made->digest.assign(digest.begin(), digest.begin() + 16);
-    made->bytes = std::make_shared<const std::string>(std::move(message.body));
-    slot = std::move(made);
-  }
-  return slot;
-}
-
-HttpRequest Dispatch::request_of(EndpointState& state, const WebhookId& webhook, std::int64_t seconds,
-                                 const ActiveEvent::Body& out) {
-  const std::string prefix = signed_prefix(state.scheme, webhook, seconds);
-  if (!state.destination) {
-    state.destination = std::make_shared<const Destination>(Destination{state.url, state.addresses});
-  }
-  HttpRequest request;
-  request.to = state.destination;
-  request.headers = signature_headers(state.scheme, webhook, seconds, state.signer->sign(prefix, *out.bytes));
-  request.shared_headers = out.headers;
-  request.body = out.bytes;
-  request.timeout = context_.config.attempt_timeout;
-  return request;
+  if (EndpointState* const state = maker_.on_resolved(token, resolved)) list(*state);
 }
 
 Dispatch::Unsent Dispatch::prepare_unsent(const Endpoint& endpoint, const Event& event, SteadyTime now) {
   EndpointState& at = state(endpoint.def.tenant, {endpoint.def.id, endpoint.def.incarnation});
-  if (stopped_ || prepare(at, endpoint, now) != Prepared::yes) return {};
-  const Addresses found = addresses(at, now);
-  if (found == Addresses::pending) return {};
-  if (found == Addresses::none) return {Unsent::Kind::no_address, {}};
+  if (stopped_ || maker_.prepare(at, endpoint, now) != RequestMaker::Prepared::yes) return {};
+  const RequestMaker::Addresses found = maker_.addresses(at, now);
+  if (found == RequestMaker::Addresses::pending) return {};
+  if (found == RequestMaker::Addresses::none) return {Unsent::Kind::no_address, {}};
   ActiveEvent unsent;
   unsent.event = event;
   const std::int64_t seconds = to_ms(context_.ports.clock.wall()) / 1000;
-  return {Unsent::Kind::ready, request_of(at, webhook_id(event.tenant, event.source, event.id), seconds,
-                                          *body(unsent, at.format))};
+  return {Unsent::Kind::ready, maker_.request_of(at, webhook_id(event.tenant, event.source, event.id),
+                                                 seconds, *maker_.body(unsent, at.format))};
 }
 
 void Dispatch::send(EndpointState& state, ActiveDelivery& delivery, SteadyTime now) {
   ActiveEvent& event = *delivery.event;
-  const std::shared_ptr<const ActiveEvent::Body>& out = body(event, state.format);
+  const std::shared_ptr<const ActiveEvent::Body>& out = maker_.body(event, state.format);
   // Stamped and signed with the time of this attempt: receivers refuse anything older than 300 s.
   const std::int64_t seconds = to_ms(context_.ports.clock.wall()) / 1000;
-  HttpRequest request = request_of(state, event.webhook_id, seconds, *out);
+  HttpRequest request = maker_.request_of(state, event.webhook_id, seconds, *out);
 
   auto [token, flight] = flights_.add();
   flight.endpoint = &state;

@@ -14,6 +14,7 @@
 #include "engine/flow/fair_round.h"
 #include "engine/flow/ownership.h"
 #include "engine/flow/registry_view.h"
+#include "engine/flow/request_maker.h"
 #include "engine/flow/settle.h"
 
 namespace postrider::flow {
@@ -115,18 +116,7 @@ class Dispatch {
   void set_silent(EndpointState& state, bool silent);
   std::optional<Pumped> held_by_pace(EndpointState& state, SteadyTime now);
   void learn(EndpointState& state, const Outcome& outcome, Flight& flight);
-  enum class Prepared { yes, soon, no };
-  Prepared prepare(EndpointState& state, const Endpoint& endpoint, SteadyTime now);
-  Prepared open(EndpointState& state, const Endpoint& endpoint);
-  // Secrets are in the clear for few endpoints, and not for long.
-  void keep_opened(EndpointState& state);
-  void forget_opened(SteadyTime now);
-  enum class Addresses { ready, pending, none };
-  Addresses addresses(EndpointState& state, SteadyTime now);
   void send(EndpointState& state, ActiveDelivery& delivery, SteadyTime now);
-  HttpRequest request_of(EndpointState& state, const WebhookId& webhook, std::int64_t seconds,
-                         const ActiveEvent::Body& out);
-  const std::shared_ptr<const ActiveEvent::Body>& body(ActiveEvent& event, BodyFormat format) const;
   void settle_outcome(EndpointState& state, ActiveDelivery& delivery, const Outcome& outcome,
                       const AttemptMade& made);
   void note_health(EndpointState& state, Partition partition, const Outcome& outcome, const Verdict& verdict,
@@ -152,9 +142,8 @@ class Dispatch {
   absl::flat_hash_map<TenantId, std::unique_ptr<TenantTurn>> tenants_;
   FairRound round_;  // endpoints with queued deliveries, in turn
   Slab<Flight> flights_;
-  absl::flat_hash_map<std::uint64_t, Incarnation> lookups_;
+  RequestMaker maker_;
   TurnMeter turns_;
-  std::uint64_t last_token_ = 0;
   std::size_t queued_ = 0;
   bool stopped_ = false;
   absl::flat_hash_set<EndpointState*> half_full_;
@@ -171,13 +160,6 @@ class Dispatch {
   std::size_t flying_tenants_ = 0;             // and their tenants
   std::size_t silent_flights_ = 0;             // those of silent endpoints
   std::deque<EndpointState*> silent_waiting_;  // for one of them to end
-  struct Opened {
-    EndpointState* state;
-    std::uint64_t opening;
-    SteadyTime until;
-  };
-  std::deque<Opened> opened_;  // in the order of opening
-  std::uint64_t openings_ = 0;
 };
 
 }  // namespace postrider::flow

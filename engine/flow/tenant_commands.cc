@@ -67,9 +67,7 @@ void Commands::put_tenant(TenantSpec spec, Answer<TenantAnswer> answer) {
   const Tenants& known = registry_.registry().tenants();
   const TenantDef* current = known.find(spec.id);
   if (!spec.only_if.met(current)) return answer(fail(tenant_not_as_demanded()));
-  // What is known here may be old, while somebody else has lifted what this is to suspend: then it is
-  // written.
-  if (current && is_same(spec, *current) && registry_.fresh(context_.steady()))
+  if (current && is_same(spec, *current) && knows_now())
     return answer(
         TenantAnswer{ApplyAnswer::Change::unchanged, tenants(spec.id)[spec.id], current->suspended});
   if (!spec.may_raise && raises(spec, current, context_.config.endpoints_per_tenant))

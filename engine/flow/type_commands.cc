@@ -54,7 +54,7 @@ void Commands::put_event_type(EventTypeSpec spec, Answer<EventTypeAnswer> answer
   const EventTypes& types = registry_.registry().event_types();
   const EventTypeDef* current = types.find(spec.tenant, spec.name);
   if (!spec.only_if.met(current)) return answer(fail(type_not_as_demanded()));
-  if (current && is_same(spec, *current))
+  if (current && is_same(spec, *current) && knows_now())
     return answer(EventTypeAnswer{ApplyAnswer::Change::unchanged, *current});
   if (!current && types.count_of(spec.tenant) >= kTypesMax)
     return answer(fail(Errc::invalid, "TOO_MANY_EVENT_TYPES", "there are 1000 event types already",

@@ -175,6 +175,24 @@ TEST(Endpoint, ThatHangsDelaysNoOther) {
   EXPECT_LE(world.transport.hanging(), 16u) << "its concurrency";
 }
 
+// So many events have arrived, some more than once perhaps, and nothing is held.
+bool has_arrived(World& world, std::size_t events) {
+  std::set<std::string> ids;
+  for (const Arrival& arrival : world.transport.arrivals) ids.insert(arrival.header("webhook-id"));
+  return ids.size() == events && world.parked_now() == 0;
+}
+
+// And an endpoint `main`.
+Instance& begin_with_queues_of(World& world, std::size_t bytes) {
+  Instance& one = world.begin();
+  one.config.endpoint_queue_bytes = bytes;
+  one.restart();
+  EXPECT_TRUE(world.run_until([&] { return one.log->joined; }, seconds(10)));
+  one.log->assign({0});
+  world.declare("main");
+  return one;
+}
+
 TEST(Endpoint, WithAFullQueueHasTheRestParkedAndNoneDropped) {
   World world;
   world.begin();
@@ -191,25 +209,14 @@ TEST(Endpoint, WithAFullQueueHasTheRestParkedAndNoneDropped) {
   world.run(seconds(10));
   EXPECT_GE(world.parked_now(), 85u);
   hang = false;
-  std::set<std::string> ids;
-  ASSERT_TRUE(world.run_until(
-      [&] {
-        for (const Arrival& arrival : world.transport.arrivals) ids.insert(arrival.header("webhook-id"));
-        return ids.size() == 100 && world.parked_now() == 0;
-      },
-      hours(1)));
+  ASSERT_TRUE(world.run_until([&] { return has_arrived(world, 100); }, hours(1)));
   EXPECT_EQ(world.committed(), 100);
 }
 
 // What its queue held and gave back counts once each: the second time there is as much room as the first.
 TEST(Endpoint, OfLargeEventsHoldsNoMoreThanItsQueueMay) {
   World world;
-  Instance& one = world.begin();
-  one.config.endpoint_queue_bytes = 2 << 20;
-  one.restart();
-  ASSERT_TRUE(world.run_until([&] { return one.log->joined; }, seconds(10)));
-  one.log->assign({0});
-  world.declare("main");
+  Instance& one = begin_with_queues_of(world, 2 << 20);
   bool hang = true;
   world.transport.answer = [&](const std::string&, int) -> std::optional<Outcome> {
     if (hang) return std::nullopt;
@@ -229,25 +236,14 @@ TEST(Endpoint, OfLargeEventsHoldsNoMoreThanItsQueueMay) {
     EXPECT_LE(most, 12U) << "wave " << wave << ": each counts its body and what goes out";
     EXPECT_GE(world.parked_now(), 30U);
     hang = false;
-    std::set<std::string> ids;
-    ASSERT_TRUE(world.run_until(
-        [&] {
-          for (const Arrival& arrival : world.transport.arrivals) ids.insert(arrival.header("webhook-id"));
-          return ids.size() == 60 * wave && world.parked_now() == 0;
-        },
-        hours(1)));
+    ASSERT_TRUE(world.run_until([&] { return has_arrived(world, 60 * wave); }, hours(1)));
   }
   EXPECT_EQ(world.committed(), 120);
 }
 
 TEST(Endpoint, OfEventsLargerThanItsQueueGetsOneAfterTheOther) {
   World world;
-  Instance& one = world.begin();
-  one.config.endpoint_queue_bytes = 64 << 10;
-  one.restart();
-  ASSERT_TRUE(world.run_until([&] { return one.log->joined; }, seconds(10)));
-  one.log->assign({0});
-  world.declare("main");
+  begin_with_queues_of(world, 64 << 10);
   for (int i = 0; i < 5; ++i)
     world.publish("e" + std::to_string(i), "order.created",
                   [](Event& event) { event.data.assign(100 * 1024, 'x'); });

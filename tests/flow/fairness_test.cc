@@ -159,6 +159,10 @@ struct Hangs {
   }
 };
 
+void declare_many(World& world, int number) {
+  for (int i = 0; i < number; ++i) world.declare("hangs" + std::to_string(i));
+}
+
 // How long the event took to the healthy endpoint.
 std::int64_t takes(World& world, const std::string& id) {
   const std::int64_t from = world.clocks.steady_ms;
@@ -172,7 +176,7 @@ std::int64_t takes(World& world, const std::string& id) {
 TEST(Fairness, EndpointsThatHangLeaveHalfTheFlightsToOthers) {
   World world;
   begin_with(world, 64);
-  for (int i = 0; i < 200; ++i) world.declare("hangs" + std::to_string(i));
+  declare_many(world, 200);
   world.declare("healthy", of_other);
   world.transport.answer = Hangs{};
   EXPECT_LE(takes(world, "first"), 50);
@@ -192,7 +196,7 @@ TEST(Fairness, EndpointsThatHangLeaveHalfTheFlightsToOthers) {
 TEST(Fairness, EndpointsThatAllBeginToHangAtOnceLeaveFlightsToWhoAnswers) {
   World world;
   begin_with(world, 64);
-  for (int i = 0; i < 100; ++i) world.declare("hangs" + std::to_string(i));
+  declare_many(world, 100);
   world.declare("healthy", of_other);
   world.publish("all");
   world.run(seconds(1));
@@ -210,7 +214,7 @@ TEST(Fairness, EndpointsThatAllBeginToHangAtOnceLeaveFlightsToWhoAnswers) {
 TEST(Fairness, WhereManyAreBusyEachHasFewAttemptsAtOnce) {
   World world;
   begin_with(world, 64);
-  for (int i = 0; i < 30; ++i) world.declare("hangs" + std::to_string(i));
+  declare_many(world, 30);
   world.transport.answer = Hangs{};
   world.publish("first");
   world.run(seconds(1));
@@ -223,7 +227,7 @@ TEST(Fairness, WhereManyAreBusyEachHasFewAttemptsAtOnce) {
 TEST(Fairness, ARestartKnowsFromTheLogWhoHangs) {
   World world;
   Instance& one = begin_with(world, 64);
-  for (int i = 0; i < 200; ++i) world.declare("hangs" + std::to_string(i));
+  declare_many(world, 200);
   world.declare("healthy", of_other);
   world.transport.answer = Hangs{};
   world.publish("a");
@@ -243,7 +247,7 @@ TEST(Fairness, ARestartKnowsFromTheLogWhoHangs) {
 TEST(Fairness, WhoAnswersAgainNeedNotWaitForAFlightOfWhoHangs) {
   World world;
   begin_with(world, 8);
-  for (int i = 0; i < 20; ++i) world.declare("hangs" + std::to_string(i));
+  declare_many(world, 20);
   world.transport.answer = Hangs{};
   world.publish("a");
   world.run(minutes(3));

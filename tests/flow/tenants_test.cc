@@ -223,25 +223,6 @@ TEST_F(TenantRecord, ThatIsSuspendedTakesNoTestEventsWhoeverSendsThem) {
   EXPECT_TRUE(world.run_until([&] { return world.transport.arrivals.size() == 1; }));
 }
 
-// Another instance may have lifted it, and this one cannot know.
-TEST_F(TenantRecord, CountsAsUnchangedOnlyWhereWhatIsKnownIsNew) {
-  EXPECT_EQ(put(suspended), "");
-  EXPECT_EQ(put(suspended), "");
-  EXPECT_EQ(shown().def->revision, 1u);
-  world.one().log->ends_answered = false;
-  world.run(std::chrono::seconds(5));
-  TenantSpec spec;
-  spec.id = kTenant;
-  spec.suspended = true;
-  std::optional<ApplyAnswer::Change> change;
-  service().put_tenant(spec, [&](const Result<TenantAnswer>& answer) {
-    if (answer) change = answer->change;
-  });
-  world.run(std::chrono::seconds(1));
-  EXPECT_EQ(shown().def->revision, 2u);
-  EXPECT_NE(change, ApplyAnswer::Change::unchanged);
-}
-
 TEST_F(TenantRecord, SaysHowManyEndpointsItMayHaveInPlaceOfTheConfiguration) {
   world.one().config.endpoints_per_tenant = 2;
   world.one().restart();
